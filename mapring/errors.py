@@ -1,0 +1,27 @@
+"""Errors meant for users: what was found, what was expected, what to do next."""
+
+from __future__ import annotations
+
+
+class MapringError(Exception):
+    """A failure that is explained to the user in one line, without a stack trace."""
+
+    exit_code = 1
+
+
+class SettingsError(MapringError):
+    """The configuration, or something it names, is wrong; raised before any stage starts."""
+
+    exit_code = 2
+
+
+class InputError(MapringError):
+    """The data itself is wrong beyond what may be quarantined."""
+
+
+class PublishedError(MapringError):
+    """A published directory is missing, damaged, or does not fit what refers to it."""
+
+
+class StageError(MapringError):
+    """A stage ended without publishing its result."""

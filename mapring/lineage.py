@@ -1,0 +1,151 @@
+"""Fingerprints: what each stage's output is a function of, and where that output stands.
+
+A fingerprint is a digest of the stage's inputs, its output settings, the versions of the
+libraries that shape its output, and its ALGORITHM_VERSION, which is raised by hand when the
+code starts to produce other bytes (a golden-bytes test notices). The code's commit is recorded in
+manifests but never fingerprinted, so that the edit of a log line reprocesses nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+import unicodedata
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from mapring import storage
+from mapring.contract.manifest import canonical_json
+from mapring.errors import SettingsError
+from mapring.settings.schema import Input, Settings, output_settings
+
+ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 1, "train": 1, "score": 1}
+
+_LIBRARIES: Mapping[str, tuple[str, ...]] = {
+    "preprocess": ("pyarrow", "tokenizers"),
+    "train": ("torch", "transformers", "tokenizers"),
+    "score": ("torch", "transformers", "tokenizers"),
+}
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One input file and its identity, which is its content and its place below the input's root."""
+
+    source: str
+    uri: str
+    relative: str
+    bytes: int
+    identity: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The part that enters fingerprints and manifests; the URI may differ between machines."""
+        return {"source": self.source, "path": self.relative, "bytes": self.bytes, "identity": self.identity}
+
+
+def list_sources(config: str, key: str, inputs: tuple[Input, ...]) -> tuple[SourceFile, ...]:
+    """List the files of every input with their identities.
+
+    Raises:
+        SettingsError: an input names nothing.
+    """
+    found: list[tuple[str, storage.FileInfo]] = []
+    for position, source in enumerate(inputs):
+        files = list(storage.list_files(source.path))
+        if not files:
+            raise SettingsError(
+                f"{config}: {key}.{position}.path: found no file at {source.path!r}; check the path or the glob"
+            )
+        found.extend((source.name, info) for info in files)
+    with ThreadPoolExecutor(4) as pool:
+        identities = list(pool.map(lambda item: _identity(item[1].uri), found))
+    return tuple(
+        SourceFile(name, info.uri, info.relative, info.bytes, identity)
+        for (name, info), identity in zip(found, identities, strict=True)
+    )
+
+
+def _identity(uri: str) -> str:
+    """SHA-256 of a local file; for a remote one what its store keeps as checksum or tag."""
+    if storage.local_path(uri) is not None:
+        return f"sha256:{storage.sha256(uri)}"
+    return f"store:{storage.store_identity(uri)}"
+
+
+def directory_identity(uri: str) -> str:
+    """Digest of the names and contents of all files below a model or tokenizer directory."""
+    files = list(storage.list_files(uri))
+    if not files:
+        raise SettingsError(f"{uri}: found no files there, expected a model or tokenizer directory; check the path")
+    parts = [[info.relative, _identity(info.uri)] for info in files]
+    return hashlib.sha256(canonical_json(parts)).hexdigest()
+
+
+def _libraries(stage: str) -> dict[str, str]:
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES[stage]}
+    if stage == "preprocess":
+        versions["unicode"] = unicodedata.unidata_version
+    return {**versions, "python": ".".join(platform.python_version_tuple()[:2])}
+
+
+def _digest(stage: str, content: Mapping[str, Any]) -> str:
+    full = {
+        "stage": stage,
+        "algorithm_version": ALGORITHM_VERSION[stage],
+        "libraries": _libraries(stage),
+        **content,
+    }
+    return hashlib.sha256(canonical_json(full)).hexdigest()[:16]
+
+
+def shards_fingerprint(settings: Settings, sources: tuple[SourceFile, ...]) -> str:
+    """Fingerprint of the preprocessing stage (16 hex digits)."""
+    values = output_settings(settings.preprocess)
+    values["tokenizer"] = directory_identity(settings.preprocess.tokenizer)
+    inputs = [source.to_json() for source in sources]
+    return _digest("preprocess", {"seed": settings.seed, "settings": values, "inputs": inputs})
+
+
+def model_fingerprint(settings: Settings, shards: str) -> str:
+    """Fingerprint of the training stage and of the model it publishes (16 hex digits)."""
+    values = output_settings(settings.train)
+    values["model"] = directory_identity(settings.train.model)
+    return _digest("train", {"seed": settings.seed, "settings": values, "shards": shards})
+
+
+def scores_fingerprint(settings: Settings, sources: tuple[SourceFile, ...], model: str) -> str:
+    """Fingerprint of one scoring of one set of inputs by one model (16 hex digits)."""
+    inputs = [source.to_json() for source in sources]
+    return _digest("score", {"settings": output_settings(settings.score), "inputs": inputs, "model": model})
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The places of a run directory, as the public contract names them."""
+
+    root: str
+
+    def shards(self, fingerprint: str) -> str:
+        """Directory of the shards with this fingerprint."""
+        return storage.join(self.root, "shards", fingerprint)
+
+    def training(self, fingerprint: str) -> str:
+        """Directory of the checkpoints, metrics and TensorBoard events of one training."""
+        return storage.join(self.root, "training", fingerprint)
+
+    def model(self, fingerprint: str) -> str:
+        """Directory of the model with this fingerprint."""
+        return storage.join(self.root, "models", fingerprint)
+
+    @property
+    def scores(self) -> str:
+        """The Delta table of scores."""
+        return storage.join(self.root, "scores")
+
+    @property
+    def report(self) -> str:
+        """The report page."""
+        return storage.join(self.root, "report.html")

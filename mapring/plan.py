@@ -1,0 +1,93 @@
+"""The plan of one pipeline: its settings, checked against the world, and the place of every output.
+
+Everything a user can get wrong outside the YAML's own shape is found here, before Spark or the
+ring is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mapring import lineage, storage
+from mapring.errors import MapringError, SettingsError
+from mapring.lineage import RunDirectory, SourceFile
+from mapring.settings import Settings, load_settings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pipeline reads and where its stages publish.
+
+    `shards`, `model` and `scores` are the fingerprints of the three stages.
+    """
+
+    config: str
+    overrides: tuple[str, ...]
+    settings: Settings
+    run: RunDirectory
+    preprocess_sources: tuple[SourceFile, ...]
+    score_sources: tuple[SourceFile, ...]
+    shards: str
+    model: str
+    scores: str
+
+    @property
+    def shards_directory(self) -> str:
+        """Where the shards are published."""
+        return self.run.shards(self.shards)
+
+    @property
+    def training_directory(self) -> str:
+        """Where checkpoints and metrics are kept."""
+        return self.run.training(self.model)
+
+    @property
+    def model_directory(self) -> str:
+        """Where the model is published."""
+        return self.run.model(self.model)
+
+
+def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
+    """Read a pipeline's settings, check what they name, and derive the fingerprints.
+
+    Raises:
+        SettingsError: one line naming file, key, value and remedy.
+    """
+    settings = load_settings(config, overrides)
+    _check_run_dir(config, settings.run_dir)
+    _check_directory(config, "preprocess.tokenizer", settings.preprocess.tokenizer, "tokenizer.json")
+    _check_directory(config, "train.model", settings.train.model, "config.json")
+    preprocess_sources = lineage.list_sources(config, "preprocess.inputs", settings.preprocess.inputs)
+    score_sources = lineage.list_sources(config, "score.inputs", settings.score.inputs)
+    shards = lineage.shards_fingerprint(settings, preprocess_sources)
+    model = lineage.model_fingerprint(settings, shards)
+    return Plan(
+        config=config,
+        overrides=tuple(overrides),
+        settings=settings,
+        run=RunDirectory(settings.run_dir),
+        preprocess_sources=preprocess_sources,
+        score_sources=score_sources,
+        shards=shards,
+        model=model,
+        scores=lineage.scores_fingerprint(settings, score_sources, model),
+    )
+
+
+def _check_run_dir(config: str, run_dir: str) -> None:
+    try:
+        storage.check_writable(run_dir)
+    except (OSError, ValueError, ImportError) as error:
+        raise SettingsError(
+            f"{config}: run_dir: cannot write to {run_dir!r} ({error}); give a directory you may write to"
+        ) from None
+
+
+def _check_directory(config: str, key: str, uri: str, needed: str) -> None:
+    try:
+        found = storage.exists(storage.join(storage.resolve(uri), needed))
+    except (MapringError, OSError, ValueError, ImportError) as error:
+        raise SettingsError(f"{config}: {key}: {error}") from None
+    if not found:
+        raise SettingsError(f"{config}: {key}: found no {needed} in {uri!r}; give a directory that holds one")

@@ -1,0 +1,153 @@
+"""Read one pipeline's YAML, apply `KEY=VALUE` overrides, and say in one line what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from mapring import storage
+from mapring.errors import MapringError, SettingsError
+from mapring.settings.schema import Settings
+
+
+def load_settings(config: str, overrides: Sequence[str] = ()) -> Settings:
+    """Read and validate a pipeline's settings.
+
+    Args:
+        config: path or URI of the YAML file.
+        overrides: words of the form `train.epochs=2`; values are read as YAML, and list entries
+            are named by position, as in `score.inputs.0.path=new.csv`.
+
+    Raises:
+        SettingsError: one line for the first thing that is wrong: file, key, value and remedy.
+    """
+    values = _read_yaml(config)
+    for word in overrides:
+        _override(values, word)
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_explain(config, values, error)) from None
+
+
+def _read_yaml(config: str) -> dict[str, Any]:
+    try:
+        content = storage.read_bytes(config)
+    except (FileNotFoundError, IsADirectoryError):
+        raise SettingsError(f"{config}: found no such file, expected a pipeline's YAML; check the path") from None
+    except (OSError, ValueError, MapringError) as error:
+        raise SettingsError(f"{config}: cannot be read: {error}") from None
+    try:
+        values = yaml.safe_load(content)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise SettingsError(f"{config}:{where} not valid YAML: {problem}") from None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{config}: found {_name_type(values)}, expected keys such as name, run_dir, preprocess")
+    return values
+
+
+def _override(values: dict[str, Any], word: str) -> None:
+    key, equals, text = word.partition("=")
+    if not equals or not key:
+        raise SettingsError(f"{word!r}: expected KEY=VALUE, such as train.epochs=2")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SettingsError(f"{word!r}: the value is not valid YAML; quote it, as in KEY='\"text\"'") from None
+    *parents, last = key.split(".")
+    node: Any = values
+    for part in parents:
+        node = _descend(node, part, word)
+    if isinstance(node, list):
+        node[_position(node, last, word)] = value
+    elif isinstance(node, dict):
+        node[last] = value
+    else:
+        raise SettingsError(f"{word!r}: {'.'.join(parents)} holds {_name_type(node)}, which has no key {last!r}")
+
+
+def _descend(node: Any, part: str, word: str) -> Any:
+    if isinstance(node, list):
+        return node[_position(node, part, word)]
+    if not isinstance(node, dict):
+        raise SettingsError(f"{word!r}: nothing can be set below {_name_type(node)}")
+    if node.get(part) is None:
+        node[part] = {}
+    return node[part]
+
+
+def _position(node: list[Any], part: str, word: str) -> int:
+    if not part.isdigit() or int(part) >= len(node):
+        raise SettingsError(f"{word!r}: found position {part!r}, expected a number from 0 to {len(node) - 1}")
+    return int(part)
+
+
+def _explain(config: str, values: dict[str, Any], error: ValidationError) -> str:
+    first = min(
+        error.errors(), key=lambda item: item["type"] != "extra_forbidden"
+    )  # a misspelt key explains a missing one
+    key = ".".join(str(part) for part in first["loc"])
+    found = _lookup(values, first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{config}: {key}: unknown key{_suggest(first['loc'])}"
+    if first["type"] == "missing":
+        return f"{config}: {key}: is missing; add it ({_describe(first['loc'])})"
+    message = first["msg"].removeprefix("Value error, ")
+    if not key or first["type"] == "value_error":
+        return f"{config}: {key + ': ' if key else ''}{message}"
+    expected = message[0].lower() + message[1:]
+    hint = _describe(first["loc"])
+    return f"{config}: {key}: found {found!r}; {expected}" + (f" ({hint})" if hint else "")
+
+
+def _lookup(values: Any, location: tuple[int | str, ...]) -> Any:
+    for part in location:
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return values
+
+
+def _section(location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The section class that the last part of a location belongs to."""
+    section: type[BaseModel] = Settings
+    for part in location[:-1]:
+        if isinstance(part, int):
+            continue
+        field = section.model_fields.get(part)
+        if field is None:
+            return None
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not inner:
+            return None
+        section = inner[0]
+    return section
+
+
+def _suggest(location: tuple[int | str, ...]) -> str:
+    section = _section(location)
+    if section is None:
+        return "; remove it"
+    known = list(section.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; remove it, or use one of: {', '.join(known)}"
+
+
+def _describe(location: tuple[int | str, ...]) -> str:
+    section = _section(location)
+    field = section.model_fields.get(str(location[-1])) if section else None
+    return (field.description or "").rstrip(".") if field else ""
+
+
+def _name_type(value: Any) -> str:
+    names = {type(None): "nothing", str: "text", list: "a list", dict: "keys", bool: "a yes/no value"}
+    return names.get(type(value), f"the value {value!r}")

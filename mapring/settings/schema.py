@@ -1,0 +1,203 @@
+"""Every setting of mapring: type, range, meaning, unit, and whether it changes what is published.
+
+A setting is declared with `output` (it enters the fingerprint of the stage it belongs to, so a
+change reruns that stage and what depends on it) or `execution` (how fast or where the same
+bytes are made). One YAML file per pipeline, overridden by `KEY=VALUE` words.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+def output(default: Any = ..., *, description: str, **limits: Any) -> Any:
+    """Declare a setting that changes what is published."""
+    return Field(default, description=description, json_schema_extra={"affects": "output"}, **limits)
+
+
+def execution(default: Any = ..., *, description: str, **limits: Any) -> Any:
+    """Declare a setting that changes only where or how fast the same output is made."""
+    return Field(default, description=description, json_schema_extra={"affects": "execution"}, **limits)
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused, values cannot be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+
+Format = Literal["text", "jsonl", "csv", "tsv", "parquet"]
+
+
+class Input(Section):
+    """One named source of documents."""
+
+    name: str = output(
+        description="Name of this source; stands in every row, ledger entry and table.", pattern=r"^[A-Za-z0-9_.-]+$"
+    )
+    path: str = execution(
+        description="File, directory or glob, local or a URI; content and position below it identify the documents."
+    )
+    format: Format = output(description="How the files are written; each may be gzipped (name ends in .gz).")
+    encoding: Literal["utf-8", "latin-1"] = output(
+        "utf-8", description="Character encoding of text, jsonl, csv and tsv files."
+    )
+    text_column: str = output("text", description="Field that holds the text (not used for format text).")
+    label_column: str | None = output(None, description="Field that holds the label; none where there is no label.")
+    id_column: str | None = output(None, description="Field with your own id, carried along as source_id.")
+
+    @model_validator(mode="after")
+    def _text_has_no_columns(self) -> Input:
+        if self.format == "text" and (self.label_column or self.id_column):
+            raise ValueError("format text has no columns: remove label_column and id_column, or use csv, tsv or jsonl")
+        return self
+
+
+class Splits(Section):
+    """Shares of the documents; what is left over is the training split."""
+
+    validation: float = output(0.05, description="Share of documents for validation.", ge=0, le=0.5)
+    test: float = output(0.10, description="Share of documents for the final test.", ge=0, le=0.5)
+
+
+class Preprocess(Section):
+    """Raw text to published shards."""
+
+    inputs: tuple[Input, ...] = output(description="The sources, one entry each.", min_length=1)
+    max_quarantined_share: float = execution(
+        0.05, description="Share of malformed or undecodable records above which the run fails.", ge=0, le=1
+    )
+    unicode_form: Literal["NFC", "NFKC"] = output("NFC", description="Unicode normalization form of the text.")
+    unescape_html: bool = output(False, description="Replace HTML entities such as &amp; by their characters.")
+    tokenizer: str = output(description="Directory with a tokenizer.json, or package://NAME/PATH.")
+    max_length: int = output(128, description="Longest sequence in tokens, special tokens included.", ge=8, le=131072)
+    splits: Splits = output(Splits(), description="How documents are divided.")
+    lanes: int = output(
+        16, description="Independent streams per split; the ring can have up to this many ranks.", ge=1, le=4096
+    )
+    rows_per_shard: int = output(65536, description="Most rows in one shard file.", ge=1)
+    rows_per_row_group: int = output(1024, description="Rows in one row group, the unit of reading.", ge=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Preprocess:
+        _refuse_repeated_names(self.inputs)
+        return self
+
+
+class Train(Section):
+    """Published shards to a published model."""
+
+    model: str = output(description="Pretrained transformers directory, or package://NAME/PATH.")
+    epochs: int = output(1, description="Passes over the training split.", ge=1)
+    global_batch: int = output(
+        32, description="Rows per optimizer step over all ranks; a multiple of preprocess.lanes.", ge=1
+    )
+    learning_rate: float = output(5e-5, description="Peak learning rate of AdamW.", gt=0, lt=1)
+    warmup_share: float = output(
+        0.1, description="Share of the steps in which the rate rises; then it falls to 0.", ge=0, le=1
+    )
+    weight_decay: float = output(0.01, description="AdamW's decoupled weight decay, on matrices only.", ge=0)
+    clip_norm: float = output(1.0, description="Largest global gradient norm.", gt=0)
+    freeze_embeddings: bool = output(False, description="Leave the embedding tables as they were pretrained.")
+    precision: Literal["auto", "fp32", "bf16"] = output(
+        "auto", description="Arithmetic of forward and backward; auto measures both and takes the faster."
+    )
+    shuffle_window: int = output(4096, description="Rows shuffled and sorted by length together, over all lanes.", ge=1)
+    baselines: bool = output(True, description="Also evaluate a majority and a TF-IDF + logistic regression baseline.")
+    checkpoint_every_steps: int = execution(100, description="Optimizer steps between checkpoints.", ge=1)
+    keep_checkpoints: int = execution(2, description="Checkpoints kept; older ones are removed.", ge=1)
+
+
+class Ring(Section):
+    """How the ranks of the ring are started by `mapring run` and `mapring train`."""
+
+    ranks: int = execution(2, description="Number of ranks (processes).", ge=1)
+    launcher: Literal["horovodrun", "mpirun"] = execution(
+        "horovodrun", description="horovodrun uses the Gloo controller, mpirun the MPI controller."
+    )
+    hosts: str | None = execution(None, description="Hosts and slots, such as a:2,b:2; none for this machine only.")
+    cycle_time_ms: float = execution(
+        10.0, description="Pause of Horovod's background thread in ms; short ones cost CPU time.", gt=0
+    )
+    stall_shutdown_seconds: int = execution(
+        45, description="Time in s after which a rank that does not answer ends the job.", ge=10
+    )
+
+
+class Score(Section):
+    """New text to the scores table."""
+
+    inputs: tuple[Input, ...] = output(description="The sources to score, one entry each.", min_length=1)
+    max_quarantined_share: float = execution(
+        0.05, description="Share of malformed or undecodable records above which the run fails.", ge=0, le=1
+    )
+    batch_tokens: int = execution(2048, description="Tokens of one padded batch in the model.", ge=16)
+    rows_per_file: int = execution(1_000_000, description="Most rows in one file of the scores table.", ge=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Score:
+        _refuse_repeated_names(self.inputs)
+        return self
+
+
+class Spark(Section):
+    """The Spark session of preprocessing and scoring."""
+
+    master: str = execution("local[*]", description="Spark master URL; spark-submit's own --master comes first.")
+    driver_memory: str = execution("2g", description="Memory of the driver's JVM.", pattern=r"^\d+[kmgt]$")
+    partitions: int = execution(0, description="Shuffle partitions; 0 takes twice the cores.", ge=0)
+    conf: dict[str, str] = execution({}, description="Any further Spark settings, by their Spark names.")
+
+
+class Settings(Section):
+    """One pipeline."""
+
+    name: str = output(description="Name of the pipeline.", pattern=r"^[A-Za-z0-9_.-]+$")
+    run_dir: str = execution(description="Directory of everything the pipeline makes; a local path or a URI.")
+    seed: int = output(17, description="Seed of splits, shuffles, initialization and dropout.", ge=0, lt=2**31)
+    preprocess: Preprocess = output(description="Raw text to shards.")
+    train: Train = output(description="Shards to a model.")
+    score: Score = output(description="New text to scores.")
+    ring: Ring = execution(Ring(), description="How the ring is started.")
+    spark: Spark = execution(Spark(), description="The Spark session.")
+
+    @model_validator(mode="after")
+    def _batch_fits_lanes(self) -> Settings:
+        if self.train.global_batch % self.preprocess.lanes:
+            raise ValueError(
+                f"train.global_batch: found {self.train.global_batch}, "
+                f"expected a multiple of preprocess.lanes ({self.preprocess.lanes})"
+            )
+        if self.ring.ranks > self.preprocess.lanes:
+            raise ValueError(
+                f"ring.ranks: found {self.ring.ranks}, expected at most preprocess.lanes ({self.preprocess.lanes})"
+            )
+        return self
+
+
+def output_settings(section: Section) -> dict[str, Any]:
+    """The values of a section that enter a fingerprint, nested sections included, as JSON values."""
+    values: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        extra = field.json_schema_extra
+        if not isinstance(extra, dict) or extra["affects"] != "output":
+            continue
+        values[name] = _plain(getattr(section, name))
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return output_settings(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _refuse_repeated_names(inputs: tuple[Input, ...]) -> None:
+    names = [source.name for source in inputs]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"inputs: found the name {repeated[0]!r} twice, expected a name of its own for each input")

@@ -1,0 +1,240 @@
+"""One file layer and one URI scheme for everything that is read or published.
+
+Local paths and `file://`, `s3://`, `gs://`, `hdfs://`, `memory://` go through fsspec;
+`package://NAME/PATH` names a directory that an installed Python package carries.
+
+The one operation that publishing rests on is `create`: it makes a whole file appear under a name
+that did not exist, or tells that the name was taken. Object stores offer it as a conditional put;
+on a local disk it is a hard link to a finished temporary file, so that neither a kill nor a
+second writer can leave a torn file under a published name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import fsspec
+
+from mapring.errors import InputError, MapringError
+
+_BLOCK_BYTES = 1 << 20
+
+
+class FileInfo(NamedTuple):
+    """One file found by `list_files`: its URI, its path below what was asked for, its size in bytes."""
+
+    uri: str
+    relative: str
+    bytes: int
+
+
+def _filesystem(uri: str) -> tuple[Any, str]:
+    filesystem, path = fsspec.core.url_to_fs(resolve(uri))
+    return filesystem, path
+
+
+def _is_local(filesystem: Any) -> bool:
+    protocol = filesystem.protocol
+    return "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+
+
+def resolve(uri: str) -> str:
+    """Turn `package://NAME/PATH` into the directory it stands for; leave every other URI alone.
+
+    Raises:
+        MapringError: the package is not installed here.
+    """
+    if not uri.startswith("package://"):
+        return uri
+    package, _, inner = uri.removeprefix("package://").partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MapringError(f"{uri}: found no installed package {package!r}; install it, or give a directory instead")
+    return str(Path(spec.submodule_search_locations[0], inner))
+
+
+def join(base: str, *parts: str) -> str:
+    """Join path segments below a URI or a local path."""
+    return "/".join([base.rstrip("/"), *parts])
+
+
+def local_path(uri: str) -> Path | None:
+    """The local path that a URI stands for, or None when it is remote."""
+    filesystem, path = _filesystem(uri)
+    return Path(path) if _is_local(filesystem) else None
+
+
+def exists(uri: str) -> bool:
+    """Whether a file or directory stands at this URI."""
+    filesystem, path = _filesystem(uri)
+    return bool(filesystem.exists(path))
+
+
+def size(uri: str) -> int:
+    """Size of a file in bytes. Raises FileNotFoundError where there is none."""
+    filesystem, path = _filesystem(uri)
+    return int(filesystem.size(path))
+
+
+def open_read(uri: str) -> IO[bytes]:
+    """Open a file for reading bytes."""
+    filesystem, path = _filesystem(uri)
+    handle: IO[bytes] = filesystem.open(path, "rb")
+    return handle
+
+
+def read_bytes(uri: str) -> bytes:
+    """The whole content of a file."""
+    filesystem, path = _filesystem(uri)
+    content: bytes = filesystem.cat_file(path)
+    return content
+
+
+def sha256(uri: str) -> str:
+    """Hex SHA-256 of a file's content, read in blocks of 1 MiB."""
+    digest = hashlib.sha256()
+    with open_read(uri) as handle:
+        while block := handle.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def create(uri: str, content: bytes) -> bool:
+    """Make a whole file appear, atomically, if and only if the name is free.
+
+    Returns:
+        True if this call created the file, False if the name was already taken.
+    """
+    filesystem, path = _filesystem(uri)
+    if not _is_local(filesystem):
+        try:
+            filesystem.pipe_file(path, content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    return True
+
+
+def create_identical(uri: str, content: bytes) -> None:
+    """Create a file whose name determines its content; a complete earlier copy is accepted.
+
+    Raises:
+        MapringError: the name is taken by something of another size.
+    """
+    if create(uri, content):
+        return
+    found = size(uri)
+    if found != len(content):
+        raise MapringError(
+            f"{uri}: found {found} bytes where {len(content)} belong; the file was damaged after it was written: "
+            "remove its directory and run the stage again"
+        )
+
+
+def replace(uri: str, content: bytes) -> None:
+    """Write a file that is not published and may be overwritten (metrics, reports)."""
+    filesystem, path = _filesystem(uri)
+    if not _is_local(filesystem):
+        filesystem.pipe_file(path, content)
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(target)
+
+
+def remove_tree(uri: str) -> None:
+    """Remove a directory and all below it; nothing happens where there is none."""
+    filesystem, path = _filesystem(uri)
+    if filesystem.exists(path):
+        filesystem.rm(path, recursive=True)
+
+
+def list_names(uri: str) -> list[str]:
+    """Names of the entries directly below a directory, sorted; empty where there is none."""
+    filesystem, path = _filesystem(uri)
+    if not filesystem.exists(path):
+        return []
+    filesystem.invalidate_cache(path)
+    return sorted(Path(entry).name for entry in filesystem.ls(path, detail=False))
+
+
+def list_files(pattern: str) -> Iterator[FileInfo]:
+    """Yield the files that a path, a directory (recursively) or a glob stands for, sorted by path.
+
+    Names that begin with `_` or `.` are passed over below a directory or glob, as Spark does.
+    """
+    filesystem, path = _filesystem(pattern)
+    if filesystem.isfile(path):
+        root, found = str(Path(path).parent), [path]
+    elif filesystem.isdir(path):
+        root, found = path, filesystem.find(path)
+    else:
+        fixed = re.split(r"[*?\[]", path, maxsplit=1)[0]
+        root, found = fixed.rpartition("/")[0], [entry for entry in filesystem.glob(path) if filesystem.isfile(entry)]
+    for entry in sorted(found):
+        relative = entry.removeprefix(root).strip("/")
+        if entry != path and any(part.startswith(("_", ".")) for part in relative.split("/")):
+            continue
+        uri = entry if _is_local(filesystem) else filesystem.unstrip_protocol(entry)
+        yield FileInfo(uri, relative, int(filesystem.size(entry)))
+
+
+def check_writable(uri: str) -> None:
+    """Raise OSError unless a file can be created below this directory (which is made if missing)."""
+    filesystem, path = _filesystem(uri)
+    probe = join(path, f".probe-{uuid.uuid4().hex}")
+    filesystem.makedirs(path, exist_ok=True)
+    filesystem.pipe_file(probe, b"")
+    filesystem.rm_file(probe)
+
+
+def localize(uri: str, cache: Path) -> Path:
+    """A local directory with the files below `uri`: itself when local, else a copy under `cache`.
+
+    Raises:
+        InputError: nothing stands there.
+    """
+    local = local_path(uri)
+    if local is not None:
+        if not local.exists():
+            raise InputError(f"{uri}: found nothing there, expected a directory; check the path")
+        return local
+    filesystem, path = _filesystem(uri)
+    target = cache / hashlib.sha256(uri.encode()).hexdigest()[:16]
+    if not target.exists():
+        partial = cache / f"{target.name}.{uuid.uuid4().hex}"
+        filesystem.get(path, str(partial), recursive=True)
+        try:
+            partial.replace(target)
+        except OSError:  # another process of this host was faster; its copy is complete
+            if not target.exists():
+                raise
+    return target
+
+
+def store_identity(uri: str) -> str:
+    """What a remote store keeps to tell versions of a file apart: checksum, tag, or size and time."""
+    filesystem, path = _filesystem(uri)
+    return str(filesystem.ukey(path))
