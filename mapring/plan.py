@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mapring import lineage, storage
+from mapring.columns import check_columns
 from mapring.errors import MapringError, SettingsError
 from mapring.lineage import RunDirectory, SourceFile
-from mapring.settings import Settings, load_settings
+from mapring.settings import Input, Settings, load_settings
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     _check_directory(config, "train.model", settings.train.model, "config.json")
     preprocess_sources = lineage.list_sources(config, "preprocess.inputs", settings.preprocess.inputs)
     score_sources = lineage.list_sources(config, "score.inputs", settings.score.inputs)
+    _check_sources(config, "preprocess.inputs", settings.preprocess.inputs, preprocess_sources)
+    _check_sources(config, "score.inputs", settings.score.inputs, score_sources)
     shards = lineage.shards_fingerprint(settings, preprocess_sources)
     model = lineage.model_fingerprint(settings, shards)
     return Plan(
@@ -82,6 +85,13 @@ def _check_run_dir(config: str, run_dir: str) -> None:
         raise SettingsError(
             f"{config}: run_dir: cannot write to {run_dir!r} ({error}); give a directory you may write to"
         ) from None
+
+
+def _check_sources(config: str, key: str, inputs: tuple[Input, ...], sources: tuple[SourceFile, ...]) -> None:
+    by_name = {source.name: (position, source) for position, source in enumerate(inputs)}
+    for file in sources:
+        position, source = by_name[file.source]
+        check_columns(config, f"{key}.{position}", source, file.uri)
 
 
 def _check_directory(config: str, key: str, uri: str, needed: str) -> None:

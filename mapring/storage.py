@@ -11,6 +11,7 @@ second writer can leave a torn file under a published name.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import importlib.util
 import os
@@ -88,6 +89,12 @@ def open_read(uri: str) -> IO[bytes]:
     filesystem, path = _filesystem(uri)
     handle: IO[bytes] = filesystem.open(path, "rb")
     return handle
+
+
+def open_text_bytes(uri: str) -> IO[bytes]:
+    """Open a file for reading bytes, decompressed where its name ends in .gz."""
+    handle = open_read(uri)
+    return gzip.GzipFile(fileobj=handle) if uri.endswith(".gz") else handle  # type: ignore[return-value]
 
 
 def read_bytes(uri: str) -> bytes:

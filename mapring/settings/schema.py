@@ -148,6 +148,9 @@ class Spark(Section):
     master: str = execution("local[*]", description="Spark master URL; spark-submit's own --master comes first.")
     driver_memory: str = execution("2g", description="Memory of the driver's JVM.", pattern=r"^\d+[kmgt]$")
     partitions: int = execution(0, description="Shuffle partitions; 0 takes twice the cores.", ge=0)
+    split_bytes: int = execution(
+        64 << 20, description="Size in bytes of the pieces in which large text and jsonl files are read.", ge=1024
+    )
     conf: dict[str, str] = execution({}, description="Any further Spark settings, by their Spark names.")
 
 

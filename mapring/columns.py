@@ -1,0 +1,61 @@
+"""The columns of a delimited or Parquet file, read on the driver so that a wrong name is found before a start."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mapring import storage
+from mapring.errors import SettingsError
+from mapring.settings.schema import Input
+
+DELIMITER = {"csv": ",", "tsv": "\t"}
+
+
+def split_record(line: str, file_format: str) -> list[str]:
+    """Fields of one record: csv with quotes as in RFC 4180, tsv without any (the IANA form). Raises csv.Error."""
+    if file_format == "tsv":
+        return line.split("\t")
+    return next(csv.reader([line], strict=True), [])
+
+
+def column_names(uri: str, file_format: str, encoding: str) -> list[str]:
+    """Column names of a csv, tsv or Parquet file; empty for an empty file.
+
+    Raises:
+        OSError, ValueError, csv.Error: the file cannot be read as what it is said to be.
+    """
+    if file_format == "parquet":
+        with storage.open_read(uri) as handle:
+            names: list[str] = pq.read_schema(handle).names
+        return names
+    with storage.open_text_bytes(uri) as handle:
+        line = handle.readline().rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf")
+    return split_record(line.decode(encoding), file_format) if line else []
+
+
+def check_columns(config: str, key: str, source: Input, uri: str) -> None:
+    """Refuse a source whose file lacks a column that the settings name.
+
+    Raises:
+        SettingsError: file, key, what was found and what to do.
+    """
+    if source.format in ("text", "jsonl"):
+        return
+    try:
+        names = column_names(uri, source.format, source.encoding)
+    except (OSError, EOFError, ValueError, csv.Error, zlib.error, pa.ArrowException) as error:
+        raise SettingsError(
+            f"{config}: {key}.format: {uri} cannot be read as {source.format} ({error}); "
+            "correct the format or the encoding, or repair the file"
+        ) from None
+    for field in ("text_column", "label_column", "id_column"):
+        wanted = getattr(source, field)
+        if names and wanted is not None and wanted not in names:
+            raise SettingsError(
+                f"{config}: {key}.{field}: {uri} has no column {wanted!r}; it has {', '.join(map(repr, names))}: "
+                "name one of them, or correct the file"
+            )

@@ -1,0 +1,22 @@
+"""Exact duplicates: of the documents with one content hash, the one of smallest seeded priority stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+EXACT_DUPLICATE = "exact_duplicate"
+
+
+def mark_exact_duplicates(records: DataFrame, seed: int) -> DataFrame:
+    """Add `kept_doc_id`: the document that stays for this content; equal to `doc_id` for those that do.
+
+    The choice hangs on the seed and the ids alone, so partitions and retries do not change it.
+    """
+    priority = F.sha2(F.concat(F.lit(f"exact:{seed}:"), F.col("doc_id")), 256)
+    kept = records.groupBy("content_hash").agg(F.min_by("doc_id", priority).alias("kept_doc_id"))
+    return records.join(kept, "content_hash")

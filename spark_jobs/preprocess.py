@@ -1,0 +1,181 @@
+"""Raw text to published shards: `spark-submit spark_jobs/preprocess.py --config C [KEY=VALUE ...]`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
+
+from mapring import storage
+from mapring.contract import FileEntry, Manifest, code_version, is_published, publish, utc_now, write_file
+from mapring.errors import InputError, StageError
+from mapring.plan import Plan
+from mapring.progress import say, seconds_text
+from mapring.settings import output_settings
+from spark_jobs.arguments import run_main
+from spark_jobs.dedup import EXACT_DUPLICATE, mark_exact_duplicates
+from spark_jobs.ledger import drop_rows, write_ledger
+from spark_jobs.quarantine import check_quarantine, count_by_rule
+from spark_jobs.records import read_records
+from spark_jobs.segments import plan_segments
+from spark_jobs.session import partitions, start_session, watch
+from spark_jobs.shards import SPLITS, assign_positions, assign_splits, lane_files, write_shards
+from spark_jobs.statistics_tables import write_statistics
+from spark_jobs.tables import WrittenFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+STAGE = "preprocess"
+_MOST_LABELS = 10_000
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+
+
+def preprocess(plan: Plan) -> None:
+    """Run the stage unless its output is published; every count is checked before publishing.
+
+    Raises:
+        InputError: the corpus cannot be used as it is.
+    """
+    if is_published(plan.shards_directory):
+        say(STAGE, f"skipped: shards {plan.shards} are already published")
+        return
+    spark = start_session(plan.settings, STAGE)
+    try:
+        start = time.monotonic()
+        manifest = _build(spark, plan)
+        if not publish(plan.shards_directory, manifest):
+            say(STAGE, "another attempt published these shards first; its manifest stands")
+        counts = manifest.details["counts"]
+        say(
+            STAGE,
+            f"published shards {plan.shards}: read {counts['read']:,}, kept {counts['kept']:,}, dropped "
+            f"{sum(counts['dropped'].values()):,}, in {seconds_text(time.monotonic() - start)}",
+        )
+    finally:
+        spark.stop()
+
+
+def _build(spark: SparkSession, plan: Plan) -> Manifest:
+    settings, directory = plan.settings, plan.shards_directory
+    tokenizer = _copy_tokenizer(settings.preprocess.tokenizer, directory)
+    records = _read(spark, plan).persist()
+    with watch(spark, STAGE, "count"):
+        by_rule = count_by_rule(records)
+    check_quarantine(records, by_rule, allowed_share=settings.preprocess.max_quarantined_share, stage=STAGE)
+    if not by_rule.get(None):
+        raise InputError(
+            f"{plan.config}: preprocess.inputs: none of {sum(by_rule.values())} records can be kept "
+            f"({_by_rule_text(by_rule)}); check the inputs, their format and their columns"
+        )
+    marked = mark_exact_duplicates(records.where(F.col("rule").isNull()), settings.seed).persist()
+    with watch(spark, STAGE, "duplicates"):
+        unique = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
+        labels = _labels(unique, plan)
+        positioned, sizes = assign_positions(unique, settings)
+    if not sizes["train"]:
+        raise InputError(
+            f"{plan.config}: preprocess.splits: the training split is empty; give more text or smaller shares"
+        )
+    with watch(spark, STAGE, "write shards"):
+        data = write_shards(positioned, settings, labels=labels, directory=directory)
+    with watch(spark, STAGE, "write ledger"):
+        drops = drop_rows(records.where(F.col("rule").isNotNull()), marked.where("doc_id != kept_doc_id"))
+        total = sum(by_rule.values()) - sum(sizes.values())
+        ledger, dropped = write_ledger(drops, total, directory)
+    statistics, tokens = write_statistics(data, directory)
+    counts = _conserve(by_rule, sizes, data, dropped)
+    layout = lane_files(data, settings.preprocess.lanes)
+    return Manifest(
+        kind="shards",
+        fingerprint=plan.shards,
+        created=utc_now(),
+        code_version=code_version(),
+        settings={"seed": settings.seed, **output_settings(settings.preprocess)},
+        inputs=tuple(source.to_json() for source in plan.preprocess_sources),
+        files=(*tokenizer, *(file.entry for file in data), *(file.entry for file in ledger), *statistics),
+        details={
+            "counts": counts,
+            "splits": {
+                split: {"rows": sizes[split], "tokens": tokens.get(split, 0), "shards": layout[split]}
+                for split in SPLITS
+            },
+            "lanes": settings.preprocess.lanes,
+            "rows_per_row_group": settings.preprocess.rows_per_row_group,
+            "max_length": settings.preprocess.max_length,
+            "labels": labels,
+            "tokenizer": {"path": "tokenizer", "files": [entry.path for entry in tokenizer]},
+        },
+    )
+
+
+def _read(spark: SparkSession, plan: Plan) -> DataFrame:
+    settings = plan.settings
+    segments = plan_segments(settings.preprocess.inputs, plan.preprocess_sources, settings.spark.split_bytes)
+    slices = partitions(spark, settings)
+    size = sum(source.bytes for source in plan.preprocess_sources)
+    say(STAGE, f"reading {len(plan.preprocess_sources)} files, {size / 1e6:,.1f} MB, {len(segments)} segments")
+    return read_records(
+        spark,
+        segments,
+        unicode_form=settings.preprocess.unicode_form,
+        unescape_html=settings.preprocess.unescape_html,
+        slices=slices,
+    )
+
+
+def _copy_tokenizer(source: str, directory: str) -> list[FileEntry]:
+    entries = []
+    for name in _TOKENIZER_FILES:
+        uri = storage.join(storage.resolve(source), name)
+        if storage.exists(uri):
+            entries.append(write_file(directory, f"tokenizer/{name}", storage.read_bytes(uri)))
+    return entries
+
+
+def _labels(unique: DataFrame, plan: Plan) -> list[str]:
+    """The label names, sorted; a label's id is its place in this list."""
+    found = unique.where(F.col("label").isNotNull()).select("label").distinct().limit(_MOST_LABELS + 1).collect()
+    if len(found) > _MOST_LABELS:
+        raise InputError(
+            f"{plan.config}: preprocess.inputs: found more than {_MOST_LABELS:,} different labels; "
+            "label_column probably names a column of text or ids"
+        )
+    return sorted(row["label"] for row in found)
+
+
+def _conserve(
+    by_rule: dict[str | None, int], sizes: dict[str, int], data: list[WrittenFile], dropped: Counter[str]
+) -> dict[str, Any]:
+    """The counts for the manifest, after holding what was read against what was really written."""
+    read = sum(by_rule.values())
+    kept = sum(file.entry.rows or 0 for file in data)
+    expected: Counter[str] = Counter({rule: count for rule, count in by_rule.items() if rule is not None})
+    expected[EXACT_DUPLICATE] = by_rule[None] - sum(sizes.values())
+    if read != kept + dropped.total() or kept != sum(sizes.values()) or +expected != +dropped:
+        raise StageError(
+            f"{STAGE}: read {read} = kept {kept} + dropped {dropped.total()} does not hold, or the ledger differs "
+            f"from the counts ({dict(dropped)} against {dict(+expected)}); nothing was published. "
+            "Did an input change while it was read? Run the stage again"
+        )
+    return {"read": read, "kept": kept, "dropped": dict(sorted((+dropped).items()))}
+
+
+def _by_rule_text(by_rule: dict[str | None, int]) -> str:
+    return ", ".join(f"{rule} {count:,}" for rule, count in by_rule.items()) or "they hold nothing"
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(preprocess, sys.argv[1:]))
