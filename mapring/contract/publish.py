@@ -72,7 +72,9 @@ def read_manifest(directory: str) -> Manifest:
     except (FileNotFoundError, IsADirectoryError):
         raise PublishedError(f"{record_uri}: names the manifest {name!r}, which is not there: {_REMEDY}") from None
     if hashlib.sha256(content).hexdigest() != digest:
-        raise PublishedError(f"{manifest_uri}: checksum differs from the one in {RECORD_NAME}: {_REMEDY}")
+        intact = content_name("manifest", content, ".json") == name  # its own name tells which of the two changed
+        damaged = record_uri if intact else manifest_uri
+        raise PublishedError(f"{damaged}: was damaged, the record's checksum is not the manifest's: {_REMEDY}")
     try:
         return Manifest.from_json(content)
     except ValueError as error:

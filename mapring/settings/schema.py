@@ -134,7 +134,7 @@ class Score(Section):
         0.05, description="Share of malformed or undecodable records above which the run fails.", ge=0, le=1
     )
     batch_tokens: int = execution(2048, description="Tokens of one padded batch in the model.", ge=16)
-    rows_per_file: int = execution(1_000_000, description="Most rows in one file of the scores table.", ge=1)
+    rows_per_file: int = execution(65_536, description="Most rows in one file of the scores table.", ge=1)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Score:

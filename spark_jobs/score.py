@@ -1,0 +1,109 @@
+"""New text to the scores table: `spark-submit spark_jobs/score.py --config C [KEY=VALUE ...]`."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from mapring.contract import is_published
+from mapring.errors import InputError, StageError
+from mapring.plan import Plan
+from mapring.progress import say, seconds_text
+from mapring.scores_table import latest_commit
+from spark_jobs.arguments import run_main
+from spark_jobs.quarantine import check_quarantine, count_by_rule
+from spark_jobs.records import read_records
+from spark_jobs.scores_commit import Scoring, commit_scores, open_table
+from spark_jobs.scoring import ScoreBuilder, write_scores
+from spark_jobs.segments import plan_segments
+from spark_jobs.session import partitions, start_session, watch
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+STAGE = "score"
+
+
+def score(plan: Plan) -> None:
+    """Score the configured inputs, unless the table already holds exactly these scores.
+
+    Raises:
+        StageError: there is no model yet, or another run committed at the same time.
+    """
+    table = open_table(plan.run.scores)
+    commit = latest_commit(plan.run.scores)
+    if commit is not None and commit.fingerprint == plan.scores:
+        say(STAGE, f"skipped: scores {plan.scores} are already in the table")
+        return
+    if not is_published(plan.model_directory):
+        raise StageError(
+            f"{plan.config}: found no model at {plan.model_directory}; run `mapring train {plan.config}` first, "
+            "with the same settings"
+        )
+    spark = start_session(plan.settings, STAGE)
+    try:
+        scoring = _score(spark, plan)
+    finally:
+        spark.stop()
+    version = commit_scores(plan, scoring, table)
+    say(
+        STAGE,
+        f"committed {scoring.rows:,} rows as version {version} in {seconds_text(scoring.seconds)}: {scoring.scored:,} "
+        f"scored at {scoring.documents_per_second:,.0f} docs/s, {scoring.rows - scoring.scored:,} with an error",
+    )
+
+
+def _score(spark: SparkSession, plan: Plan) -> Scoring:
+    settings = plan.settings.score
+    records = _read(spark, plan).persist()
+    with watch(spark, STAGE, "count"):
+        by_rule = count_by_rule(records)
+    read = sum(by_rule.values())
+    if not read:
+        raise InputError(f"{plan.config}: score.inputs: the files hold no records; check the inputs")
+    check_quarantine(records, by_rule, allowed_share=settings.max_quarantined_share, stage=STAGE)
+    rows = spark.sparkContext.accumulator(0)
+    build = ScoreBuilder(
+        model_directory=plan.model_directory,
+        batch_tokens=settings.batch_tokens,
+        model_fingerprint=plan.model,
+        run_id=uuid.uuid4().hex,
+        scored_at=datetime.datetime.now(datetime.UTC),
+        on_rows=rows.add,
+    )
+    files = max(partitions(spark, plan.settings), -(-read // settings.rows_per_file))
+    start = time.monotonic()
+    with watch(spark, STAGE, f"score {read:,} rows", rows):
+        written = write_scores(records, build, files=files, directory=plan.run.scores)
+    scoring = Scoring(run_id=build.run_id, files=written, seconds=time.monotonic() - start)
+    _conserve(read, scoring)
+    return scoring
+
+
+def _read(spark: SparkSession, plan: Plan) -> DataFrame:
+    inputs = tuple(source.model_copy(update={"label_column": None}) for source in plan.settings.score.inputs)
+    segments = plan_segments(inputs, plan.score_sources, plan.settings.spark.split_bytes)
+    preprocess = plan.settings.preprocess
+    return read_records(
+        spark,
+        segments,
+        unicode_form=preprocess.unicode_form,
+        unescape_html=preprocess.unescape_html,
+        slices=partitions(spark, plan.settings),
+    )
+
+
+def _conserve(read: int, scoring: Scoring) -> None:
+    if scoring.rows == read and scoring.scored + sum(scoring.errors.values()) == read:
+        return
+    raise StageError(
+        f"{STAGE}: read {read} rows but wrote {scoring.rows} ({scoring.scored} scored, errors {scoring.errors}); "
+        "nothing was committed. Did an input change while it was read? Run the stage again"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_main(score, sys.argv[1:]))

@@ -1,0 +1,65 @@
+"""Records to rows of the scores table, one file at a time; quarantined records get a row that says why."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import functions as F
+
+from mapring.contract.schemas import SCORE
+from spark_jobs.predictor import load_predictor
+from spark_jobs.tables import Built, WrittenFile, write_groups
+from spark_jobs.udf import predict_columns, task_threads
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_ROWS_PER_ROW_GROUP = 16_384
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreBuilder:
+    """Builds one file's SCORE table; `statistics` has `scored` and `errors` by rule."""
+
+    model_directory: str
+    batch_tokens: int
+    model_fingerprint: str
+    run_id: str
+    scored_at: datetime.datetime
+    on_rows: Callable[[int], None]
+
+    def __call__(self, table: pa.Table) -> Built:
+        """Score the rows of RECORD columns; rows with a rule keep it as their error."""
+        predictor = load_predictor(self.model_directory, task_threads(), self.batch_tokens)
+        predicted = predict_columns(predictor, table.column("text").to_pylist())
+        error = pc.coalesce(table.column("rule"), pa.chunked_array([pa.array(predicted.pop("error"), pa.string())]))
+        count = table.num_rows
+        columns = {
+            **{name: table.column(name) for name in ("doc_id", "source_id", "source", "path", "record", "detail")},
+            **{name: pa.array(values, SCORE.field(name).type) for name, values in predicted.items()},
+            "error": error,
+            "model_fingerprint": pa.repeat(self.model_fingerprint, count),
+            "run_id": pa.repeat(self.run_id, count),
+            "scored_at": pa.repeat(pa.scalar(self.scored_at, SCORE.field("scored_at").type), count),
+        }
+        built = pa.Table.from_arrays([columns[name] for name in SCORE.names], schema=SCORE)
+        errors = Counter(value for value in error.to_pylist() if value is not None)
+        self.on_rows(count)
+        return Built(built, {"scored": count - errors.total(), "errors": dict(errors)})
+
+
+def write_scores(records: DataFrame, build: ScoreBuilder, *, files: int, directory: str) -> list[WrittenFile]:
+    """Score and write all records as `files` files below `directory`, spread by a hash of their ids."""
+    bucket = F.pmod(F.conv(F.substring("doc_id", 1, 8), 16, 10).cast("long"), F.lit(files))
+    spread = (
+        records.withColumn("file_group", F.format_string(f"{build.run_id[:8]}-%05d", bucket))
+        .repartition(files, "file_group")
+        .sortWithinPartitions("file_group", "source", "path", "record")
+    )
+    return write_groups(spread, build, directory=directory, folder="data", rows_per_row_group=_ROWS_PER_ROW_GROUP)

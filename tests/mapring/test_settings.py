@@ -1,0 +1,125 @@
+"""Settings: what is wrong is said in one line that names file, key, value and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mapring.errors import SettingsError
+from mapring.settings import Section, Settings, load_settings, output_settings
+
+
+def minimal() -> dict[str, Any]:
+    return {
+        "name": "tiny",
+        "run_dir": "runs/tiny",
+        "preprocess": {
+            "inputs": [{"name": "a", "path": "a.csv", "format": "csv", "label_column": "label"}],
+            "tokenizer": "model",
+        },
+        "train": {"model": "model"},
+        "score": {"inputs": [{"name": "b", "path": "b.txt", "format": "text"}]},
+    }
+
+
+def write(tmp_path: Path, values: Any) -> str:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(values if isinstance(values, str) else yaml.safe_dump(values))
+    return str(path)
+
+
+def test_a_minimal_file_takes_the_defaults(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, minimal()))
+    assert settings.train.global_batch == 32
+    assert settings.preprocess.inputs[0].encoding == "utf-8"
+
+
+def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
+    config = write(tmp_path, minimal())
+    settings = load_settings(
+        config, ["train.epochs=3", "score.inputs.0.path=c.txt", "ring.hosts=null", "spark.conf.a=b"]
+    )
+    assert settings.train.epochs == 3
+    assert settings.score.inputs[0].path == "c.txt"
+    assert settings.spark.conf == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("train.epoch=3", ["train.epoch", "unknown key", "did you mean epochs?"]),
+        ("train.epochs=many", ["train.epochs", "'many'", "valid integer", "Passes over the training split"]),
+        ("train.epochs=0", ["train.epochs", "found 0", "greater than or equal to 1"]),
+        ("train.model=null", ["train.model", "found None", "valid string"]),
+        ("preprocess.lanes=5", ["global_batch", "found 32", "multiple of preprocess.lanes (5)"]),
+        ("ring.ranks=17", ["ring.ranks", "found 17", "at most preprocess.lanes (16)"]),
+        ("score.inputs.0.label_column=x", ["score.inputs.0", "format text has no columns"]),
+        ("nonsense=1", ["nonsense", "unknown key", "use one of: name, run_dir"]),
+    ],
+)
+def test_a_wrong_value_is_one_line_naming_file_key_and_remedy(tmp_path: Path, override: str, parts: list[str]) -> None:
+    config = write(tmp_path, minimal())
+    with pytest.raises(SettingsError) as caught:
+        load_settings(config, [override])
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith(config)
+    for part in parts:
+        assert part in message, message
+
+
+@pytest.mark.parametrize("word", ["epochs", "=3", "train.epochs.a.b=1", "score.inputs.7.path=x", "a=[1"])
+def test_a_malformed_override_is_refused(tmp_path: Path, word: str) -> None:
+    with pytest.raises(
+        SettingsError,
+        match=r"expected KEY=VALUE|nothing can be set|position|not valid YAML|no key|train\.epochs: found",
+    ):
+        load_settings(write(tmp_path, minimal()), [word])
+
+
+def test_a_missing_key_tells_what_it_is(tmp_path: Path) -> None:
+    values = minimal()
+    del values["train"]["model"]
+    with pytest.raises(SettingsError, match=r"train\.model: is missing; add it \(Pretrained transformers directory"):
+        load_settings(write(tmp_path, values))
+
+
+def test_two_inputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    values = minimal()
+    values["preprocess"]["inputs"] *= 2
+    with pytest.raises(SettingsError, match="the name 'a' twice"):
+        load_settings(write(tmp_path, values))
+
+
+@pytest.mark.parametrize(("content", "part"), [("a: [1", "line 1"), ("- 1", "a list"), ("", "nothing")])
+def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, content: str, part: str) -> None:
+    with pytest.raises(SettingsError, match=part):
+        load_settings(write(tmp_path, content))
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="found no such file"):
+        load_settings(str(tmp_path / "none.yaml"))
+
+
+def test_every_setting_says_whether_it_changes_the_output_and_what_it_means() -> None:
+    sections: list[type[Section]] = [Settings]
+    while sections:
+        section = sections.pop()
+        sections.extend(kind for kind in section.__subclasses__())
+        for name, field in section.model_fields.items():
+            extra = field.json_schema_extra
+            assert isinstance(extra, dict) and extra["affects"] in ("output", "execution"), f"{section.__name__}.{name}"
+            assert field.description, f"{section.__name__}.{name}"
+    assert Section.__subclasses__(), "the sections are found through their base"
+
+
+def test_execution_settings_stay_out_of_the_fingerprint(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, minimal()))
+    values = output_settings(settings.preprocess)
+    assert "max_quarantined_share" not in values
+    assert "path" not in values["inputs"][0]
+    assert values["inputs"][0]["format"] == "csv"

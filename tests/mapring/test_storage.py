@@ -1,0 +1,89 @@
+"""Storage: creation is whole or not at all, and the same on a local disk and in an object store."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+
+from mapring import storage
+from mapring.errors import InputError, MapringError
+
+
+@pytest.fixture(params=["local", "memory"])
+def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
+
+
+def test_create_tells_whether_the_name_was_free(base: str) -> None:
+    uri = storage.join(base, "a", "b.txt")
+    assert storage.create(uri, b"one") is True
+    assert storage.create(uri, b"two") is False
+    assert storage.read_bytes(uri) == b"one"
+    assert storage.list_names(storage.join(base, "a")) == ["b.txt"]
+
+
+def test_of_many_creators_exactly_one_wins_and_its_file_is_whole(tmp_path: Path) -> None:
+    uri = str(tmp_path / "record")
+    contents = [bytes([letter]) * 1_000_000 for letter in range(65, 81)]
+    won: list[bytes] = []
+    barrier = threading.Barrier(len(contents))
+
+    def creator(content: bytes) -> None:
+        barrier.wait()
+        if storage.create(uri, content):
+            won.append(content)
+
+    threads = [threading.Thread(target=creator, args=(content,)) for content in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert Path(uri).read_bytes() == won[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["record"], "no temporary file is left"
+
+
+def test_an_identical_copy_is_accepted_and_a_damaged_one_is_not(base: str) -> None:
+    uri = storage.join(base, "x")
+    storage.create_identical(uri, b"12345")
+    storage.create_identical(uri, b"12345")
+    with pytest.raises(MapringError, match="found 5 bytes where 3 belong"):
+        storage.create_identical(uri, b"123")
+
+
+def test_replace_overwrites(base: str) -> None:
+    uri = storage.join(base, "report.html")
+    storage.replace(uri, b"old")
+    storage.replace(uri, b"new")
+    assert storage.read_bytes(uri) == b"new"
+
+
+def test_list_files_gives_paths_below_what_was_asked_for(base: str) -> None:
+    for name in ("in/b/2.csv", "in/a.csv", "in/_SUCCESS", "in/.hidden", "in/_temporary/x.csv"):
+        storage.create(storage.join(base, name), b"1")
+    directory = [info.relative for info in storage.list_files(storage.join(base, "in"))]
+    assert directory == ["a.csv", "b/2.csv"]
+    assert [info.relative for info in storage.list_files(storage.join(base, "in/a.csv"))] == ["a.csv"]
+    assert [info.relative for info in storage.list_files(storage.join(base, "in/*/*.csv"))] == ["b/2.csv"]
+    found = next(storage.list_files(storage.join(base, "in/b")))
+    assert found.bytes == 1 and storage.read_bytes(found.uri) == b"1"
+
+
+def test_localize_copies_what_is_remote_and_points_at_what_is_local(base: str, tmp_path: Path) -> None:
+    storage.create(storage.join(base, "model/config.json"), b"{}")
+    local = storage.localize(storage.join(base, "model"), tmp_path / "cache")
+    assert (local / "config.json").read_bytes() == b"{}"
+
+
+def test_localize_refuses_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found nothing there"):
+        storage.localize(str(tmp_path / "none"), tmp_path)
+
+
+def test_package_uris_resolve_to_installed_directories() -> None:
+    assert Path(storage.resolve("package://mapring/settings")).name == "settings"
+    with pytest.raises(MapringError, match="found no installed package 'no_such_package'"):
+        storage.resolve("package://no_such_package/x")

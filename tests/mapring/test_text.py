@@ -1,0 +1,61 @@
+"""Text: one normalization for all stages, and seeded digests that hang on nothing else."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mapring.text import keyed_digest, normalize, unit_interval
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+def one(text: str | None, *, html: bool = False) -> str | None:
+    result: list[str | None] = normalize(
+        pa.array([text], pa.string()), unicode_form="NFC", unescape_html=html
+    ).to_pylist()
+    return result[0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("  a \t\r\n b  ", "a b"),
+        ("a\x00b\x1fc\x7fd\ufeffe", "abcde"),
+        ("a\u00a0\u2028\u3000\x0b\x0c\u0085b", "a b"),
+        ("e\u0301", "\u00e9"),
+        ("\x00\x01", ""),
+        (None, None),
+    ],
+)
+def test_normalize(raw: str | None, expected: str | None) -> None:
+    assert one(raw) == expected
+
+
+def test_html_entities_are_unescaped_only_where_asked() -> None:
+    assert one("a &amp; b &#8211;") == "a &amp; b &#8211;"
+    assert one("a &amp; b&nbsp;&#8211;", html=True) == "a & b \u2013"
+
+
+@given(TEXT)
+def test_normalize_is_idempotent_and_leaves_no_control_character_or_double_space(text: str) -> None:
+    once = one(text)
+    assert once is not None
+    assert one(once) == once
+    assert "  " not in once and once == once.strip()
+    assert not any(unicodedata.category(character) == "Cc" for character in once)
+
+
+def test_digests_differ_by_seed_purpose_and_content() -> None:
+    digests = {keyed_digest(seed, purpose, text) for seed in (1, 2) for purpose in "ab" for text in "xy"}
+    assert len(digests) == 8
+    assert keyed_digest(1, "a", "x") == keyed_digest(1, "a", "x")
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_unit_interval_is_in_range(content: bytes) -> None:
+    assert 0 <= unit_interval(content.hex()) < 1
