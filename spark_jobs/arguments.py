@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
 
 from mapring.errors import InputError, MapringError
 from mapring.plan import Plan, make_plan
@@ -27,6 +28,10 @@ def run_main(stage: Callable[[Plan], None], arguments: Sequence[str]) -> int:
         if inner is None:
             raise
         return _fail(inner, InputError.exit_code)
+    finally:
+        session = SparkSession.getActiveSession()
+        if session is not None:
+            session.stop()
     return 0
 
 

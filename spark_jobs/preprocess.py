@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
@@ -52,27 +53,24 @@ def preprocess(plan: Plan) -> None:
     if is_published(plan.shards_directory):
         say(STAGE, f"skipped: shards {plan.shards} are already published")
         return
-    spark = start_session(plan.settings, STAGE)
-    try:
-        start = time.monotonic()
-        manifest = _build(spark, plan)
-        if not publish(plan.shards_directory, manifest):
-            say(STAGE, "another attempt published these shards first; its manifest stands")
-        counts = manifest.details["counts"]
-        say(
-            STAGE,
-            f"published shards {plan.shards}: read {counts['read']:,}, kept {counts['kept']:,}, dropped "
-            f"{sum(counts['dropped'].values()):,}, in {seconds_text(time.monotonic() - start)}",
-        )
-    finally:
-        spark.stop()
+    start = time.monotonic()
+    manifest = _build(start_session(plan.settings, STAGE), plan)
+    if not publish(plan.shards_directory, manifest):
+        say(STAGE, "another attempt published these shards first; its manifest stands")
+    counts = manifest.details["counts"]
+    say(
+        STAGE,
+        f"published shards {plan.shards}: read {counts['read']:,}, kept {counts['kept']:,}, dropped "
+        f"{sum(counts['dropped'].values()):,}, in {seconds_text(time.monotonic() - start)}",
+    )
 
 
 def _build(spark: SparkSession, plan: Plan) -> Manifest:
     settings, directory = plan.settings, plan.shards_directory
     tokenizer = _copy_tokenizer(settings.preprocess.tokenizer, directory)
-    records = _read(spark, plan).persist()
-    with watch(spark, STAGE, "count"):
+    rows = spark.sparkContext.accumulator(0)
+    records = _read(spark, plan, rows.add).persist()
+    with watch(spark, STAGE, "read", rows):
         by_rule = count_by_rule(records)
     check_quarantine(records, by_rule, allowed_share=settings.preprocess.max_quarantined_share, stage=STAGE)
     if not by_rule.get(None):
@@ -121,10 +119,9 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     )
 
 
-def _read(spark: SparkSession, plan: Plan) -> DataFrame:
+def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> DataFrame:
     settings = plan.settings
     segments = plan_segments(settings.preprocess.inputs, plan.preprocess_sources, settings.spark.split_bytes)
-    slices = partitions(spark, settings)
     size = sum(source.bytes for source in plan.preprocess_sources)
     say(STAGE, f"reading {len(plan.preprocess_sources)} files, {size / 1e6:,.1f} MB, {len(segments)} segments")
     return read_records(
@@ -132,7 +129,8 @@ def _read(spark: SparkSession, plan: Plan) -> DataFrame:
         segments,
         unicode_form=settings.preprocess.unicode_form,
         unescape_html=settings.preprocess.unescape_html,
-        slices=slices,
+        slices=partitions(spark, settings),
+        on_rows=on_rows,
     )
 
 

@@ -192,8 +192,8 @@ def _without_surrogates(text: str | None, column: str | None) -> str | None:
 
 def _read_delimited(segment: Segment) -> Iterator[RawRecord]:
     source = segment.source
-    lines = ((number, line.decode("latin-1")) for number, line in _lines(segment) if line)
-    records = _csv_records(lines) if source.format == "csv" else ((n, line.split("\t")) for n, line in lines)
+    lines = ((number, line.decode("latin-1")) for number, line in _lines(segment))
+    records = _csv_records(lines) if source.format == "csv" else ((n, line.split("\t")) for n, line in lines if line)
     _, header = next(records, (0, []))
     names = [] if isinstance(header, csv.Error) else header
     positions = [
@@ -224,27 +224,36 @@ def _header_position(names: list[str], column: str | None, encoding: str) -> int
 def _csv_records(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """Fields of each record, numbered by the line it begins on; lines of a quoted field are joined.
 
-    A quote that is never closed would swallow the rest of the file. It is taken for a stray one
-    after 1,000 lines: then only the line it stands on is given up, and reading goes on below it.
+    A stray quote would swallow the lines up to the next one, or the rest of the file. So where
+    joined lines make no record as wide as the header, or none within 1,000 lines, only the line with
+    the stray quote is given up, and reading goes on below it.
     """
     again: list[tuple[int, str]] = []  # lines to be read once more, the next one last
     waiting: list[tuple[int, str]] = []  # lines of a record whose quote is still open
+    width: int | None = None
     while True:
         item = again.pop() if again else next(lines, None)
+        fields: list[str] | csv.Error | None = None
         if item is not None and len(waiting) < _LONGEST_QUOTE_LINES:
+            if not waiting and not item[1]:
+                continue
             waiting.append(item)
             if len(waiting) > 1 and '"' not in item[1]:
                 continue
             fields = _csv_fields("\n".join(line for _, line in waiting))
-            if fields is not None:
-                yield waiting[0][0], fields
-                waiting = []
-            continue
-        if not waiting:
+            if fields is None:
+                continue
+            item = None
+        elif not waiting:
             return
-        yield waiting[0][0], csv.Error("a quote is opened and not closed")
-        again.extend(reversed([*waiting[1:], *([item] if item is not None else [])]))
+        number, rest = waiting[0][0], [*waiting[1:], *([item] if item is not None else [])]
         waiting = []
+        is_stray = fields is None or (rest and (isinstance(fields, csv.Error) or len(fields) != (width or len(fields))))
+        if is_stray:
+            again.extend(reversed(rest))
+            fields = csv.Error("a quote is opened and not closed")
+        width = width or (len(fields) if isinstance(fields, list) else None)
+        yield number, fields or []
 
 
 def _csv_fields(text: str) -> list[str] | csv.Error | None:

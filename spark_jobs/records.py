@@ -43,7 +43,7 @@ def read_records(
     unicode_form: Literal["NFC", "NFKC"],
     unescape_html: bool,
     slices: int,
-    on_rows: Callable[[int], None] | None = None,
+    on_rows: Callable[[int], None],
 ) -> DataFrame:
     """All records of the segments as a DataFrame of the RECORD schema.
 
@@ -63,12 +63,11 @@ def _read_batches(
     *,
     unicode_form: Literal["NFC", "NFKC"],
     unescape_html: bool,
-    on_rows: Callable[[int], None] | None,
+    on_rows: Callable[[int], None],
 ) -> Iterator[pa.RecordBatch]:
     for index in (value for batch in indices for value in batch.column(0).to_pylist()):
         for raw in read_segment(segments[index]):
-            if on_rows is not None:
-                on_rows(raw.num_rows)
+            on_rows(raw.num_rows)
             yield classify(segments[index], raw, unicode_form=unicode_form, unescape_html=unescape_html)
 
 

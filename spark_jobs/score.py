@@ -6,6 +6,7 @@ import datetime
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mapring.contract import is_published
@@ -43,11 +44,7 @@ def score(plan: Plan) -> None:
             f"{plan.config}: found no model at {plan.model_directory}; run `mapring train {plan.config}` first, "
             "with the same settings"
         )
-    spark = start_session(plan.settings, STAGE)
-    try:
-        scoring = _score(spark, plan)
-    finally:
-        spark.stop()
+    scoring = _score(start_session(plan.settings, STAGE), plan)
     version = commit_scores(plan, scoring, table)
     say(
         STAGE,
@@ -58,32 +55,33 @@ def score(plan: Plan) -> None:
 
 def _score(spark: SparkSession, plan: Plan) -> Scoring:
     settings = plan.settings.score
-    records = _read(spark, plan).persist()
-    with watch(spark, STAGE, "count"):
+    rows = spark.sparkContext.accumulator(0)
+    records = _read(spark, plan, rows.add).persist()
+    with watch(spark, STAGE, "read", rows):
         by_rule = count_by_rule(records)
     read = sum(by_rule.values())
     if not read:
         raise InputError(f"{plan.config}: score.inputs: the files hold no records; check the inputs")
     check_quarantine(records, by_rule, allowed_share=settings.max_quarantined_share, stage=STAGE)
-    rows = spark.sparkContext.accumulator(0)
+    scored = spark.sparkContext.accumulator(0)
     build = ScoreBuilder(
         model_directory=plan.model_directory,
         batch_tokens=settings.batch_tokens,
         model_fingerprint=plan.model,
         run_id=uuid.uuid4().hex,
         scored_at=datetime.datetime.now(datetime.UTC),
-        on_rows=rows.add,
+        on_rows=scored.add,
     )
     files = max(partitions(spark, plan.settings), -(-read // settings.rows_per_file))
     start = time.monotonic()
-    with watch(spark, STAGE, f"score {read:,} rows", rows):
+    with watch(spark, STAGE, f"score {read:,} rows", scored):
         written = write_scores(records, build, files=files, directory=plan.run.scores)
     scoring = Scoring(run_id=build.run_id, files=written, seconds=time.monotonic() - start)
     _conserve(read, scoring)
     return scoring
 
 
-def _read(spark: SparkSession, plan: Plan) -> DataFrame:
+def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> DataFrame:
     inputs = tuple(source.model_copy(update={"label_column": None}) for source in plan.settings.score.inputs)
     segments = plan_segments(inputs, plan.score_sources, plan.settings.spark.split_bytes)
     preprocess = plan.settings.preprocess
@@ -93,6 +91,7 @@ def _read(spark: SparkSession, plan: Plan) -> DataFrame:
         unicode_form=preprocess.unicode_form,
         unescape_html=preprocess.unescape_html,
         slices=partitions(spark, plan.settings),
+        on_rows=on_rows,
     )
 
 
