@@ -137,8 +137,14 @@ class Score(Section):
     rows_per_file: int = execution(65_536, description="Most rows in one file of the scores table.", ge=1)
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Score:
+    def _inputs_are_sound(self) -> Score:
         _refuse_repeated_names(self.inputs)
+        for position, source in enumerate(self.inputs):
+            if source.label_column is not None:
+                raise ValueError(
+                    f"inputs.{position}.label_column: found {source.label_column!r}, expected none: "
+                    "scoring does not read labels; remove it"
+                )
         return self
 
 
@@ -157,7 +163,10 @@ class Spark(Section):
 class Settings(Section):
     """One pipeline."""
 
-    name: str = output(description="Name of the pipeline.", pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = execution(
+        description="Name of the pipeline; with the model it names the scorings in the scores table.",
+        pattern=r"^[A-Za-z0-9_.-]+$",
+    )
     run_dir: str = execution(description="Directory of everything the pipeline makes; a local path or a URI.")
     seed: int = output(17, description="Seed of splits, shuffles, initialization and dropout.", ge=0, lt=2**31)
     preprocess: Preprocess = output(description="Raw text to shards.")

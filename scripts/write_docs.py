@@ -1,0 +1,110 @@
+"""Write docs/settings.md from the settings' own declarations; `--check` fails when it is out of date."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from mapring.settings import Section, Settings
+
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
+
+HEADER = """# Settings
+
+One YAML file describes one pipeline. Any value can be replaced on the command line as `KEY=VALUE`, with
+dots between the parts of a key and positions for list entries: `train.epochs=2`,
+`score.inputs.0.path=new.csv`.
+
+**Affects** says what a change costs. An *output* setting enters the fingerprint of its stage: a change
+reruns that stage and those that depend on it. An *execution* setting changes where or how fast the
+same output is made, and reruns nothing.
+
+This page is written from `mapring/settings/schema.py` by `make docs`.
+"""
+
+
+def main() -> int:
+    """Write the page, or compare it with `--check`; returns the exit code."""
+    page = render()
+    if "--check" not in sys.argv[1:]:
+        TARGET.write_text(page)
+        return 0
+    if TARGET.read_text() == page:
+        return 0
+    sys.stderr.write(f"{TARGET.name} is out of date: run `make docs`\n")
+    return 1
+
+
+def render() -> str:
+    """The whole page as Markdown."""
+    parts = [HEADER]
+    pending: list[tuple[str, type[Section]]] = [("", Settings)]
+    while pending:
+        prefix, section = pending.pop(0)
+        title = f"`{prefix}`" if prefix else "Top level"
+        parts.append(f"## {title}\n\n{(section.__doc__ or '').strip()}\n")
+        parts.append("| Key | Type | Default | Affects | Meaning |\n|---|---|---|---|---|")
+        for name, field in section.model_fields.items():
+            inner = _inner_section(field)
+            if inner is not None:
+                many = "tuple" in str(field.annotation)
+                pending.append((f"{prefix}{'.' if prefix else ''}{name}{'[]' if many else ''}", inner))
+            parts.append(_row(name, field, inner))
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _inner_section(field: FieldInfo) -> type[Section] | None:
+    for kind in (field.annotation, *get_args(field.annotation)):
+        if isinstance(kind, type) and issubclass(kind, Section):
+            return kind
+    return None
+
+
+def _row(name: str, field: FieldInfo, inner: type[Section] | None) -> str:
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    default: Any = field.default
+    if default is PydanticUndefined:
+        shown = "*required*"
+    elif inner is not None:
+        shown = "see below"
+    else:
+        shown = "none" if default is None else f"`{default}`"
+    kind = "list of sections" if inner and "tuple" in str(field.annotation) else "section" if inner else _type(field)
+    return f"| `{name}` | {kind} | {shown} | {extra['affects']} | {field.description} |"
+
+
+def _type(field: FieldInfo) -> str:
+    names = {str: "text", int: "whole number", float: "number", bool: "true / false"}
+    kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    if all(isinstance(kind, str) for kind in kinds):
+        return " / ".join(f"`{kind}`" for kind in kinds)
+    text = "keys and values" if "dict" in str(field.annotation) else " or ".join(names[kind] for kind in kinds)
+    limits = [_limit(item) for item in field.metadata]
+    return ", ".join([text, *(limit for limit in limits if limit)])
+
+
+def _limit(item: Any) -> str:
+    match item:
+        case Ge(ge=bound):
+            return f"at least {bound}"
+        case Gt(gt=bound):
+            return f"above {bound}"
+        case Le(le=bound):
+            return f"at most {bound}"
+        case Lt(lt=bound):
+            return f"below {bound}"
+        case MinLen():
+            return "at least one"
+        case _:
+            return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
