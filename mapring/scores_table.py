@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mapring import storage
@@ -66,7 +67,7 @@ def verify_scores(uri: str) -> list[str]:
 
     try:
         commit = latest_commit(uri)
-        active = {action["path"] for action in DeltaTable(uri).get_add_actions(flatten=True).to_pylist()}
+        active = set(pa.table(DeltaTable(uri).get_add_actions(flatten=True)).column("path").to_pylist())
     except (DeltaError, OSError, ValueError, KeyError) as error:
         return [f"{uri}/_delta_log: cannot be read: {error}"]
     if commit is None:

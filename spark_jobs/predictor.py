@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -139,7 +139,7 @@ def _load(directory: Path, threads: int) -> tuple[Any, int]:
     return model.eval(), model.config.pad_token_id or 0
 
 
-@cache
+@lru_cache(maxsize=2)  # a worker that outlives a change of model must not keep all of them
 def load_predictor(model_directory: str, threads: int, batch_tokens: int) -> Predictor:
     """The predictor of this Python worker: loaded at the first call, then reused for all its tasks."""
     return Predictor(model_directory, threads=threads, batch_tokens=batch_tokens)

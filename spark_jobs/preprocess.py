@@ -114,7 +114,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             "rows_per_row_group": settings.preprocess.rows_per_row_group,
             "max_length": settings.preprocess.max_length,
             "labels": labels,
-            "tokenizer": {"path": "tokenizer", "files": [entry.path for entry in tokenizer]},
+            "tokenizer": {"path": "tokenizer", "files": [entry.path.rpartition("/")[2] for entry in tokenizer]},
         },
     )
 

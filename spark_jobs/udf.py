@@ -40,7 +40,7 @@ def predict_udf(model_directory: str, *, batch_tokens: int = 2048) -> UserDefine
         for batch in batches:
             yield _predict_frame(predictor, batch)
 
-    return pandas_udf(predict, RESULT_TYPE, "scalar_iter")  # type: ignore[call-overload, no-any-return]
+    return pandas_udf(predict, RESULT_TYPE)  # type: ignore[call-overload, no-any-return]
 
 
 def task_threads() -> int:

@@ -22,11 +22,7 @@ def test_groups_do_not_depend_on_the_batches(sizes: list[int], cuts: list[int]) 
     names = [f"g{index:02d}" for index, size in enumerate(sizes) for _ in range(size)]
     table = pa.table({"file_group": pa.array(names, pa.string()), "value": pa.array(range(len(names)), pa.int64())})
     edges = sorted({0, len(names), *(cut for cut in cuts if cut < len(names))})
-    batches = [
-        batch
-        for start, end in pairwise(edges)
-        for batch in table.slice(start, end - start).to_batches()
-    ]
+    batches = [batch for start, end in pairwise(edges) for batch in table.slice(start, end - start).to_batches()]
     found = [(name, part.column("value").to_pylist()) for name, part in groups(batches)]
     expected = [
         (name, [value for _, value in rows])

@@ -1,0 +1,73 @@
+"""A tiny published classifier, made without training: random weights, real files, true golden rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from mapring.contract import FileEntry, Manifest, code_version, publish, utc_now, write_file
+from mapring.text import Encoder
+from tests.tiny import sentence
+
+LABELS = ["negative", "neutral", "positive"]
+
+
+def publish_tiny_model(
+    directory: str, tokenizer: Path, fingerprint: str, *, seed: int = 1, golden_shift: float = 0
+) -> Path:
+    """Publish a BERT of two narrow layers; returns its transformers directory.
+
+    `golden_shift` is added to the golden logits, to make a model that does not give what it says.
+    """
+    torch.manual_seed(seed)
+    vocabulary = json.loads((tokenizer / "tokenizer.json").read_text())["model"]["vocab"]
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=32,
+        num_labels=3,
+        initializer_range=0.4,
+    )
+    model = BertForSequenceClassification(config).eval()
+    stock = Path(directory, "transformers-0")
+    model.save_pretrained(stock)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (stock / name).write_bytes((tokenizer / name).read_bytes())
+    encoder = Encoder(stock, 32)
+    texts = [sentence(number)[0] for number in range(0, 60, 6)]
+    ids = encoder.encode(texts)
+    with torch.inference_mode():
+        logits = [(model(torch.tensor([row])).logits[0] + golden_shift).tolist() for row in ids]
+    golden = {"text": texts, "input_ids": ids, "logits": logits}
+    pq.write_table(pa.table(golden), Path(directory, "golden-0.parquet"))
+    entries = [
+        FileEntry.of(str(path.relative_to(directory)), path.read_bytes())
+        for path in sorted(Path(directory).rglob("*"))
+        if path.is_file()
+    ]
+    manifest = Manifest(
+        kind="model",
+        fingerprint=fingerprint,
+        created=utc_now(),
+        code_version=code_version(),
+        settings={},
+        inputs=(),
+        files=(*entries, write_file(directory, "card.md", b"tiny")),
+        details={
+            "labels": LABELS,
+            "max_length": 32,
+            "text": {"unicode_form": "NFC", "unescape_html": False},
+            "transformers": "transformers-0",
+            "golden": "golden-0.parquet",
+        },
+    )
+    publish(directory, manifest)
+    return stock
