@@ -1,0 +1,43 @@
+# Each target sets up all that it needs; `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+bin := .venv/bin
+ARGS ?=
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+setup: ## Create .venv with everything, and build Horovod (done once)
+	@scripts/setup.sh
+
+demo: setup ## Run the whole pipeline on real data: raw text to a scored table and a report
+	@$(bin)/python scripts/fetch_demo_data.py
+	@$(bin)/mapring run conf/demo.yaml $(ARGS)
+
+test: setup ## Run the fast test suite
+	@$(bin)/python -m pytest $(ARGS)
+
+test-slow: setup ## Run the long tests: real kills, the demo twice
+	@$(bin)/python scripts/fetch_demo_data.py
+	@$(bin)/python -m pytest -m slow $(ARGS)
+
+lint: setup ## Check style, types and import walls
+	@$(bin)/ruff check . && $(bin)/ruff format --check . && $(bin)/mypy && $(bin)/lint-imports
+
+bench: setup ## Measure, and write benchmarks/results/*.json
+	@$(bin)/python scripts/fetch_demo_data.py
+	@$(bin)/python -m benchmarks.demo
+
+dist: setup ## Build dist/mapring.zip, what spark-submit's --py-files needs
+	@$(bin)/python -m pipelines.archive dist/mapring.zip
+
+docs: setup ## Rewrite docs/settings.md from the settings
+	@$(bin)/python scripts/write_docs.py
+
+constraints: ## Rewrite constraints.txt from what is installed in .venv
+	@scripts/write_constraints.sh
+
+clean: ## Remove what was made here, but not .venv
+	@rm -rf build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+
+.PHONY: help setup demo test test-slow lint bench dist docs constraints clean
