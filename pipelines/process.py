@@ -1,0 +1,112 @@
+"""Run a stage as a process: its own lines to the console, all lines to a log, nothing left running."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from mapring import storage
+from mapring.errors import SettingsError, StageError
+from mapring.progress import PREFIX
+from pipelines.stages import Command
+
+_LAUNCHER_PREFIX = re.compile(r"^\[[\d,]+\](?:<std(?:out|err)>)?:? ?")
+_LAST_LINES = 15
+_STOP_SECONDS = 20
+
+
+def log_path(run_dir: str, stage: str) -> Path:
+    """A new log file's path: below the run directory when that is local, else below `.mapring` here."""
+    local = storage.local_path(run_dir)
+    folder = (local if local is not None else Path(".mapring")) / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    time = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
+    return folder / f"{stage}-{time[:-3]}.log"
+
+
+def run_process(command: Command, *, stage: str, log: Path, advice: Callable[[], str]) -> None:
+    """Run a command to its end, showing its progress lines.
+
+    Args:
+        command: what to start.
+        stage: name of the stage, for messages.
+        log: file that gets every line.
+        advice: tells what to do next; asked when it has failed.
+
+    Raises:
+        SettingsError: the stage said that a setting is wrong (exit code 2).
+        StageError: it failed; the message has its own error line, or the last lines of its log.
+    """
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    errors: list[str] = []
+    with log.open("w") as sink, _started(command) as process:
+        assert process.stdout is not None
+        for raw in process.stdout:
+            line = _LAUNCHER_PREFIX.sub("", raw.rstrip("\n"))
+            sink.write(f"{line}\n")
+            sink.flush()
+            last.append(line)
+            if line.startswith("error: "):
+                errors.append(line.removeprefix("error: "))
+            elif line.startswith(f"[{PREFIX} "):
+                sys.stderr.write(f"{line}\n")
+                sys.stderr.flush()
+        code = process.wait()
+    if code == 0:
+        return
+    if code == SettingsError.exit_code and errors:
+        raise SettingsError(errors[0])
+    reason = errors[0] if errors else f"ended with {_ending(code)}; its last lines:\n  " + "\n  ".join(last)
+    raise StageError(f"{stage}: {reason}\n{advice()} The whole log: {log}")
+
+
+def _ending(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+@contextmanager
+def _started(command: Command) -> Iterator[subprocess.Popen[str]]:
+    """A process in a group of its own; the group is stopped when the body ends early or we are told to stop."""
+    process = subprocess.Popen(
+        command.words,
+        env={**os.environ, **command.environment, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield process
+    finally:
+        _stop_group(process)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop_group(process: subprocess.Popen[str]) -> None:
+    """End what is left of the process group, first politely, so that a trainer can write its checkpoint."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_STOP_SECONDS)
+        except ProcessLookupError:
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    process.wait()

@@ -1,0 +1,27 @@
+"""Run the stages of a pipeline, each only if its output is not yet there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from mapring.plan import make_plan
+from mapring.progress import say, seconds_text
+from pipelines.launch import run_stage
+from pipelines.report import write_report
+from pipelines.stages import STAGES
+from pipelines.summary import print_summary
+
+
+def run(config: str, overrides: Sequence[str]) -> None:
+    """Run all stages, then write the report and print the closing table."""
+    plan = make_plan(config, overrides)
+    seconds: dict[str, float] = {}
+    for stage in STAGES:
+        start = time.monotonic()
+        if run_stage(stage, plan):
+            seconds[stage] = time.monotonic() - start
+    start = time.monotonic()
+    write_report(plan)
+    say("report", f"wrote {plan.run.report} in {seconds_text(time.monotonic() - start)}")
+    print_summary(plan, seconds)

@@ -1,0 +1,74 @@
+"""The command line of each stage: exactly what a user types on a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mapring.contract import is_published
+from mapring.plan import Plan
+from mapring.scores_table import latest_commit
+from pipelines.archive import package_directory
+
+STAGES = ("preprocess", "train", "score")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A process to start: its words, and what its environment has besides ours."""
+
+    words: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+def stage_command(stage: str, plan: Plan, archive: Path) -> Command:
+    """The command that runs one stage of a plan; `archive` is what executors get of our code."""
+    arguments = ("--config", plan.config, *plan.overrides)
+    return _train(plan, arguments) if stage == "train" else _spark_submit(stage, plan, arguments, archive)
+
+
+def _spark_submit(stage: str, plan: Plan, arguments: tuple[str, ...], archive: Path) -> Command:
+    spark = plan.settings.spark
+    conf = [word for key, value in spark.conf.items() for word in ("--conf", f"{key}={value}")]
+    words = (
+        *(_program("spark-submit"), "--master", spark.master, "--driver-memory", spark.driver_memory),
+        *conf,
+        *("--py-files", str(archive), str(package_directory("spark_jobs") / f"{stage}.py")),
+        *arguments,
+    )
+    home = {"SPARK_HOME": str(package_directory("pyspark"))} if "SPARK_HOME" not in os.environ else {}
+    return Command(words, {"PYSPARK_PYTHON": sys.executable, **home})
+
+
+def _train(plan: Plan, arguments: tuple[str, ...]) -> Command:
+    ring = plan.settings.ring
+    train = (sys.executable, "-m", "training.train", *arguments)
+    hosts = ("-H", ring.hosts) if ring.hosts else ()
+    if ring.ranks == 1 and not hosts:
+        return Command(train, {})
+    if ring.launcher == "horovodrun":
+        return Command((_program("horovodrun"), "--gloo", "-np", str(ring.ranks), *hosts, *train), {})
+    # Without yielding, an idle rank spins on the core that the other one needs; binding would give both one core.
+    options = ("--bind-to", "none", "--mca", "mpi_yield_when_idle", "1")
+    as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} if os.geteuid() == 0 else {}
+    return Command((_program("mpirun"), "-np", str(ring.ranks), *options, *hosts, *train), as_root)
+
+
+def _program(name: str) -> str:
+    """A launcher from the environment of this interpreter, where it is there; else from PATH."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else name
+
+
+def published(stage: str, plan: Plan) -> str | None:
+    """What of a stage's output is already there under the plan's fingerprint, in words; None when it must run."""
+    if stage == "preprocess":
+        return f"shards {plan.shards} are already published" if is_published(plan.shards_directory) else None
+    if stage == "train":
+        return f"model {plan.model} is already published" if is_published(plan.model_directory) else None
+    commit = latest_commit(plan.run.scores)
+    found = commit is not None and commit.fingerprint == plan.scores
+    return f"scores {plan.scores} are already in the table" if found else None

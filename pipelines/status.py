@@ -1,0 +1,72 @@
+"""What of a pipeline is published, what is under way, and what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from mapring import storage
+from mapring.contract import is_published, read_manifest
+from mapring.plan import Plan, make_plan
+from mapring.scores_table import latest_commit
+from pipelines.launch import last_checkpoint
+
+
+def print_status(config: str, overrides: Sequence[str]) -> None:
+    """Print a row for each stage: state, fingerprint, when, and what there is to know."""
+    plan = make_plan(config, overrides)
+    table = Table(title=f"{plan.settings.name} in {plan.run.root}", title_justify="left")
+    for heading in ("stage", "state", "fingerprint", "when (UTC)", "what"):
+        table.add_column(heading, overflow="fold")
+    for row in (_shards(plan), _model(plan), _scores(plan)):
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _shards(plan: Plan) -> tuple[str, ...]:
+    if not is_published(plan.shards_directory):
+        return "preprocess", "not published", plan.shards, "", ""
+    manifest = read_manifest(plan.shards_directory)
+    counts = manifest.details["counts"]
+    rows = ", ".join(f"{split} {details['rows']:,}" for split, details in manifest.details["splits"].items())
+    what = f"read {counts['read']:,}, kept {counts['kept']:,} ({rows}), dropped {sum(counts['dropped'].values()):,}"
+    return "preprocess", "published", plan.shards, manifest.created, what
+
+
+def _model(plan: Plan) -> tuple[str, ...]:
+    if is_published(plan.model_directory):
+        manifest = read_manifest(plan.model_directory)
+        test = manifest.details["evaluation"]["test"]
+        what = f"test accuracy {test['accuracy']:.4f}, macro-F1 {test['macro_f1']:.4f}, {manifest.details['precision']}"
+        return "train", "published", plan.model, manifest.created, what
+    checkpoint = last_checkpoint(plan)
+    if checkpoint is None:
+        return "train", "not published", plan.model, "", _last_metrics(plan)
+    return "train", "interrupted or running", plan.model, "", f"last checkpoint {checkpoint}; {_last_metrics(plan)}"
+
+
+def _last_metrics(plan: Plan) -> str:
+    uri = storage.join(plan.training_directory, "metrics.jsonl")
+    if not storage.exists(uri):
+        return ""
+    lines = storage.read_bytes(uri).splitlines()
+    for line in reversed(lines):
+        try:
+            metrics = json.loads(line)
+        except ValueError:  # the last line of a killed run may be cut
+            continue
+        return f"step {metrics['step']}, loss {metrics['loss']:.4f}"
+    return ""
+
+
+def _scores(plan: Plan) -> tuple[str, ...]:
+    commit = latest_commit(plan.run.scores)
+    if commit is None:
+        return "score", "not published", plan.scores, "", ""
+    what = f"{commit.counts['scored']:,} of {commit.counts['read']:,} rows, table version {commit.version}"
+    if commit.fingerprint == plan.scores:
+        return "score", "published", plan.scores, commit.committed_at, what
+    return "score", "out of date", plan.scores, commit.committed_at, f"{what}, of scoring {commit.fingerprint}"

@@ -1,0 +1,74 @@
+"""The closing table of a run: what was counted, how good the model is, how fast, where everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mapring.contract import read_manifest
+from mapring.plan import Plan
+from mapring.progress import seconds_text
+from mapring.scores_table import latest_commit
+
+
+def print_summary(plan: Plan, seconds: Mapping[str, float]) -> None:
+    """Print the table; `seconds` has the wall time of each stage that ran."""
+    table = Table(title=f"{plan.settings.name}: results", show_header=False, title_justify="left")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in [*_data_rows(plan), *_model_rows(plan), *_score_rows(plan), *_time_rows(seconds)]:
+        table.add_row(name, value)
+    table.add_section()
+    places = {
+        "shards": plan.shards_directory,
+        "model": plan.model_directory,
+        "scores": plan.run.scores,
+        "report": plan.run.report,
+    }
+    for name, place in places.items():
+        table.add_row(name, place)
+    Console(soft_wrap=False).print(table)
+
+
+def _data_rows(plan: Plan) -> list[tuple[str, str]]:
+    counts = read_manifest(plan.shards_directory).details["counts"]
+    dropped = counts["dropped"]
+    reasons = ", ".join(f"{rule} {count:,}" for rule, count in dropped.items())
+    total = f"read {counts['read']:,} = kept {counts['kept']:,} + dropped {sum(dropped.values()):,}"
+    return [("documents", total + (f" ({reasons})" if reasons else ""))]
+
+
+def _model_rows(plan: Plan) -> list[tuple[str, str]]:
+    details = read_manifest(plan.model_directory).details
+    evaluation = details["evaluation"]
+    baselines: Mapping[str, Mapping[str, Any]] = evaluation.get("baselines") or {}
+    names = {"tfidf_logistic_regression": "TF-IDF + logistic regression", "majority": "majority class"}
+    rows = [("test split", _metrics(evaluation["test"]) + f" on {evaluation['test']['rows']:,} rows")]
+    rows += [(f"  {names.get(name, name)}", _metrics(metrics)) for name, metrics in baselines.items()]
+    speed = details["throughput"]
+    rate = f"{speed['samples_per_second']:,.0f} samples/s, {speed['tokens_per_second']:,.0f} tokens/s"
+    rows.append(("training", f"{rate}, {details['world_size']} ranks, {details['precision']}"))
+    return rows
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
+    return f"accuracy {metrics['accuracy']:.4f}, macro-F1 {metrics['macro_f1']:.4f}"
+
+
+def _score_rows(plan: Plan) -> list[tuple[str, str]]:
+    commit = latest_commit(plan.run.scores)
+    if commit is None:
+        return []
+    errors = ", ".join(f"{rule} {count:,}" for rule, count in commit.counts["errors"].items())
+    text = f"{commit.counts['scored']:,} of {commit.counts['read']:,} rows at {commit.documents_per_second:,.0f} docs/s"
+    return [("scored", text + (f"; not scored: {errors}" if errors else ""))]
+
+
+def _time_rows(seconds: Mapping[str, float]) -> list[tuple[str, str]]:
+    if not seconds:
+        return [("time", "nothing to do: all stages were skipped")]
+    stages = ", ".join(f"{stage} {seconds_text(value)}" for stage, value in seconds.items())
+    return [("time", f"{seconds_text(sum(seconds.values()))}: {stages}")]

@@ -1,0 +1,72 @@
+"""Recheck published directories: one, all of a run directory, or all of a pipeline's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from mapring import storage
+from mapring.contract import RECORD_NAME
+from mapring.contract.verify import verify
+from mapring.errors import PublishedError
+from mapring.scores_table import verify_scores
+from mapring.settings import load_settings
+
+_KINDS = ("shards", "models")
+
+
+def verify_target(target: str) -> None:
+    """Verify a pipeline's YAML, a run directory, a published directory or a scores table; one line for each.
+
+    Raises:
+        PublishedError: something is damaged, or there is nothing to verify.
+    """
+    checked = damaged = 0
+    for directory, problems in _check_all(target):
+        checked += 1
+        damaged += bool(problems)
+        sys.stdout.write("".join(f"{problem}\n" for problem in problems) or f"{directory}: ok\n")
+    if not checked:
+        raise PublishedError(
+            f"{target}: found nothing published there; give a pipeline's YAML, a run directory or a published directory"
+        )
+    if damaged:
+        raise PublishedError(f"{damaged} of {checked} published directories are damaged")
+
+
+def _check_all(target: str) -> Iterator[tuple[str, list[str]]]:
+    if target.endswith((".yaml", ".yml")):
+        target = load_settings(target).run_dir
+    if storage.exists(storage.join(target, RECORD_NAME)) or _holds_manifest(target):
+        yield target, verify(target)
+        return
+    if storage.exists(storage.join(target, "_delta_log")):
+        yield target, verify_scores(target)
+        return
+    for directory in _published_below(target):
+        yield directory, verify(directory)
+    scores = storage.join(target, "scores")
+    if storage.exists(storage.join(scores, "_delta_log")):
+        yield scores, verify_scores(scores)
+
+
+def _published_below(run_dir: str) -> Iterator[str]:
+    for kind in _KINDS:
+        for name in storage.list_names(storage.join(run_dir, kind)):
+            directory = storage.join(run_dir, kind, name)
+            if storage.exists(storage.join(directory, RECORD_NAME)) or _holds_manifest(directory):
+                yield directory
+            else:
+                sys.stdout.write(f"{directory}: an attempt that was not published; nothing reads it\n")
+    training = storage.join(run_dir, "training")
+    for name in storage.list_names(training):
+        checkpoints = storage.join(training, name, "checkpoints")
+        for step in storage.list_names(checkpoints):
+            directory = storage.join(checkpoints, step)
+            if storage.exists(storage.join(directory, RECORD_NAME)):
+                yield directory
+
+
+def _holds_manifest(directory: str) -> bool:
+    """Whether a manifest stands there; without its record that is a damage, or a kill right between the two."""
+    return any(name.startswith("manifest-") for name in storage.list_names(directory))
