@@ -95,6 +95,8 @@ def _started(command: Command) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         _stop_group(process)
+        assert process.stdout is not None
+        process.stdout.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -61,7 +61,7 @@ def _override(values: dict[str, Any], word: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise SettingsError(f"{word!r}: the value is not valid YAML; quote it, as in KEY='\"text\"'") from None
-    *parents, last = key.split(".")
+    *parents, last = _key_parts(key)
     node: Any = values
     for part in parents:
         node = _descend(node, part, word)
@@ -71,6 +71,12 @@ def _override(values: dict[str, Any], word: str) -> None:
         node[last] = value
     else:
         raise SettingsError(f"{word!r}: {'.'.join(parents)} holds {_name_type(node)}, which has no key {last!r}")
+
+
+def _key_parts(key: str) -> list[str]:
+    """Parts of a dotted key; what follows `spark.conf.` is one part, for Spark's own names have dots."""
+    section, conf, name = key.partition("spark.conf.")
+    return ["spark", "conf", name] if conf and name and not section else key.split(".")
 
 
 def _descend(node: Any, part: str, word: str) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 def output(default: Any = ..., *, description: str, **limits: Any) -> Any:
@@ -158,6 +158,16 @@ class Spark(Section):
         64 << 20, description="Size in bytes of the pieces in which large text and jsonl files are read.", ge=1024
     )
     conf: dict[str, str] = execution({}, description="Any further Spark settings, by their Spark names.")
+
+    @field_validator("conf", mode="before")
+    @classmethod
+    def _values_as_spark_writes_them(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            key: str(item).lower() if isinstance(item, bool) else str(item) if isinstance(item, int | float) else item
+            for key, item in value.items()
+        }
 
 
 class Settings(Section):

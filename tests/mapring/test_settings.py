@@ -40,11 +40,12 @@ def test_a_minimal_file_takes_the_defaults(tmp_path: Path) -> None:
 def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
     config = write(tmp_path, minimal())
     settings = load_settings(
-        config, ["train.epochs=3", "score.inputs.0.path=c.txt", "ring.hosts=null", "spark.conf.a=b"]
+        config,
+        ["train.epochs=3", "score.inputs.0.path=c.txt", "ring.hosts=null", "spark.conf.a.b=2", "spark.conf.c=true"],
     )
     assert settings.train.epochs == 3
     assert settings.score.inputs[0].path == "c.txt"
-    assert settings.spark.conf == {"a": "b"}
+    assert settings.spark.conf == {"a.b": "2", "c": "true"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,89 @@
+"""Processes: what the user sees, what the log holds, what a failure says, and that nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mapring.errors import SettingsError, StageError
+from pipelines.process import log_path, run_process
+from pipelines.stages import Command
+
+
+def run_code(code: str, log: Path, advice: str = "Run it again.") -> None:
+    run_process(Command((sys.executable, "-c", code), {"WORD": "x"}), stage="train", log=log, advice=lambda: advice)
+
+
+def test_our_lines_are_shown_without_the_launcher_s_prefix_and_all_lines_are_logged(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "train.log"
+    code = (
+        "import os, sys; print('noise'); print('[1,0]<stderr>:[mapring train] step 1', file=sys.stderr, flush=True);"
+        "print('[0]<stdout>:[mapring train] step 2'); print(os.environ['WORD'])"
+    )
+    run_code(code, log)
+    assert sorted(capfd.readouterr().err.splitlines()) == ["[mapring train] step 1", "[mapring train] step 2"]
+    assert sorted(log.read_text().splitlines()) == ["[mapring train] step 1", "[mapring train] step 2", "noise", "x"]
+
+
+def test_a_failure_gives_its_own_error_line_the_advice_and_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "train.log"
+    with pytest.raises(StageError) as caught:
+        run_code("import sys; print('[1,1]<stderr>:error: loss is not finite'); sys.exit(1)", log)
+    assert str(caught.value) == f"train: loss is not finite\nRun it again. The whole log: {log}"
+
+
+def test_a_failure_without_an_error_line_gives_the_last_lines(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"ended with exit code 3; its last lines:\n  line 5\n(.|\n)*  line 19\n"):
+        run_code("import sys; [print('line', n) for n in range(20)]; sys.exit(3)", tmp_path / "log")
+
+
+def test_a_killed_process_is_told_by_its_signal(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match="ended with signal SIGKILL"):
+        run_code("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", tmp_path / "log")
+
+
+def test_a_wrong_setting_keeps_exit_code_two(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^seed is wrong$"):
+        run_code("import sys; print('error: seed is wrong'); sys.exit(2)", tmp_path / "log")
+
+
+def test_when_we_are_told_to_stop_the_whole_group_ends(tmp_path: Path) -> None:
+    """The child starts a child of its own and writes both ids; a SIGTERM to us must end both."""
+    pids = tmp_path / "pids"
+    child = (
+        "import os, subprocess, sys, time;"
+        "other = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{other.pid}}\\n'); time.sleep(600)"
+    )
+    parent = (
+        "import sys; from pathlib import Path; from pipelines.process import run_process; "
+        "from pipelines.stages import Command;"
+        f"run_process(Command((sys.executable, '-c', {child!r}), {{}}), stage='s', "
+        f"log=Path({str(tmp_path / 'log')!r}), advice=str)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent])
+    deadline = time.monotonic() + 30
+    while not (pids.exists() and pids.read_text().endswith("\n")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    started = [int(pid) for pid in pids.read_text().split()]
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(30) == 128 + signal.SIGTERM
+    gone = [
+        pid for pid in started if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    ]
+    assert gone == started
+
+
+def test_logs_of_a_remote_run_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert log_path("memory://bucket/run", "train").parent == Path(".mapring/logs")
+    assert log_path(str(tmp_path / "run"), "train").parent == tmp_path / "run" / "logs"

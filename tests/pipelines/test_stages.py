@@ -1,0 +1,105 @@
+"""Stages: the commands are those that a user types on a cluster, and a published stage is not run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from mapring.contract import publish
+from mapring.plan import Plan, make_plan
+from pipelines import launch
+from pipelines.archive import archive_bytes
+from pipelines.launch import last_checkpoint, run_stage
+from pipelines.stages import published, stage_command
+from tests.mapring.test_contract import make_shards
+from tests.tiny import write_world
+from tests.tiny_model import publish_tiny_model
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    config, _ = write_world(tmp_path)
+    return make_plan(config, ["spark.conf.spark.task.maxFailures=2", "seed=5"])
+
+
+def test_spark_stages_are_spark_submit_with_the_archive(plan: Plan) -> None:
+    words = list(stage_command("preprocess", plan, Path("a.zip")).words)
+    assert Path(words[0]).name == "spark-submit"
+    assert words[1:5] == ["--master", "local[2]", "--driver-memory", "2g"]
+    assert words[words.index("--py-files") + 1] == "a.zip"
+    script = words.index("--config") - 1
+    assert words[script].endswith("spark_jobs/preprocess.py") and Path(words[script]).is_file()
+    assert words[script + 1 :] == ["--config", plan.config, *plan.overrides]
+    assert Path(stage_command("score", plan, Path("a.zip")).words[script]).name == "score.py"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], ["horovodrun", "--gloo", "-np", "2"]),
+        (["ring.ranks=4", "ring.hosts='a:2,b:2'"], ["horovodrun", "--gloo", "-np", "4", "-H", "a:2,b:2"]),
+        (["ring.launcher=mpirun"], ["mpirun", "-np", "2", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]),
+        (["ring.ranks=1"], []),
+    ],
+)
+def test_the_ring_is_started_by_its_launcher(plan: Plan, overrides: list[str], expected: list[str]) -> None:
+    other = make_plan(plan.config, overrides)
+    command = stage_command("train", other, Path("a.zip"))
+    words = [Path(command.words[0]).name if expected else command.words[0], *command.words[1:]]
+    assert words[: len(expected)] == expected
+    assert words[len(expected) + 1 :] == ["-m", "training.train", "--config", plan.config, *overrides]
+    as_root = "OMPI_ALLOW_RUN_AS_ROOT" in command.environment
+    assert as_root == ("mpirun" in expected and os.geteuid() == 0)
+
+
+def test_a_published_stage_is_skipped_and_said_so(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(launch, "run_process", lambda command, *, stage, log, advice: started.append(stage))
+    assert [published(stage, plan) for stage in ("preprocess", "train", "score")] == [None] * 3
+    assert run_stage("preprocess", plan) is True
+    publish(plan.shards_directory, make_shards(Path(plan.shards_directory)))
+    assert run_stage("preprocess", plan) is False
+    assert run_stage("train", plan) is True
+    publish_tiny_model(plan.model_directory, tmp_path / "tokenizer", plan.model)
+    assert run_stage("train", plan) is False
+    assert run_stage("score", plan) is True
+    assert started == ["preprocess", "train", "score"]
+    assert f"skipped: shards {plan.shards} are already published" in capfd.readouterr().err
+
+
+def test_a_changed_setting_reruns_what_depends_on_it_and_nothing_else(plan: Plan, tmp_path: Path) -> None:
+    def changed(*overrides: str) -> tuple[bool, bool, bool]:
+        other = make_plan(plan.config, [*plan.overrides, *overrides])
+        return other.shards != plan.shards, other.model != plan.model, other.scores != plan.scores
+
+    assert changed("preprocess.max_length=16") == (True, True, True)
+    assert changed("preprocess.splits.test=0.3") == (True, True, True)
+    assert changed("train.learning_rate=0.1") == (False, True, True)
+    assert changed("score.inputs.0.name=other") == (False, False, True)
+    assert changed("seed=6") == (True, True, True)
+    execution = ["spark.partitions=3", "ring.ranks=1", "preprocess.max_quarantined_share=0.5", "score.batch_tokens=99"]
+    execution += ["train.checkpoint_every_steps=7", f"run_dir={tmp_path / 'elsewhere'}", "name=other"]
+    for override in execution:
+        assert changed(override) == (False, False, False), override
+    (tmp_path / "unseen.txt").write_text("other text\n")
+    assert changed() == (False, False, True)
+    (tmp_path / "corpus" / "a.csv").write_text("id,text,label\n1,x,y\n")
+    assert changed() == (True, True, True)
+
+
+def test_the_last_published_checkpoint_is_found(plan: Plan) -> None:
+    assert last_checkpoint(plan) is None
+    for step, is_published in ((10, True), (200, True), (300, False)):
+        folder = Path(plan.training_directory, "checkpoints", f"step-{step:08d}")
+        folder.mkdir(parents=True)
+        if is_published:
+            (folder / "published.json").write_text("{}")
+    assert last_checkpoint(plan) == "step-00000200"
+
+
+def test_the_archive_is_the_same_each_time() -> None:
+    assert archive_bytes() == archive_bytes()
