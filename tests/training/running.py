@@ -1,0 +1,51 @@
+"""Run a tiny plan's training in this process, on one rank or on rings of threads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mapring.plan import Plan
+from training import train as trainer
+from training.checkpoint import Cursor
+from training.loop import StopRequest, Training, run_training
+from training.model import state_tensors
+from training.ring import Ring
+from training.ring.single import SingleRing
+
+
+class NoStop(StopRequest):
+    """Never asked to stop, and no signal handler: tests run in threads, too."""
+
+    def __init__(self, after_step: int | None = None) -> None:
+        self.after_step = after_step
+        self.asked = 0
+
+    @property
+    def received(self) -> bool:  # type: ignore[override]
+        self.asked += 1
+        return self.after_step is not None and self.asked >= self.after_step
+
+
+def prepare(plan: Plan, ring: Ring | None = None) -> tuple[Training, Cursor]:
+    return trainer._prepare(plan, ring or SingleRing(), ["bad", "good"])
+
+
+def fit(plan: Plan, ring: Ring | None = None, stop: StopRequest | None = None) -> tuple[Training, Cursor]:
+    training, cursor = prepare(plan, ring)
+    return training, run_training(training, cursor, stop or NoStop())
+
+
+def weights(training: Training) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in state_tensors(training.model).items()}
+
+
+def moments(training: Training) -> list[torch.Tensor]:
+    return [tensor.clone() for state in training.optimizer.state.values() for tensor in state.values()]
+
+
+def metrics(plan: Plan) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(plan.training_directory, "metrics.jsonl").read_text().splitlines()]

@@ -1,0 +1,105 @@
+"""The reader: what is in the files comes out once, by lanes, from any step on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import mapring
+from mapring.errors import PublishedError, SettingsError
+from tests.training.conftest import LABELS, PlanMaker, made_documents
+from tests.training.shards import Document, build_shards
+from training.reader import NO_LABEL, Batch, ShardReader
+
+
+@pytest.fixture
+def directory(make_tiny_plan: PlanMaker) -> str:
+    return make_tiny_plan().shards_directory
+
+
+def reader(directory: str, split: str = "train", rank: int = 0, size: int = 1, **options: object) -> ShardReader:
+    return ShardReader(directory, split, rank=rank, size=size, global_batch=16, shuffle_window=64, **options)
+
+
+def content(batches: list[Batch]) -> list[list[str]]:
+    return [sorted(batch.doc_ids) for batch in batches]
+
+
+def test_it_is_the_public_reader() -> None:
+    assert mapring.ShardReader is ShardReader
+
+
+def test_an_epoch_holds_each_row_once_with_its_own_ids_and_label(directory: str) -> None:
+    stored = {}
+    for batch in reader(directory, text=True).rows():
+        for row in zip(batch.doc_ids, batch.input_ids, batch.label_ids, batch.texts, strict=True):
+            stored[row[0]] = (row[1].tolist(), int(row[2]), row[3])
+    assert len(stored) == reader(directory).rows_in_split
+    for batch in reader(directory, text=True).epoch(1):
+        assert batch.global_rows == len(batch)
+        for row in zip(batch.doc_ids, batch.input_ids, batch.label_ids, batch.texts, strict=True):
+            assert stored.pop(row[0]) == (row[1].tolist(), int(row[2]), row[3])
+    assert not stored
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_ranks_together_read_the_batches_of_one_process(directory: str, size: int) -> None:
+    alone = content(list(reader(directory).epoch(2)))
+    ranks = [list(reader(directory, rank=rank, size=size).epoch(2)) for rank in range(size)]
+    assert [len(batches) for batches in ranks] == [len(alone)] * size
+    together = [[doc_id for batch in step for doc_id in batch.doc_ids] for step in zip(*ranks, strict=True)]
+    assert [sorted(rows) for rows in together] == alone
+    assert [step[0].global_rows for step in zip(*ranks, strict=True)] == [len(rows) for rows in alone]
+
+
+def test_an_epoch_can_start_at_any_step(directory: str) -> None:
+    whole = [batch.doc_ids for batch in reader(directory).epoch(0)]
+    for first in range(len(whole) + 1):
+        assert [batch.doc_ids for batch in reader(directory).epoch(0, first)] == whole[first:]
+
+
+def test_batches_have_rows_of_about_one_length(directory: str) -> None:
+    wide = [max(map(len, batch.input_ids)) - min(map(len, batch.input_ids)) for batch in reader(directory).epoch(0)]
+    assert sum(wide) / len(wide) <= 9  # rows at random would spread over 17 tokens
+
+
+def test_row_groups_that_do_not_divide_files_are_read_right(tmp_path: Path, base_model: Path) -> None:
+    documents = made_documents(101)
+    target = str(tmp_path / "odd")
+    shape = {"lanes": 3, "rows_per_shard": 10, "rows_per_row_group": 4}
+    splits = {"train": documents, "validation": [], "test": []}
+    build_shards(target, splits, labels=LABELS, tokenizer=base_model, **shape)
+    odd = ShardReader(target, "train", global_batch=6, shuffle_window=30, text=True)
+    texts = Counter(text for batch in odd.epoch(0) for text in batch.texts)
+    assert texts == Counter(document.text for document in documents)
+
+
+def test_fewer_rows_than_lanes_and_rows_without_label(tmp_path: Path, base_model: Path) -> None:
+    target = str(tmp_path / "few")
+    splits = {"train": [Document("a good day", None)], "validation": [], "test": []}
+    build_shards(target, splits, labels=LABELS, tokenizer=base_model, lanes=4)
+    parts = [list(ShardReader(target, "train", rank=rank, size=2).epoch(0)) for rank in range(2)]
+    assert [[len(batch) for batch in part] for part in parts] == [[1], [0]]
+    assert parts[0][0].label_ids.tolist() == [NO_LABEL]
+    assert parts[1][0].global_rows == 1
+    assert list(ShardReader(target, "test").epoch(0)) == []
+
+
+def test_mistakes_are_told(directory: str, tmp_path: Path) -> None:
+    with pytest.raises(PublishedError, match="run the stage"):
+        ShardReader(str(tmp_path / "nothing"), "train")
+    with pytest.raises(PublishedError, match="expected one of test, train, validation"):
+        ShardReader(directory, "dev")
+    with pytest.raises(SettingsError, match="at most 4 ranks"):
+        ShardReader(directory, "train", size=5)
+    with pytest.raises(SettingsError, match="multiple of the 4 lanes"):
+        ShardReader(directory, "train", global_batch=6)
+
+
+def test_a_damaged_file_is_told_by_name(directory: str) -> None:
+    file = sorted(Path(directory, "data").glob("train-*"))[0]
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(PublishedError, match=file.name):
+        list(reader(directory).epoch(0))

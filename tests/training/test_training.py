@@ -1,0 +1,174 @@
+"""The laws of training: resume bit for bit, any number of ranks, no silent failure, damage passed over."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+
+from mapring.errors import StageError
+from mapring.plan import Plan
+from tests.training.conftest import PlanMaker
+from tests.training.running import NoStop, fit, metrics, moments, prepare, weights
+from tests.training.thread_ring import ThreadRing, run_ranks
+from training import train as trainer
+from training.checkpoint import Checkpoints
+from training.loop import StoppedError, run_training
+from training.ring.interface import AgreedError, check_same, first_rank_only
+
+
+def checkpoints(plan: Plan) -> list[str]:
+    return sorted(path.name for path in Path(plan.training_directory, "checkpoints").iterdir())
+
+
+def test_a_stopped_and_resumed_training_is_bit_for_bit_the_straight_one(make_tiny_plan: PlanMaker) -> None:
+    straight_plan = make_tiny_plan("run_dir=" + str(make_tiny_plan().run.root) + "-straight")
+    straight, end = fit(straight_plan)
+    plan = make_tiny_plan()
+    assert straight_plan.model == plan.model
+    with pytest.raises(StoppedError, match="after step 5") as stopped:
+        fit(plan, stop=NoStop(after_step=5))
+    assert stopped.value.exit_code == 143
+    assert "step-00000005" in checkpoints(plan)
+    resumed, resumed_end = fit(plan)
+    assert (resumed_end.step, resumed_end.rows, resumed_end.tokens) == (end.step, end.rows, end.tokens)
+    assert end.step == straight.total_steps > 6
+    for name, tensor in weights(straight).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+    assert all(map(torch.equal, moments(straight), moments(resumed)))
+    assert [line["loss"] for line in metrics(plan)] == [line["loss"] for line in metrics(straight_plan)]
+    assert [line["step"] for line in metrics(plan)] == list(range(1, end.step + 1))
+
+
+def test_dropout_is_on_and_differs_between_steps(make_tiny_plan: PlanMaker) -> None:
+    """Else the bit-for-bit test would say nothing about random states."""
+    training, cursor = prepare(make_tiny_plan())
+    batch = next(training.reader.epoch(0))
+    losses = [training.stepper.step(number, batch).loss for number in (0, 0)]
+    other, _ = prepare(make_tiny_plan())
+    assert other.stepper.step(0, batch).loss == losses[0]
+    fresh, _ = prepare(make_tiny_plan())
+    assert fresh.stepper.step(1, batch).loss != losses[0]
+    assert cursor.step == 0
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_any_number_of_ranks_trains_the_same_model(
+    make_tiny_plan: PlanMaker,
+    tmp_path: Path,
+    size: int,
+    base_model_without_dropout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = f"train.model={base_model_without_dropout}"
+    slow = "train.learning_rate=1e-3"
+    alone, _ = fit(make_tiny_plan(model, slow, f"run_dir={tmp_path}/one"))
+    plan = make_tiny_plan(model, slow, f"run_dir={tmp_path}/many")
+    built = trainer._build(plan, ["bad", "good"])  # threads share torch's random state: build once, not in each
+    monkeypatch.setattr(trainer, "_build", lambda *_: copy.deepcopy(built))
+
+    def work(ring: ThreadRing) -> dict[str, torch.Tensor]:
+        torch.set_num_threads(1)
+        return weights(fit(plan, ring)[0])
+
+    ranks = run_ranks(size, work)
+    for name, tensor in weights(alone).items():
+        torch.testing.assert_close(ranks[0][name], tensor, rtol=0, atol=2e-4)
+        assert all(torch.equal(ranks[0][name], other[name]) for other in ranks[1:]), name
+    plans = [make_tiny_plan(model, slow, f"run_dir={tmp_path}/{name}") for name in ("one", "many")]
+    losses = [[line["loss"] for line in metrics(plan)] for plan in plans]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+
+
+def test_a_damaged_checkpoint_is_passed_over(make_tiny_plan: PlanMaker, capfd: pytest.CaptureFixture[str]) -> None:
+    plan = make_tiny_plan()
+    straight, _ = fit(plan)
+    newest = Path(plan.training_directory, "checkpoints", checkpoints(plan)[-1])
+    for file in newest.glob("optimizer-*"):
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+    _, cursor = prepare(plan)
+    assert f"{newest.name} is damaged" in capfd.readouterr().err
+    assert 0 < cursor.step < straight.total_steps
+    again, end = fit(plan)
+    assert end.step == straight.total_steps
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(straight).items())
+    assert Checkpoints(plan.training_directory, fingerprint=plan.model, settings={}, keep=2).newest() == str(newest)
+
+
+def test_a_half_written_checkpoint_does_not_count(make_tiny_plan: PlanMaker) -> None:
+    plan = make_tiny_plan()
+    fit(plan)
+    newest = Path(plan.training_directory, "checkpoints", checkpoints(plan)[-1])
+    (newest / "published.json").unlink()
+    _, cursor = prepare(plan)
+    assert cursor.step < int(newest.name.partition("-")[2])
+
+
+def test_only_the_last_checkpoints_are_kept(make_tiny_plan: PlanMaker) -> None:
+    plan = make_tiny_plan("train.keep_checkpoints=3", "train.checkpoint_every_steps=2")
+    _, end = fit(plan)
+    assert len(checkpoints(plan)) == 3
+    assert checkpoints(plan)[-1] == f"step-{end.step:08d}"
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_checkpoint(make_tiny_plan: PlanMaker) -> None:
+    plan = make_tiny_plan("train.clip_norm=1e30", "train.learning_rate=0.99", "train.warmup_share=0")
+    training, cursor = prepare(plan)
+    batch = next(training.reader.epoch(0))
+    with torch.no_grad():
+        training.model.classifier.weight[0, 0] = float("nan")
+    with pytest.raises(AgreedError, match=r"step 1: found loss nan.*lower train.learning_rate"):
+        training.stepper.step(0, batch)
+    with pytest.raises(AgreedError, match="there is no checkpoint yet"):
+        run_training(training, cursor, NoStop())
+
+
+def test_the_schedule_rises_and_falls(make_tiny_plan: PlanMaker) -> None:
+    plan = make_tiny_plan("train.warmup_share=0.2", "train.epochs=2")
+    fit(plan)
+    rates = [line["learning_rate"] for line in metrics(plan)]
+    peak = rates.index(max(rates))
+    assert max(rates) == pytest.approx(5e-3)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert 0 < rates[-1] < max(rates) / 10
+    assert {line["epoch"] for line in metrics(plan)} == {0, 1}
+
+
+def test_frozen_parameters_stay_as_they_were_and_biases_do_not_decay(make_tiny_plan: PlanMaker) -> None:
+    plan = make_tiny_plan("train.freeze_embeddings=true", "train.weight_decay=0.9")
+    training, cursor = prepare(plan)
+    before = weights(training)
+    run_training(training, cursor, NoStop())
+    after = weights(training)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    embeddings = {name for name in before if "_embeddings.weight" in name}
+    assert len(embeddings) == 3 and not embeddings & changed
+    assert {"classifier.weight", "bert.encoder.layer.0.attention.self.query.weight"} <= changed
+    decayed, kept = training.optimizer.param_groups
+    assert all(parameter.ndim >= 2 for parameter in decayed["params"]) and decayed["weight_decay"] == 0.9
+    assert all(parameter.ndim < 2 for parameter in kept["params"]) and kept["weight_decay"] == 0
+
+
+def test_ranks_with_different_weights_are_found_out() -> None:
+    def work(ring: ThreadRing) -> None:
+        check_same(ring, "the weights", [torch.full((3,), float(ring.rank == 1))])
+
+    with pytest.raises(AgreedError, match="rank 0 and rank 1"):
+        run_ranks(3, work)
+
+
+def test_an_error_of_rank_0_reaches_every_rank() -> None:
+    def fail() -> None:
+        raise StageError("no room")
+
+    def work(ring: ThreadRing) -> str:
+        with pytest.raises(AgreedError, match="no room"):
+            first_rank_only(ring, fail)
+        return "told"
+
+    assert run_ranks(2, work) == ["told", "told"]

@@ -1,0 +1,140 @@
+"""Which rows make up which global batch: a pure function of integers, the same for any number of ranks.
+
+A split lies in L lanes; row g of its global order is row g div L ("position") of lane g mod L. A
+window is a run of positions, the same for all lanes. Within a window each lane sorts its rows by
+length and cuts them into chunks of c = global_batch / L rows, and a global batch is chunk j of every
+lane. So each lane can be read and sorted by itself, and still all rows of a batch have about the same
+length: nothing but the shuffle depends on the epoch, and nothing at all on the number of ranks.
+
+Random choices are the raw bits of a Philox generator, which NumPy keeps stable between versions
+(its permutation() it does not), sorted stably.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+Integers = npt.NDArray[np.int64]
+
+
+class _Purpose(IntEnum):
+    """Keeps the random streams of different choices apart."""
+
+    BLOCKS = 0
+    WITHIN_BLOCK = 1
+    TIES = 2
+    CHUNKS = 3
+
+
+def _permutation(count: int, *entropy: int) -> Integers:
+    """A permutation of 0..count-1 that the entropy determines."""
+    bits = np.random.Philox(np.random.SeedSequence(entropy)).random_raw(count)
+    return np.argsort(bits, kind="stable").astype(np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOrder:
+    """The sequence of global batches of one split.
+
+    Args:
+        rows: rows of the split.
+        lanes: L, as the manifest says.
+        rows_per_row_group: positions in one block, the unit of reading.
+        global_batch: rows per optimizer step over all ranks, a multiple of `lanes`.
+        shuffle_window: rows shuffled and sorted together over all lanes, rounded to whole batches.
+        seed: seed of every choice.
+    """
+
+    rows: int
+    lanes: int
+    rows_per_row_group: int
+    global_batch: int
+    shuffle_window: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        assert self.rows >= 0
+        assert self.global_batch % self.lanes == 0, "settings validate this"
+
+    @property
+    def chunk(self) -> int:
+        """Rows of one lane in one global batch."""
+        return self.global_batch // self.lanes
+
+    @property
+    def positions(self) -> int:
+        """Rows of the longest lane."""
+        return -(-self.rows // self.lanes)
+
+    @property
+    def steps(self) -> int:
+        """Global batches in one epoch; the same on every rank by construction."""
+        return -(-self.positions // self.chunk)
+
+    @property
+    def window(self) -> int:
+        """Positions of one window, a multiple of `chunk`."""
+        return max(1, round(self.shuffle_window / self.lanes / self.chunk)) * self.chunk
+
+    @property
+    def steps_per_window(self) -> int:
+        """Global batches of every window but perhaps the last."""
+        return self.window // self.chunk
+
+    def global_rows(self, step: int) -> int:
+        """Rows of this step's batch over all ranks: `global_batch`, or what is left for the last step."""
+        return min(self.global_batch, self.rows - step * self.global_batch)
+
+    def lane_rows(self, lane: int) -> int:
+        """Rows of one lane; lanes differ by at most 1."""
+        return self.rows // self.lanes + (lane < self.rows % self.lanes)
+
+    def window_positions(self, epoch: int, window: int) -> Integers:
+        """Positions of one window in this epoch's order, shape (at most `window`,).
+
+        Blocks of whole row groups come in a random order and are shuffled inside, so that a row group is
+        read once or twice an epoch; the rest after the last whole block is shuffled and comes last. The
+        position that only some lanes have, if any, is the very last.
+        """
+        first, last = window * self.window, min((window + 1) * self.window, self.positions)
+        size, full = self.rows_per_row_group, self.rows // self.lanes
+        blocks = full // size
+        order = _permutation(blocks, self.seed, _Purpose.BLOCKS, epoch)
+        parts: list[Integers] = []
+        for slot in range(first // size, -(-last // size)):
+            block = int(order[slot]) if slot < blocks else slot
+            count = min(size, full - block * size)
+            inside = _permutation(max(count, 0), self.seed, _Purpose.WITHIN_BLOCK, epoch, block)
+            parts.append(block * size + inside)
+        if last > full:
+            parts.append(np.array([full], np.int64))
+        joined = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+        start = first - first // size * size
+        return joined[start : start + last - first]
+
+    def sort_lane(self, epoch: int, window: int, lane: int, lengths: Integers) -> Integers:
+        """Order of one lane's rows of a window by length, ties at random; indices into `lengths`.
+
+        `lengths` holds the token counts of the lane's rows in the order of `window_positions`, shape (rows,);
+        one entry less than that where the lane lacks the last position.
+        """
+        ties = _permutation(len(lengths), self.seed, _Purpose.TIES, epoch, window, lane)
+        return np.lexsort((ties, lengths)).astype(np.int64)
+
+    def chunk_of(self, epoch: int, step: int) -> tuple[int, int]:
+        """Window and chunk within it that this step takes; O(1) in the number of steps.
+
+        The chunks of a window come in a random order, except that a chunk with rows missing is
+        the last step of the epoch, so that every other batch is full.
+        """
+        window, slot = divmod(step, self.steps_per_window)
+        count = min(self.steps_per_window, self.steps - window * self.steps_per_window)
+        ragged = window == (self.steps - 1) // self.steps_per_window and self.rows % self.global_batch != 0
+        shuffled = count - 1 if ragged else count
+        if slot >= shuffled:
+            return window, slot
+        return window, int(_permutation(shuffled, self.seed, _Purpose.CHUNKS, epoch, window)[slot])

@@ -1,0 +1,138 @@
+"""Checkpoints: published directories `checkpoints/step-00000100/` of weights, AdamW state and a cursor.
+
+The cursor's step tells everything else about where a training stands (epoch, batch, learning rate,
+dropout), so a resumed run goes on bit for bit at the same number of ranks. Rank 0 alone writes
+and reads; what it read reaches the others over the ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import nn
+
+from mapring import contract, storage
+from mapring.contract import Manifest
+from mapring.contract.verify import verify
+from mapring.errors import StageError
+from mapring.progress import say
+from training.model import state_tensors
+from training.ring import Ring
+from training.step import Arithmetic
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """Where a training stands: `step` optimizer steps done, `rows` and `tokens` seen in `seconds` of training."""
+
+    step: int
+    epoch: int
+    precision: Arithmetic
+    world_size: int
+    loss: float
+    rows: int
+    tokens: int
+    seconds: float
+
+
+class Checkpoints:
+    """The checkpoints of one training.
+
+    Args:
+        directory: the training directory; checkpoints stand in `checkpoints/` below it.
+        fingerprint: of the model that is trained.
+        settings: the settings that entered it, for the manifest.
+        keep: how many to keep.
+    """
+
+    def __init__(self, directory: str, *, fingerprint: str, settings: Mapping[str, Any], keep: int) -> None:
+        self._root = storage.join(directory, "checkpoints")
+        self._fingerprint, self._settings, self._keep = fingerprint, settings, keep
+
+    def save(self, model: nn.Module, optimizer: torch.optim.AdamW, cursor: Cursor) -> str:
+        """Publish a checkpoint, then remove the oldest beyond `keep`. Rank 0 only. Returns its directory.
+
+        Raises:
+            StageError: the disk is full or the store refuses.
+        """
+        directory = storage.join(self._root, f"step-{cursor.step:08d}")
+        try:
+            storage.remove_tree(directory)  # a damaged or half-written one of the same step, if any
+            files = []
+            for stem, tensors in (("model", state_tensors(model)), ("optimizer", _moments(model, optimizer))):
+                content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+                files.append(
+                    contract.write_file(directory, contract.content_name(stem, content, ".safetensors"), content)
+                )
+            manifest = Manifest(
+                kind="checkpoint",
+                fingerprint=self._fingerprint,
+                created=contract.utc_now(),
+                code_version=contract.code_version(),
+                settings=self._settings,
+                inputs=(),
+                files=tuple(files),
+                details={"cursor": asdict(cursor)},
+            )
+            contract.publish(directory, manifest)
+            for name in self.names()[: -self._keep]:
+                storage.remove_tree(storage.join(self._root, name))
+        except OSError as error:
+            raise StageError(
+                f"{directory}: cannot be written ({error}); make room or check the permissions, then start again"
+            ) from None
+        return directory
+
+    def names(self) -> list[str]:
+        """Names of the published checkpoints, oldest first."""
+        names = [name for name in storage.list_names(self._root) if name.startswith("step-")]
+        return [name for name in names if contract.is_published(storage.join(self._root, name))]
+
+    def newest(self) -> str | None:
+        """Directory of the newest checkpoint that verifies; a damaged one is told about and passed over."""
+        for name in reversed(self.names()):
+            directory = storage.join(self._root, name)
+            problems = verify(directory)
+            if not problems:
+                return directory
+            say("train", f"warning: checkpoint {name} is damaged and not used: {problems[0]}")
+        return None
+
+    def load_newest(self, model: nn.Module, optimizer: torch.optim.AdamW) -> Cursor | None:
+        """Fill model and optimizer from the newest sound checkpoint; None if there is none. Rank 0 only."""
+        directory = self.newest()
+        if directory is None:
+            return None
+        manifest = contract.read_manifest(directory)
+        targets = {"model": state_tensors(model), "optimizer": _moments(model, optimizer)}
+        for entry in manifest.files:
+            tensors = load(storage.read_bytes(storage.join(directory, entry.path)))
+            target = targets[entry.path.rpartition("-")[0]]
+            if tensors.keys() != target.keys():
+                raise StageError(
+                    f"{directory}: its tensors are not those of train.model; remove the training directory, start again"
+                )
+            for name, tensor in tensors.items():
+                target[name].copy_(tensor)
+        return Cursor(**manifest.details["cursor"])
+
+
+def share_state(ring: Ring, model: nn.Module, optimizer: torch.optim.AdamW) -> None:
+    """Give every rank the weights and the optimizer state of rank 0."""
+    ring.broadcast_tensors([*state_tensors(model).values(), *_moments(model, optimizer).values()])
+
+
+def _moments(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
+    """AdamW's step counters and moments by parameter name; the tensors themselves, not copies."""
+    return {
+        f"{moment}.{name}": optimizer.state[parameter][moment]
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+        for moment in _MOMENTS
+    }

@@ -1,0 +1,129 @@
+"""Publish a trained model: transformers directory, ONNX, golden rows, evaluation, card, manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mapring import contract, lineage, storage
+from mapring.contract import RECORD_NAME, FileEntry, Manifest
+from mapring.errors import StageError
+from mapring.plan import Plan
+from mapring.settings import output_settings
+from training.card import model_card
+from training.checkpoint import Cursor
+from training.golden import golden_rows, to_parquet
+from training.onnx_export import export_onnx
+
+
+def publish_model(plan: Plan, model: nn.Module, cursor: Cursor, evaluation: Mapping[str, Any]) -> None:
+    """Build everything, prove it, and publish it at `plan.model_directory`. Rank 0 only.
+
+    Raises:
+        StageError: the directory cannot be written, or the ONNX export is not equal to the model.
+        PublishedError: the shards do not fit their own tokenizer.
+    """
+    try:
+        _publish(plan, model, cursor, evaluation)
+    except OSError as error:
+        raise StageError(
+            f"{plan.model_directory}: cannot be written ({error}); make room or check the permissions, then start again"
+        ) from None
+
+
+def _publish(plan: Plan, model: nn.Module, cursor: Cursor, evaluation: Mapping[str, Any]) -> None:
+    shards, directory = contract.read_manifest(plan.shards_directory), plan.model_directory
+    model.eval()
+    with tempfile.TemporaryDirectory() as folder:
+        stock = Path(folder, "transformers")
+        _save_transformers(model, plan.shards_directory, shards, stock)
+        golden = golden_rows(model, plan.shards_directory, stock, int(shards.details["max_length"]))
+        files, name = _write_transformers(directory, stock)
+    parts = {
+        "onnx": _write(directory, "model", export_onnx(model, golden), ".onnx"),
+        "golden": _write(directory, "golden", to_parquet(golden), ".parquet", len(golden)),
+        "evaluation_file": _write(directory, "evaluation", _pretty(evaluation), ".json"),
+    }
+    details = {
+        "labels": shards.details["labels"],
+        "max_length": shards.details["max_length"],
+        "text": {
+            "unicode_form": plan.settings.preprocess.unicode_form,
+            "unescape_html": plan.settings.preprocess.unescape_html,
+        },
+        "transformers": name,
+        **{part: entry.path for part, entry in parts.items()},
+        "evaluation": evaluation,
+        "precision": cursor.precision,
+        "world_size": cursor.world_size,
+        "steps": cursor.step,
+        "throughput": {
+            "samples_per_second": cursor.rows / cursor.seconds,
+            "tokens_per_second": cursor.tokens / cursor.seconds,
+            "seconds": cursor.seconds,
+        },
+    }
+    settings = output_settings(plan.settings.train)
+    card = model_card(
+        name=plan.settings.name,
+        fingerprint=plan.model,
+        base_model=plan.settings.train.model,
+        shards=plan.shards,
+        details=details,
+        settings=settings,
+    )
+    parts["card"] = _write(directory, "README", card.encode(), ".md")
+    manifest = Manifest(
+        kind="model",
+        fingerprint=plan.model,
+        created=contract.utc_now(),
+        code_version=contract.code_version(),
+        settings={**settings, "seed": plan.settings.seed},
+        inputs=_inputs(plan),
+        files=(*files, *parts.values()),
+        details={**details, "card": parts["card"].path},
+    )
+    contract.publish(directory, manifest)
+
+
+def _save_transformers(model: nn.Module, shards_directory: str, shards: Manifest, folder: Path) -> None:
+    """A directory that stock transformers loads: the model's own files and those of the shards' tokenizer."""
+    model.save_pretrained(folder)  # type: ignore[operator]
+    tokenizer = shards.details["tokenizer"]
+    for file in tokenizer["files"]:
+        content = storage.read_bytes(storage.join(shards_directory, tokenizer["path"], file))
+        Path(folder, file).write_bytes(content)
+
+
+def _write_transformers(directory: str, folder: Path) -> tuple[list[FileEntry], str]:
+    """Write the files below a name that their contents determine."""
+    name = f"transformers-{lineage.directory_identity(str(folder))[:16]}"
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    entries = [
+        contract.write_file(directory, f"{name}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+        for path in files
+    ]
+    return entries, name
+
+
+def _write(directory: str, stem: str, content: bytes, suffix: str, rows: int | None = None) -> FileEntry:
+    return contract.write_file(directory, contract.content_name(stem, content, suffix), content, rows)
+
+
+def _pretty(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def _inputs(plan: Plan) -> tuple[Mapping[str, Any], ...]:
+    record = storage.read_bytes(storage.join(plan.shards_directory, RECORD_NAME))
+    base = plan.settings.train.model
+    return (
+        {"kind": "shards", "fingerprint": plan.shards, "record_sha256": hashlib.sha256(record).hexdigest()},
+        {"kind": "base_model", "identity": lineage.directory_identity(storage.resolve(base)), "path": base},
+    )

@@ -1,0 +1,92 @@
+"""Rows of one lane by position, read one Parquet row group at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mapring import storage
+from mapring.errors import PublishedError
+from training.batches import Integers
+
+
+class _Group(NamedTuple):
+    """One row group: its file, its number there, and the position of its first row."""
+
+    path: str
+    number: int
+    start: int
+
+
+class Lane:
+    """The rows of one lane.
+
+    Args:
+        directory: the published shards.
+        files: the lane's files in position order, each with `path` and `rows`.
+        columns: the columns to read.
+
+    A lane keeps the row groups of its last read, because the next one may need the same.
+    """
+
+    def __init__(self, directory: str, files: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+        self._directory, self._files, self._columns = directory, files, list(columns)
+        self._groups: list[_Group] | None = None
+        self._kept: dict[int, pa.Table] = {}
+        self.rows = sum(int(file["rows"]) for file in files)
+
+    def take(self, positions: Integers) -> pa.Table:
+        """The rows at these positions, in their order. Raises PublishedError when a file does not hold them."""
+        if self._groups is None:
+            self._groups = [group for file in self._row_groups() for group in file]
+        starts = np.array([group.start for group in self._groups], np.int64)
+        needed = np.unique(np.searchsorted(starts, positions, side="right") - 1)
+        self._kept = {int(index): self._group(int(index)) for index in needed}
+        if not self._kept:
+            return self._schema().empty_table()
+        table = pa.concat_tables(self._kept.values())
+        base = np.cumsum([0, *(group.num_rows for group in self._kept.values())])[:-1]  # first row of each kept group
+        slot = np.searchsorted(starts[needed], positions, side="right") - 1
+        return table.take(pa.array(base[slot] + positions - starts[needed][slot])).combine_chunks()
+
+    def _group(self, index: int) -> pa.Table:
+        assert self._groups is not None
+        if index in self._kept:
+            return self._kept[index]
+        group = self._groups[index]
+        with storage.open_read(storage.join(self._directory, group.path)) as handle:
+            file = pq.ParquetFile(handle)
+            return file.read_row_group(group.number, columns=self._columns, use_threads=False)
+
+    def _schema(self) -> pa.Schema:
+        from mapring.contract.schemas import SHARD
+
+        return pa.schema([SHARD.field(name) for name in self._columns])
+
+    def _row_groups(self) -> Sequence[list[_Group]]:
+        """Row groups of every file of the lane, from the files' footers."""
+        found, start = [], 0
+        for file in self._files:
+            uri = storage.join(self._directory, file["path"])
+            try:
+                with storage.open_read(uri) as handle:
+                    footer = pq.ParquetFile(handle).metadata
+            except (OSError, pa.ArrowInvalid) as error:
+                raise PublishedError(
+                    f"{uri}: cannot be read ({error}); check it with `mapring verify {self._directory}`"
+                ) from None
+            if footer.num_rows != file["rows"]:
+                raise PublishedError(
+                    f"{uri}: found {footer.num_rows} rows, the manifest says {file['rows']}; "
+                    "remove the directory and preprocess again"
+                )
+            groups = []
+            for number in range(footer.num_row_groups):
+                groups.append(_Group(file["path"], number, start))
+                start += footer.row_group(number).num_rows
+            found.append(groups)
+        return found

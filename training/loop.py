@@ -1,0 +1,139 @@
+"""The training loop: batches in order, a step each, metrics, checkpoints, and a clean stop when asked."""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import dataclass
+from types import FrameType
+
+import torch
+from torch import nn
+
+from mapring.errors import MapringError
+from mapring.plan import Plan
+from mapring.progress import Progress, say
+from training.checkpoint import Checkpoints, Cursor
+from training.metrics import MetricsLog, StepMetrics, memory_rss_mb
+from training.model import state_tensors
+from training.reader import ShardReader
+from training.ring import Ring, check_same, first_rank_only
+from training.ring.interface import AgreedError
+from training.step import Stepper, StepResult
+
+
+class StoppedError(MapringError):
+    """The training was asked to end and did so after a checkpoint."""
+
+    exit_code = 143  # 128 + SIGTERM, as shells report it
+
+
+class StopRequest:
+    """Remembers a SIGTERM, so that the step in progress can be finished first."""
+
+    def __init__(self) -> None:
+        self.received = False
+        signal.signal(signal.SIGTERM, self._remember)
+
+    def _remember(self, _signal: int, _frame: FrameType | None) -> None:
+        self.received = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a training is made of, ready to run; the same on every rank but for the ring and the lanes."""
+
+    plan: Plan
+    ring: Ring
+    reader: ShardReader
+    model: nn.Module
+    optimizer: torch.optim.AdamW
+    stepper: Stepper
+    checkpoints: Checkpoints
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole training."""
+        return self.reader.steps * self.plan.settings.train.epochs
+
+
+def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Cursor:
+    """Train from the cursor to the end; the cursor of the last step, whose checkpoint is published.
+
+    Raises:
+        StoppedError: SIGTERM reached any rank; a checkpoint of the last whole step is published.
+        AgreedError: a loss was not finite; the message names the last checkpoint.
+        RingError: another rank ended.
+    """
+    rank, total = training.ring.rank, training.total_steps
+    log = MetricsLog(training.plan.training_directory, done=cursor.step) if rank == 0 else None
+    progress = Progress("train", "training", total, "steps")
+    every = training.plan.settings.train.checkpoint_every_steps
+    last_saved = cursor.step
+    try:
+        while cursor.step < total:
+            epoch, first = divmod(cursor.step, training.reader.steps)
+            before = time.perf_counter()
+            for batch in training.reader.epoch(epoch, first):
+                result = training.stepper.step(cursor.step, batch, stop=stop.received)
+                now = time.perf_counter()
+                cursor = _advance(cursor, epoch, result, now - before)
+                if log is not None:
+                    _report(log, progress, cursor, result, now - before)
+                if result.stop or cursor.step % every == 0 or cursor.step == total:
+                    _save(training, cursor)
+                    last_saved = cursor.step
+                if result.stop and cursor.step < total:
+                    raise StoppedError(f"stopped as asked after step {cursor.step}; start again to go on from there")
+                before = time.perf_counter()
+    except AgreedError as error:
+        where = f"the last checkpoint is step {last_saved}" if last_saved else "there is no checkpoint yet"
+        raise AgreedError(f"{error}; {where}") from None
+    finally:
+        if log is not None:
+            log.close()
+    return cursor
+
+
+def _advance(cursor: Cursor, epoch: int, result: StepResult, seconds: float) -> Cursor:
+    return Cursor(
+        step=cursor.step + 1,
+        epoch=epoch,
+        precision=cursor.precision,
+        world_size=cursor.world_size,
+        loss=result.loss,
+        rows=cursor.rows + result.rows,
+        tokens=cursor.tokens + result.tokens,
+        seconds=cursor.seconds + seconds,
+    )
+
+
+def _report(log: MetricsLog, progress: Progress, cursor: Cursor, result: StepResult, seconds: float) -> None:
+    log.write(
+        StepMetrics(
+            step=cursor.step,
+            epoch=cursor.epoch,
+            loss=result.loss,
+            learning_rate=result.learning_rate,
+            grad_norm=result.gradient_norm,
+            samples_per_second=result.rows / seconds,
+            tokens_per_second=result.tokens / seconds,
+            padding_share=1 - result.tokens / max(1, result.cells),
+            allreduce_share=result.allreduce_seconds / seconds,
+            seconds=seconds,
+            memory_rss_mb=memory_rss_mb(),
+        )
+    )
+    progress.update(cursor.step, f"loss {result.loss:.3f}  {cursor.rows / cursor.seconds:.0f} samples/s")
+
+
+def _save(training: Training, cursor: Cursor) -> None:
+    """Publish a checkpoint of weights that all ranks agree on; none goes on before it stands."""
+    check_same(training.ring, f"the weights after step {cursor.step}", list(state_tensors(training.model).values()))
+    first_rank_only(training.ring, lambda: training.checkpoints.save(training.model, training.optimizer, cursor))
+
+
+def tell_resumed(cursor: Cursor, world_size: int) -> None:
+    """Say from where a training goes on."""
+    note = f" (written by {cursor.world_size} ranks)" if cursor.world_size != world_size else ""
+    say("train", f"going on from the checkpoint of step {cursor.step}{note}")

@@ -1,0 +1,100 @@
+"""Training curves of rank 0: `metrics.jsonl`, one line a step, and TensorBoard events of the same values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+import psutil
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from mapring import storage
+
+_FLUSH_LINES = 20
+_BYTES_PER_MB = 1e6
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepMetrics:
+    """One line of metrics.jsonl; rates are over all ranks, shares and seconds those of rank 0.
+
+    `step` counts from 1; `padding_share` is the share of padded cells of a batch that hold no token,
+    `allreduce_share` the share of the step's `seconds` spent waiting for the ring.
+    """
+
+    step: int
+    epoch: int
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    samples_per_second: float
+    tokens_per_second: float
+    padding_share: float
+    allreduce_share: float
+    seconds: float
+    memory_rss_mb: float
+
+
+def memory_rss_mb() -> float:
+    """Resident memory of this process in MB."""
+    return float(psutil.Process().memory_info().rss) / _BYTES_PER_MB
+
+
+class MetricsLog:
+    """Appends to the curves of a training directory.
+
+    Args:
+        directory: the training directory.
+        done: steps that the resumed checkpoint has seen; what an interrupted run wrote after
+            it is dropped, because those steps are taken again.
+    """
+
+    def __init__(self, directory: str, *, done: int) -> None:
+        self._uri = storage.join(directory, "metrics.jsonl")
+        self._pending: list[bytes] = []
+        kept = [line for line in self._read() if _step_of(line) is not None and (_step_of(line) or 0) <= done]
+        storage.replace(self._uri, b"".join(kept))
+        self._events = SummaryWriter(
+            storage.join(directory, "tensorboard"), purge_step=done + 1 if done else None, flush_secs=10
+        )
+
+    def write(self, metrics: StepMetrics) -> None:
+        """Add one step."""
+        values = asdict(metrics)
+        self._pending.append(json.dumps(values).encode() + b"\n")
+        for name, value in values.items():
+            if name != "step":
+                self._events.add_scalar(f"train/{name}", value, metrics.step)
+        if len(self._pending) >= _FLUSH_LINES:
+            self.flush()
+
+    def write_evaluation(self, split: str, step: int, values: dict[str, float]) -> None:
+        """Add the figures of an evaluation to the TensorBoard events."""
+        for name, value in values.items():
+            self._events.add_scalar(f"{split}/{name}", value, step)
+
+    def flush(self) -> None:
+        """Bring all lines to where they belong: appended on a disk, rewritten whole on an object store."""
+        local = storage.local_path(self._uri)
+        if local is None:
+            storage.replace(self._uri, b"".join([*self._read(), *self._pending]))
+        else:
+            with local.open("ab") as handle:
+                handle.write(b"".join(self._pending))
+        self._pending = []
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.flush()
+        self._events.close()
+
+    def _read(self) -> list[bytes]:
+        return storage.read_bytes(self._uri).splitlines(keepends=True) if storage.exists(self._uri) else []
+
+
+def _step_of(line: bytes) -> int | None:
+    """Step of a line, or None where a killed process left it unfinished."""
+    try:
+        return int(json.loads(line)["step"])
+    except ValueError:
+        return None

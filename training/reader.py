@@ -1,0 +1,174 @@
+"""Published shards to training batches, and to plain rows for evaluation.
+
+Every rank reads only its own lanes, and of those only the row groups of the current window; the next
+window is read in a thread meanwhile. What a batch holds is decided in `training.batches`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mapring import contract
+from mapring.errors import PublishedError, SettingsError
+from training.batches import BatchOrder, Integers
+from training.lanes import Lane
+
+NO_LABEL = -100  # what torch's cross entropy passes over by default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows of one rank: its part of a global batch, or a piece of a split.
+
+    `input_ids` are int32 arrays of their own lengths, not padded; `label_ids` is int64 of shape (rows,),
+    NO_LABEL where a row has none; `global_rows` counts the rows of the global batch over all ranks;
+    `texts` is empty unless asked for.
+    """
+
+    doc_ids: list[str]
+    input_ids: list[npt.NDArray[np.int32]]
+    label_ids: Integers
+    global_rows: int
+    texts: list[str]
+
+    def __len__(self) -> int:
+        return len(self.doc_ids)
+
+
+class ShardReader:
+    """Reads one split of published shards for one rank.
+
+    Args:
+        shards_directory: path or URI of a published shards directory.
+        split: `train`, `validation` or `test`.
+        rank, size: this process and how many there are; rank r owns the lanes l with l % size == r.
+        seed: seed of the shuffle.
+        global_batch: rows per step over all ranks, a multiple of the lanes; one row per lane if None.
+        shuffle_window: rows shuffled and sorted by length together, over all lanes.
+        text: also read the text.
+
+    Raises:
+        PublishedError: nothing is published there, or not shards, or the split is unknown.
+        SettingsError: more ranks than lanes, or a batch that the lanes do not divide.
+    """
+
+    def __init__(
+        self,
+        shards_directory: str,
+        split: str,
+        *,
+        rank: int = 0,
+        size: int = 1,
+        seed: int = 17,
+        global_batch: int | None = None,
+        shuffle_window: int = 4096,
+        text: bool = False,
+    ) -> None:
+        self.manifest = contract.read_manifest(shards_directory)
+        if self.manifest.kind != "shards":
+            raise PublishedError(f"{shards_directory}: found kind {self.manifest.kind!r}, expected 'shards'")
+        details = self.manifest.details
+        if split not in details["splits"]:
+            raise PublishedError(
+                f"{shards_directory}: found no split {split!r}, expected one of {', '.join(sorted(details['splits']))}"
+            )
+        lanes = int(details["lanes"])
+        if size > lanes:
+            raise SettingsError(f"{shards_directory}: found {lanes} lanes for {size} ranks; use at most {lanes} ranks")
+        batch = lanes if global_batch is None else global_batch
+        if batch < 1 or batch % lanes:
+            raise SettingsError(f"global_batch: found {batch}, expected a multiple of the {lanes} lanes")
+        self.order = BatchOrder(
+            rows=int(details["splits"][split]["rows"]),
+            lanes=lanes,
+            rows_per_row_group=int(details["rows_per_row_group"]),
+            global_batch=batch,
+            shuffle_window=shuffle_window,
+            seed=seed,
+        )
+        self.tokens = int(details["splits"][split]["tokens"])
+        columns = ["doc_id", "label_id", "input_ids", *(["text"] if text else [])]
+        files = details["splits"][split]["shards"]
+        self._lanes = {lane: Lane(shards_directory, files[lane], columns) for lane in range(rank, lanes, size)}
+        for number, lane in self._lanes.items():
+            if lane.rows != self.order.lane_rows(number):
+                raise PublishedError(
+                    f"{shards_directory}: lane {number} of {split} has {lane.rows} rows, expected "
+                    f"{self.order.lane_rows(number)}; remove the directory and preprocess again"
+                )
+
+    @property
+    def rows_in_split(self) -> int:
+        """Rows of the split over all ranks."""
+        return self.order.rows
+
+    @property
+    def steps(self) -> int:
+        """Steps in one epoch, the same on every rank."""
+        return self.order.steps
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """Yield this rank's part of every global batch of an epoch, from `first_step` on.
+
+        A batch may be empty on a rank in the last step only. Starting late costs no more than
+        reading the window that `first_step` lies in.
+        """
+        if first_step >= self.steps:
+            return
+        per_window = self.order.steps_per_window
+        windows = range(first_step // per_window, -(-self.steps // per_window))
+        with ThreadPoolExecutor(1, thread_name_prefix="shard-reader") as pool:
+            coming = pool.submit(self._window, epoch, windows[0])
+            for window in windows:
+                tables = coming.result()
+                if window + 1 in windows:
+                    coming = pool.submit(self._window, epoch, window + 1)
+                steps = range(max(first_step, window * per_window), min((window + 1) * per_window, self.steps))
+                for step in steps:
+                    yield self._batch(epoch, step, tables)
+
+    def rows(self, positions_at_once: int = 1024) -> Iterator[Batch]:
+        """Yield all rows of this rank's lanes, once each, in lane and position order, unshuffled.
+
+        `global_rows` of these is the number of rows in the piece itself.
+        """
+        for number, lane in self._lanes.items():
+            for start in range(0, self.order.lane_rows(number), positions_at_once):
+                stop = min(start + positions_at_once, self.order.lane_rows(number))
+                yield _to_batch([lane.take(np.arange(start, stop, dtype=np.int64))], stop - start)
+
+    def _window(self, epoch: int, window: int) -> list[pa.Table]:
+        """Read one window of the lanes of this rank, each sorted by length."""
+        positions = self.order.window_positions(epoch, window)
+        tables = []
+        for number, lane in self._lanes.items():
+            table = lane.take(positions[positions < lane.rows])
+            lengths = pc.list_value_length(table["input_ids"]).to_numpy().astype(np.int64)
+            tables.append(table.take(pa.array(self.order.sort_lane(epoch, window, number, lengths))))
+        return tables
+
+    def _batch(self, epoch: int, step: int, tables: list[pa.Table]) -> Batch:
+        _, chunk = self.order.chunk_of(epoch, step)
+        size = self.order.chunk
+        return _to_batch([table.slice(chunk * size, size) for table in tables], self.order.global_rows(step))
+
+
+def _to_batch(tables: list[pa.Table], global_rows: int) -> Batch:
+    table = pa.concat_tables(tables).combine_chunks()
+    lengths = pc.list_value_length(table["input_ids"]).to_numpy()
+    flat = pc.list_flatten(table["input_ids"]).to_numpy()
+    labels = table["label_id"].fill_null(NO_LABEL).to_numpy()
+    return Batch(
+        doc_ids=table["doc_id"].to_pylist(),
+        input_ids=np.split(flat, np.cumsum(lengths)[:-1]) if len(lengths) else [],
+        label_ids=labels.astype(np.int64),
+        global_rows=global_rows,
+        texts=table["text"].to_pylist() if "text" in table.column_names else [],
+    )

@@ -1,0 +1,47 @@
+"""Which ring this process belongs to, told by the environment that its launcher made."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import torch
+
+from mapring.settings.schema import Ring as RingSettings
+from training.ring.interface import Ring
+
+
+def open_ring(settings: RingSettings) -> Ring:
+    """Join the ring that the launcher set up, and give each rank its share of the host's cores.
+
+    horovodrun and mpirun lead to Horovod, torchrun to torch.distributed, no launcher to a single process.
+
+    Raises:
+        RingError: the launcher's ring cannot be joined.
+    """
+    ring = _join(settings)
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(_threads(ring))
+    return ring
+
+
+def _threads(ring: Ring) -> int:
+    """Divide the host's cores among its ranks; mpirun may have bound each rank to cores of its own already."""
+    host, mine = socket.gethostname(), sorted(os.sched_getaffinity(0))
+    everyone = ring.allgather_object([host, mine])
+    cores = {core for where, allowed in everyone if where == host for core in allowed}
+    return max(1, min(len(mine), len(cores) // ring.local_size))
+
+
+def _join(settings: RingSettings) -> Ring:
+    if "HOROVOD_RANK" in os.environ or "OMPI_COMM_WORLD_RANK" in os.environ:
+        from training.ring.horovod_ring import HorovodRing
+
+        return HorovodRing(settings)
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        from training.ring.torch_ring import TorchRing
+
+        return TorchRing(settings)
+    from training.ring.single import SingleRing
+
+    return SingleRing()
