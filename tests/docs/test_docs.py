@@ -1,0 +1,96 @@
+"""The documentation is complete and true: every command, setting, make target, file and YAML key it must name."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+
+from mapring.settings import Settings, load_settings
+from pipelines.cli import app
+from scripts import write_docs
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("mapring", "spark_jobs", "training", "pipelines")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.name != "__init__.py")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def test_every_command_has_a_section_and_every_section_a_command() -> None:
+    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    sections = set(re.findall(r"^## mapring (\w+)$", read("docs/commands.md"), re.MULTILINE))
+    assert sections == commands
+
+
+def test_every_make_target_is_documented_and_listed_by_help() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    documented = set(re.findall(r"`make ([a-z-]+)`", read("docs/commands.md")))
+    listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert documented == targets == set(re.findall(r"^make ([a-z-]+)", listed, re.MULTILINE))
+
+
+def test_the_settings_page_is_what_the_settings_say() -> None:
+    assert write_docs.render() == read("docs/settings.md"), "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/commands.md", "docs/scores.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
+)
+def test_links_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", read(page)):
+        assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_commands_in_the_readme_exist() -> None:
+    text = read("README.md") + read("docs/commands.md")
+    commands = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(re.findall(r"(?:bin/|`)mapring (\w+)", text)) <= commands
+    for script in re.findall(r"spark-submit .*?(spark_jobs/\w+\.py)", text):
+        assert (ROOT / script).is_file()
+
+
+def test_the_readme_s_example_is_a_valid_pipeline(tmp_path: Path) -> None:
+    found = re.search(r"```yaml\n(.*?)```", read("README.md"), re.DOTALL)
+    assert found is not None
+    config = tmp_path / "reviews.yaml"
+    config.write_text(found.group(1))
+    assert load_settings(str(config)).preprocess.inputs[0].name == "shop"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_pipeline_in_conf_is_valid(path: Path) -> None:
+    settings = load_settings(str(path))
+    assert isinstance(settings, Settings) and yaml.safe_load(path.read_text())["name"] == path.stem
+
+
+def test_the_map_names_every_module_and_no_other() -> None:
+    text = read("ARCHITECTURE.md")
+    missing = [
+        str(path.relative_to(ROOT)) for path in MODULES if path.name not in text and path.parent.name not in text
+    ]
+    assert not missing
+    for name in re.findall(r"`([\w/]+\.py)`", text):
+        assert any(str(path).endswith(name) for path in [*MODULES, *(ROOT / "scripts").glob("*.py")]), name
+
+
+def test_no_module_takes_the_name_of_a_standard_one() -> None:
+    """spark-submit puts the script's folder first on sys.path."""
+    taken = [path.name for path in (ROOT / "spark_jobs").glob("*.py") if path.stem in sys.stdlib_module_names]
+    assert not taken
+
+
+def test_no_file_holds_what_belongs_to_one_machine() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    words = re.compile(r"(^|[^.\w])/(wor[k]|roo[t]|hom[e])/\w|pypi\.or[g]|files\.pythonhoste[d]")
+    found = [
+        name for name in tracked if (ROOT / name).is_file() and words.search((ROOT / name).read_text(errors="replace"))
+    ]
+    assert not found
