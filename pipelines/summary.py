@@ -12,6 +12,7 @@ from mapring.contract import read_manifest
 from mapring.plan import Plan
 from mapring.progress import seconds_text
 from mapring.scores_table import latest_commit
+from pipelines.names import BASELINES
 
 
 def print_summary(plan: Plan, seconds: Mapping[str, float]) -> None:
@@ -45,9 +46,8 @@ def _model_rows(plan: Plan) -> list[tuple[str, str]]:
     details = read_manifest(plan.model_directory).details
     evaluation = details["evaluation"]
     baselines: Mapping[str, Mapping[str, Any]] = evaluation.get("baselines") or {}
-    names = {"tfidf_logistic_regression": "TF-IDF + logistic regression", "majority": "majority class"}
     rows = [("test split", _metrics(evaluation["test"]) + f" on {evaluation['test']['rows']:,} rows")]
-    rows += [(f"  {names.get(name, name)}", _metrics(metrics)) for name, metrics in baselines.items()]
+    rows += [(f"  {BASELINES.get(name, name)}", _metrics(metrics)) for name, metrics in baselines.items()]
     speed = details["throughput"]
     rate = f"{speed['samples_per_second']:,.0f} samples/s, {speed['tokens_per_second']:,.0f} tokens/s"
     rows.append(("training", f"{rate}, {details['world_size']} ranks, {details['precision']}"))

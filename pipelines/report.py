@@ -1,0 +1,107 @@
+"""report.html: one page that tells what a run read, dropped, learned and scored, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from mapring import storage
+from mapring.contract import code_version
+from mapring.plan import Plan
+from pipelines import plots
+from pipelines.names import BASELINES
+from pipelines.report_data import SCORE_BINS, Data, Model, Scores, gather_data, gather_model, gather_scores
+
+
+def write_report(plan: Plan) -> None:
+    """Gather what is published of a plan and write the page; what is missing is said on it."""
+    data, model = gather_data(plan), gather_model(plan)
+    page = render(plan, data, model, gather_scores(plan, model), datetime.now(UTC))
+    storage.replace(plan.run.report, page.encode())
+
+
+def render(plan: Plan, data: Data | None, model: Model | None, scores: Scores | None, now: datetime) -> str:
+    """The page, with all text escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(thousands=_thousands, share=_share, figure=_figure, short=_short)
+    template = environment.from_string(files("pipelines").joinpath("report.html").read_text())
+    return template.render(
+        plan=plan,
+        data=data,
+        model=model,
+        scores=scores,
+        written=now.isoformat(sep=" ", timespec="minutes")[:16],
+        code_version=code_version(),
+        baselines=BASELINES,
+        plots=_plots(data, model, scores),
+        settings=flatten(plan.settings.model_dump(mode="json")),
+    )
+
+
+def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as `preprocess.inputs.0.path: value`, the keys that the command line takes."""
+    if isinstance(values, Mapping) and values:
+        items = values.items()
+    elif isinstance(values, list) and values:
+        items = dict(enumerate(values)).items()
+    else:
+        return {prefix: values}
+    flat: dict[str, Any] = {}
+    for key, value in items:
+        flat.update(flatten(value, f"{prefix}.{key}" if prefix else str(key)))
+    return flat
+
+
+def _plots(data: Data | None, model: Model | None, scores: Scores | None) -> dict[str, Markup]:
+    """SVG of every plot; the functions that draw them have escaped their text."""
+    drawn: dict[str, str] = {}
+    if data is not None:
+        bars = [
+            plots.Bar(str(low), count, f"{low if low == high else f'{low} to {high}'} tokens: {count:,} documents")
+            for low, high, count in data.lengths
+        ]
+        drawn["lengths"] = plots.bar_chart(bars, title="Length of documents", x_label="tokens", y_label="documents")
+    if model is not None:
+        loss = [(step["step"], step["loss"]) for step in model.steps]
+        lines = [plots.Line("loss of a step", loss, faint=True), plots.Line("loss, smoothed", plots.smooth(loss))]
+        drawn["loss"] = plots.line_chart(lines, title="Training loss", x_label="step", y_label="loss (nats)")
+        for name, key, label in (
+            ("learning_rate", "learning_rate", "learning rate"),
+            ("throughput", "samples_per_second", "samples/s"),
+        ):
+            points = [(step["step"], step[key]) for step in model.steps]
+            shown = points if name == "learning_rate" else plots.smooth(points)
+            drawn[name] = plots.line_chart(
+                [plots.Line(label, shown)], title=label.capitalize(), x_label="step", y_label=label
+            )
+    if scores is not None:
+        width = 1 / SCORE_BINS
+        bars = [
+            plots.Bar(f"{i * width:.2f}", count, f"{i * width:.2f} to {(i + 1) * width:.2f}: {count:,} rows")
+            for i, count in enumerate(scores.histogram)
+        ]
+        drawn["scores"] = plots.bar_chart(bars, title="Scores", x_label="score of the label given", y_label="rows")
+    return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def _thousands(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _share(value: float, whole: float) -> str:
+    return f"{100 * value / whole:.1f} %" if whole else "none"
+
+
+def _figure(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def _short(identity: str) -> str:
+    """An identity in as many digits as a fingerprint has."""
+    kind, colon, digest = identity.partition(":")
+    return f"{kind}{colon}{digest[:16]}" if colon else identity[:16]

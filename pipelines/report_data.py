@@ -1,0 +1,190 @@
+"""What the report tells, gathered from what is published: plain values, no markup.
+
+Tables are read batch by batch and only in the columns needed, so that the report of a large run
+needs no more memory than that of a small one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mapring import storage
+from mapring.contract import Manifest, is_published, read_manifest
+from mapring.plan import Plan
+from mapring.scores_table import ScoresCommit, latest_commit
+
+EXAMPLES = 5
+SCORE_BINS = 20
+_LENGTH_BINS = 32
+_SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The data card: counts, examples of what was dropped, labels by split and source, lengths."""
+
+    manifest: Manifest
+    examples: Mapping[str, Sequence[Mapping[str, Any]]]
+    labels: Sequence[Mapping[str, Any]]
+    lengths: Sequence[tuple[int, int, int]]  # shortest and longest number of tokens of a bin, documents
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """The trained model, and the curves of its training (None where only the model was kept)."""
+
+    manifest: Manifest
+    steps: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """The newest scoring: rows by label, scores in equal bins from 0 to 1, and the drift of the labels."""
+
+    commit: ScoresCommit
+    labels: Mapping[str, int]
+    histogram: Sequence[int]
+    expected: Mapping[str, int] | None  # what the model answers on the test split
+    drift: float | None
+
+
+def gather_data(plan: Plan) -> Data | None:
+    """The data card of a plan's shards; None where they are not published."""
+    directory = plan.shards_directory
+    if not is_published(directory):
+        return None
+    manifest = read_manifest(directory)
+    by_split: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in _rows(directory, _named(manifest, "stats/labels-")):
+        entry = by_split.setdefault((row["split"], row["source"]), {"documents": {}, "tokens": 0})
+        entry["documents"][row["label"]] = row["documents"]
+        entry["tokens"] += row["tokens"]
+    lengths: Counter[int] = Counter()
+    for row in _rows(directory, _named(manifest, "stats/lengths-")):
+        lengths[row["tokens"]] += row["documents"]
+    return Data(
+        manifest=manifest,
+        examples=_examples(directory, manifest),
+        labels=[
+            {"split": split, "source": source, **entry}
+            for (split, source), entry in sorted(by_split.items(), key=lambda item: _SPLITS.index(item[0][0]))
+        ],
+        lengths=length_bins(lengths),
+    )
+
+
+def gather_model(plan: Plan) -> Model | None:
+    """The model of a plan; None where it is not published."""
+    if not is_published(plan.model_directory):
+        return None
+    return Model(manifest=read_manifest(plan.model_directory), steps=read_steps(plan.training_directory))
+
+
+def gather_scores(plan: Plan, model: Model | None) -> Scores | None:
+    """The newest scoring of a plan, if it is the one that its settings ask for."""
+    commit = latest_commit(plan.run.scores)
+    if commit is None or commit.fingerprint != plan.scores:
+        return None
+    labels: Counter[str] = Counter()
+    histogram = np.zeros(SCORE_BINS, np.int64)
+    uris = [storage.join(plan.run.scores, path) for path in commit.files]
+    for batch in _batches(uris, ["label", "score"]):
+        for item in batch.column("label").value_counts().to_pylist():
+            labels[item["values"]] += item["counts"]
+        scores = batch.column("score").drop_null().to_numpy(zero_copy_only=False)
+        histogram += np.histogram(scores, bins=SCORE_BINS, range=(0.0, 1.0))[0]
+    del labels[None]  # rows with an error; the commit counts them by rule
+    expected = _answers_on_test(model)
+    return Scores(
+        commit=commit,
+        labels=dict(sorted(labels.items())),
+        histogram=histogram.tolist(),
+        expected=expected,
+        drift=population_stability_index(expected, labels) if expected and labels else None,
+    )
+
+
+def population_stability_index(expected: Mapping[str, int], found: Mapping[str, int]) -> float:
+    """Sum over classes of (q - p) ln(q / p), with p and q the shares of a class before and now.
+
+    It is the symmetric Kullback-Leibler divergence (Jeffreys 1946); credit scoring reads less than 0.1 as
+    stable and more than 0.25 as a shift (Siddiqi 2006). An empty class counts as half a row, so that
+    the sum stays finite.
+    """
+    classes = sorted({*expected, *found})
+    before, now = (
+        [max(counts.get(name, 0), 0.5) / max(sum(counts.values()), 1) for name in classes]
+        for counts in (expected, found)
+    )
+    return sum((q - p) * math.log(q / p) for p, q in zip(before, now, strict=True))
+
+
+def length_bins(lengths: Mapping[int, int]) -> list[tuple[int, int, int]]:
+    """Documents by number of tokens in at most 32 bins of equal width: shortest, longest, documents."""
+    if not lengths:
+        return []
+    low, high = min(lengths), max(lengths)
+    width = math.ceil((high - low + 1) / _LENGTH_BINS)
+    starts = range(low, high + 1, width)
+    return [(s, s + width - 1, sum(lengths.get(n, 0) for n in range(s, s + width))) for s in starts]
+
+
+def read_steps(training_directory: str) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; a last line that a kill has cut is left out."""
+    uri = storage.join(training_directory, "metrics.jsonl")
+    if not storage.exists(uri):
+        return []
+    steps = []
+    for line in storage.read_bytes(uri).splitlines():
+        try:
+            steps.append(json.loads(line))
+        except ValueError:
+            continue
+    return steps
+
+
+def _examples(directory: str, manifest: Manifest) -> dict[str, list[dict[str, Any]]]:
+    """Up to 5 ledger rows of each rule; reading ends when every rule has its own."""
+    counts: Mapping[str, int] = manifest.details["counts"]["dropped"]
+    missing = {rule: min(EXAMPLES, count) for rule, count in counts.items()}
+    found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in _rows(directory, [entry.path for entry in manifest.files_below("drops")]):
+        if missing.get(row["rule"], 0):
+            found[row["rule"]].append(row)
+            missing[row["rule"]] -= 1
+        if not any(missing.values()):
+            break
+    return dict(found)
+
+
+def _answers_on_test(model: Model | None) -> dict[str, int] | None:
+    """How often the model answers each label on the test split: the column sums of its confusion matrix."""
+    if model is None or not model.manifest.details["evaluation"]["test"]["rows"]:
+        return None
+    confusion = model.manifest.details["evaluation"]["test"]["confusion"]
+    labels = model.manifest.details["labels"]
+    return {label: sum(row[index] for row in confusion) for index, label in enumerate(labels)}
+
+
+def _named(manifest: Manifest, prefix: str) -> list[str]:
+    return [entry.path for entry in manifest.files if entry.path.startswith(prefix)]
+
+
+def _rows(directory: str, paths: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for batch in _batches([storage.join(directory, path) for path in paths], None):
+        yield from batch.to_pylist()
+
+
+def _batches(uris: Sequence[str], columns: list[str] | None) -> Iterator[pa.RecordBatch]:
+    for uri in uris:
+        with storage.open_read(uri) as handle:
+            yield from pq.ParquetFile(handle).iter_batches(columns=columns)
