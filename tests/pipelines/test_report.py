@@ -1,0 +1,264 @@
+"""The report: every part from published directories, missing parts said, text escaped, no network."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mapring.contract import FileEntry, Manifest, code_version, publish, utc_now, write_file
+from mapring.contract.schemas import DROP, LABEL_COUNTS, LENGTH_COUNTS, SCORE
+from mapring.plan import Plan, make_plan
+from pipelines.report import flatten, write_report
+from pipelines.report_data import EXAMPLES, gather_scores, length_bins, population_stability_index
+from spark_jobs.scores_commit import Scoring, commit_scores
+from spark_jobs.tables import WrittenFile, parquet_bytes
+from tests.tiny import config_values, write_world
+
+EVIL = "<script>alert('1')</script>"
+LABELS = ["negative", "neutral", EVIL]
+CONFUSION = [[8, 1, 1], [2, 5, 3], [0, 0, 10]]
+
+
+class Page(HTMLParser):
+    """What a browser would find: tags, links, texts, ids."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for key, value in attrs:
+            if key in ("src", "href"):
+                self.links.append(value or "")
+            if key == "id":
+                self.ids.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page_of(plan: Plan) -> Page:
+    write_report(plan)
+    return Page(Path(plan.run.report).read_text())
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    config, _ = write_world(tmp_path)
+    return make_plan(config)
+
+
+def write_table(directory: str, path: str, rows: list[dict[str, object]], schema: pa.Schema) -> FileEntry:
+    return write_file(directory, path, parquet_bytes(pa.Table.from_pylist(rows, schema=schema), 100), len(rows))
+
+
+def drop(record: int, rule: str, detail: str | None) -> dict[str, object]:
+    place = {"doc_id": f"{record:032d}", "source": "a", "path": "a.csv", "record": record}
+    return {**place, "stage": "preprocess", "rule": rule, "detail": detail, "kept_doc_id": "f" * 32}
+
+
+def publish_shards(plan: Plan) -> None:
+    directory = plan.shards_directory
+    dropped = [drop(number, "empty_text", None) for number in range(1, 8)] + [drop(900, "malformed_record", EVIL)]
+    labels = [
+        {"split": split, "source": "a", "label": label, "documents": 10, "tokens": 50}
+        for split in ("test", "train")
+        for label in LABELS
+    ]
+    lengths = [{"split": "train", "tokens": length, "documents": length} for length in range(3, 9)]
+    files = (
+        write_table(directory, "drops/drops-0.parquet", dropped, DROP),
+        write_table(directory, "stats/labels-0.parquet", labels, LABEL_COUNTS),
+        write_table(directory, "stats/lengths-0.parquet", lengths, LENGTH_COUNTS),
+    )
+    details = {
+        "counts": {"read": 1068, "kept": 1060, "dropped": {"empty_text": 7, "malformed_record": 1}},
+        "labels": LABELS,
+        "max_length": 32,
+        "splits": {},
+    }
+    publish_as(directory, "shards", plan.shards, files, details)
+
+
+def publish_model(plan: Plan, *, test_rows: bool = True, curves: bool = True) -> None:
+    per_class = [{"label": label, "precision": 0.5, "recall": 0.25, "f1": 0.3333, "support": 10} for label in LABELS]
+    test = {"rows": 30, "accuracy": 23 / 30, "macro_f1": 0.7654, "confusion": CONFUSION, "per_class": per_class}
+    empty = {"rows": 0, "accuracy": None, "macro_f1": None, "confusion": [[0] * 3] * 3, "per_class": []}
+    baseline = {"rows": 30, "accuracy": 0.4567, "macro_f1": 0.3, "confusion": CONFUSION, "per_class": per_class}
+    details = {
+        "labels": LABELS,
+        "evaluation": {
+            "test": test if test_rows else empty,
+            "validation": empty,
+            "baselines": {"tfidf_logistic_regression": baseline, "majority": baseline} if test_rows else {},
+        },
+        "precision": "bf16",
+        "world_size": 2,
+        "steps": 50,
+        "throughput": {"samples_per_second": 123.4, "tokens_per_second": 2345.6, "seconds": 10.0},
+    }
+    entry = write_file(plan.model_directory, "card.md", b"card")
+    publish_as(plan.model_directory, "model", plan.model, (entry,), details)
+    if curves:
+        steps = [
+            {"step": step, "loss": 1 / step, "learning_rate": 1e-4, "samples_per_second": 100.0}
+            for step in range(1, 51)
+        ]
+        content = "".join(json.dumps(line) + "\n" for line in steps) + '{"step": 51, "lo'  # cut by a kill
+        Path(plan.training_directory).mkdir(parents=True)
+        Path(plan.training_directory, "metrics.jsonl").write_text(content)
+
+
+def publish_as(directory: str, kind: str, fingerprint: str, files: tuple[FileEntry, ...], details: object) -> None:
+    assert isinstance(details, dict)
+    manifest = Manifest(
+        kind=kind,  # type: ignore[arg-type]
+        fingerprint=fingerprint,
+        created=utc_now(),
+        code_version=code_version(),
+        settings={},
+        inputs=(),
+        files=files,
+        details=details,
+    )
+    assert publish(directory, manifest)
+
+
+def score_rows(plan: Plan) -> None:
+    values = [("negative", 0.99), ("negative", 1.0), ("neutral", 0.4), (EVIL, 0.5), (None, None)]
+    rows = [
+        {
+            "doc_id": str(index),
+            "source": "unseen",
+            "path": "unseen.txt",
+            "record": index + 1,
+            "label": label,
+            "score": score,
+            "error": None if label else "undecodable_bytes",
+            "model_fingerprint": plan.model,
+            "run_id": "r",
+            "scored_at": datetime.now(UTC),
+        }
+        for index, (label, score) in enumerate(values)
+    ]
+    entry = write_table(plan.run.scores, "data/part-0.parquet", rows, SCORE)
+    file = WrittenFile("0", entry, {"scored": 4, "errors": {"undecodable_bytes": 1}})
+    commit_scores(plan, Scoring(run_id="r", files=[file], seconds=2.0), None)
+
+
+def test_a_complete_run_has_every_part(plan: Plan) -> None:
+    publish_shards(plan)
+    publish_model(plan)
+    score_rows(plan)
+    page = page_of(plan)
+    assert page.ids == ["data", "training", "evaluation", "scores", "lineage", "settings"]
+    assert page.tags.count("svg") == 5  # lengths, loss, learning rate, throughput, scores
+    for part in (
+        *("1,068 records were read; 1,060 documents were kept", "malformed_record", "0.1 %"),
+        *("50 steps on 2 ranks in bf16", "123 samples/s", "2,346 tokens/s"),
+        *("0.767", "0.765", "TF-IDF + logistic regression", "0.457", "majority class"),
+        *("5 rows were read and 4 scored at 2 docs/s", "undecodable_bytes 1", "population stability index"),
+        *(plan.shards, plan.model, plan.scores, "train.global_batch", "preprocess.inputs.3.format"),
+    ):
+        assert part in " ".join(page.text.split()), part
+
+
+def test_examples_of_a_rule_are_at_most_five_and_rare_rules_have_theirs(plan: Plan) -> None:
+    publish_shards(plan)
+    write_report(plan)
+    html = Path(plan.run.report).read_text()
+    assert html.count("Examples of ") == 2
+    assert html.count('<td class="number">900</td>') == 1
+    assert [f'<td class="number">{record}</td>' in html for record in (1, EXAMPLES, EXAMPLES + 1)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_no_text_of_the_data_becomes_markup_and_nothing_is_fetched(plan: Plan) -> None:
+    publish_shards(plan)
+    publish_model(plan)
+    score_rows(plan)
+    page = page_of(plan)
+    assert "script" not in page.tags
+    assert EVIL in page.text
+    assert page.links and all(link.startswith("#") for link in page.links)
+    assert "url(" not in Path(plan.run.report).read_text()
+
+
+def test_missing_parts_are_said(plan: Plan) -> None:
+    page = page_of(plan)
+    assert page.tags.count("svg") == 0
+    for stage in ("preprocess", "train", "score"):
+        assert f"mapring {stage} {plan.config}" in page.text
+    assert "There is no model to evaluate yet" in page.text
+    publish_shards(plan)
+    publish_model(plan, test_rows=False, curves=False)
+    page = page_of(plan)
+    assert "holds no metrics.jsonl" in page.text
+    assert "The test split holds no labelled rows" in page.text
+
+
+def test_scores_of_other_settings_are_not_shown(plan: Plan, tmp_path: Path) -> None:
+    score_rows(plan)
+    assert gather_scores(plan, None) is not None
+    values = config_values(tmp_path)
+    values["train"]["epochs"] = 7
+    Path(plan.config).write_text(yaml.safe_dump(values))
+    assert gather_scores(make_plan(plan.config), None) is None
+
+
+def test_scores_are_counted_by_label_and_bin(plan: Plan) -> None:
+    publish_model(plan)
+    score_rows(plan)
+    write_report(plan)
+    scores = gather_scores(plan, None)
+    assert scores is not None
+    assert scores.labels == {"negative": 2, "neutral": 1, EVIL: 1}
+    assert [(index, count) for index, count in enumerate(scores.histogram) if count] == [(8, 1), (10, 1), (19, 2)]
+
+
+counts = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 1000), min_size=1).filter(lambda d: sum(d.values()))
+
+
+@given(counts, counts)
+def test_stability_index_is_symmetric_finite_and_zero_for_equals(first: dict[str, int], second: dict[str, int]) -> None:
+    index = population_stability_index(first, second)
+    assert math.isfinite(index) and index >= -1e-12
+    assert index == pytest.approx(population_stability_index(second, first))
+    assert population_stability_index(first, first) == 0
+
+
+def test_stability_index_of_a_known_case() -> None:
+    expected = 0.25 * math.log(0.75 / 0.5) + -0.25 * math.log(0.25 / 0.5)
+    assert population_stability_index({"a": 50, "b": 50}, {"a": 75, "b": 25}) == pytest.approx(expected)
+
+
+@given(st.dictionaries(st.integers(1, 5000), st.integers(0, 100), max_size=60))
+def test_bins_hold_every_document_once(lengths: dict[int, int]) -> None:
+    bins = length_bins(lengths)
+    assert sum(documents for _, _, documents in bins) == sum(lengths.values())
+    assert len(bins) <= 32
+    assert all(after[0] == before[1] + 1 for before, after in itertools.pairwise(bins))
+
+
+def test_settings_are_flattened_to_the_keys_of_the_command_line() -> None:
+    values = {"a": {"b": [{"c": 1}, {"c": None}], "d": [], "e": {}}, "f": True}
+    assert flatten(values) == {"a.b.0.c": 1, "a.b.1.c": None, "a.d": [], "a.e": {}, "f": True}
