@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mapring import storage
+from mapring.scores_seal import broken_seals, sealed_versions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,12 @@ def latest_commit(uri: str) -> ScoresCommit | None:
     return None
 
 
+def is_scored(uri: str, fingerprint: str) -> bool:
+    """Whether the newest scoring of the table is this one, and is sealed."""
+    commit = latest_commit(uri)
+    return commit is not None and commit.fingerprint == fingerprint and commit.version in sealed_versions(uri)
+
+
 def _commit(entry: Mapping[str, Any]) -> ScoresCommit:
     committed = datetime.datetime.fromtimestamp(entry["timestamp"] / 1000, datetime.UTC)
     return ScoresCommit(
@@ -65,6 +72,9 @@ def verify_scores(uri: str) -> list[str]:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
+    broken = broken_seals(uri)
+    if broken:
+        return broken
     try:
         commit = latest_commit(uri)
         active = set(pa.table(DeltaTable(uri).get_add_actions(flatten=True)).column("path").to_pylist())
@@ -72,6 +82,8 @@ def verify_scores(uri: str) -> list[str]:
         return [f"{uri}/_delta_log: cannot be read: {error}"]
     if commit is None:
         return [f"{uri}: the table holds no scoring"]
+    if commit.version not in sealed_versions(uri):
+        return [f"{uri}: version {commit.version} has no seal, its scoring was killed on its last step; score again"]
     problems = [
         f"{uri}/{path}: is in the table but not in its commit's metadata" for path in active - set(commit.files)
     ]

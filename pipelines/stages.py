@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mapring.contract import is_published
 from mapring.plan import Plan
-from mapring.scores_table import latest_commit
+from mapring.scores_table import is_scored
 from pipelines.archive import package_directory
 
 STAGES = ("preprocess", "train", "score")
@@ -69,6 +69,5 @@ def published(stage: str, plan: Plan) -> str | None:
         return f"shards {plan.shards} are already published" if is_published(plan.shards_directory) else None
     if stage == "train":
         return f"model {plan.model} is already published" if is_published(plan.model_directory) else None
-    commit = latest_commit(plan.run.scores)
-    found = commit is not None and commit.fingerprint == plan.scores
+    found = is_scored(plan.run.scores, plan.scores)
     return f"scores {plan.scores} are already in the table" if found else None

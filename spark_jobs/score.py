@@ -13,6 +13,7 @@ from mapring.contract import is_published
 from mapring.errors import InputError, StageError
 from mapring.plan import Plan
 from mapring.progress import say, seconds_text
+from mapring.scores_seal import seal
 from mapring.scores_table import latest_commit
 from spark_jobs.arguments import run_main
 from spark_jobs.quarantine import check_quarantine, count_by_rule
@@ -37,6 +38,7 @@ def score(plan: Plan) -> None:
     table = open_table(plan.run.scores)
     commit = latest_commit(plan.run.scores)
     if commit is not None and commit.fingerprint == plan.scores:
+        seal(plan.run.scores, commit.version)  # missing if the run that committed it was killed right after
         say(STAGE, f"skipped: scores {plan.scores} are already in the table")
         return
     if not is_published(plan.model_directory):
@@ -46,6 +48,7 @@ def score(plan: Plan) -> None:
         )
     scoring = _score(start_session(plan.settings, STAGE), plan)
     version = commit_scores(plan, scoring, table)
+    seal(plan.run.scores, version)
     say(
         STAGE,
         f"committed {scoring.rows:,} rows as version {version} in {seconds_text(scoring.seconds)}: {scoring.scored:,} "

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from mapring.contract import FileEntry, Manifest, code_version, publish, utc_now, write_file
 from mapring.text import Encoder
@@ -71,3 +71,18 @@ def publish_tiny_model(
     )
     publish(directory, manifest)
     return stock
+
+
+def write_base_model(directory: Path) -> None:
+    """Make a tokenizer's directory one of a base model, too: a BERT of two narrow layers with random weights."""
+    torch.manual_seed(3)
+    vocabulary = json.loads((directory / "tokenizer.json").read_text())["model"]["vocab"]
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(directory)

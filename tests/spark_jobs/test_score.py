@@ -15,11 +15,12 @@ from pyspark.sql import SparkSession
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 import mapring
+import spark_jobs.score as module
 from mapring.contract import read_manifest
 from mapring.contract.schemas import SCORE
 from mapring.errors import InputError, PublishedError, StageError
 from mapring.plan import Plan, make_plan
-from mapring.scores_table import latest_commit, verify_scores
+from mapring.scores_table import is_scored, latest_commit, verify_scores
 from spark_jobs.predictor import Predictor
 from spark_jobs.score import score
 from spark_jobs.scores_commit import open_table
@@ -110,8 +111,6 @@ def test_partitions_change_no_score(plan: Plan, tmp_path: Path, partitions: int)
 
 def test_of_two_runs_that_race_one_commits_and_the_other_says_so(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other run's commit lands between this run's look at the table and its own commit."""
-    import spark_jobs.score as module
-
     real = open_table
 
     def look_then_lose(uri: str) -> DeltaTable | None:
@@ -134,6 +133,21 @@ def test_of_two_runs_that_race_one_commits_and_the_other_says_so(plan: Plan, mon
     with pytest.raises(StageError, match="another run committed"):
         score(changed)
     assert len(rows(changed)) == 1
+
+
+def test_a_run_that_died_between_commit_and_seal_is_finished_without_scoring_again(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "seal", lambda uri, version: None)
+    score(plan)
+    monkeypatch.undo()
+    assert not is_scored(plan.run.scores, plan.scores)
+    assert [problem for problem in verify_scores(plan.run.scores) if "has no seal" in problem]
+    score(plan)
+    assert is_scored(plan.run.scores, plan.scores)
+    assert verify_scores(plan.run.scores) == []
+    commit = latest_commit(plan.run.scores)
+    assert commit is not None and commit.version == 0
 
 
 def test_files_of_a_run_that_died_before_its_commit_are_never_seen(plan: Plan) -> None:
