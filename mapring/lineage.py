@@ -20,7 +20,8 @@ from typing import Any
 from mapring import storage
 from mapring.contract.manifest import canonical_json
 from mapring.errors import SettingsError
-from mapring.settings.schema import Input, Settings, output_settings
+from mapring.settings.base import output_settings
+from mapring.settings.schema import Input, Settings
 
 ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 1, "train": 1, "score": 1}
 

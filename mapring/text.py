@@ -7,7 +7,6 @@ characters.
 
 from __future__ import annotations
 
-import hashlib
 import html
 import os
 from collections.abc import Sequence
@@ -38,16 +37,6 @@ def normalize(texts: pa.StringArray, *, unicode_form: Literal["NFC", "NFKC"], un
     texts = pc.replace_substring_regex(texts, pattern=_VANISHING, replacement="")
     texts = pc.replace_substring_regex(texts, pattern=_WHITE_SPACE, replacement=" ")
     return pc.utf8_trim_whitespace(texts)
-
-
-def keyed_digest(seed: int, purpose: str, content: str) -> str:
-    """128-bit keyed BLAKE2b digest in hex (RFC 7693): the source of every seeded choice in Spark jobs."""
-    return hashlib.blake2b(content.encode(), digest_size=16, key=f"{purpose}:{seed}".encode()).hexdigest()
-
-
-def unit_interval(digest: str) -> float:
-    """A digest's first 52 bits as a number in [0, 1)."""
-    return int(digest[:13], 16) / float(1 << 52)
 
 
 class Encoder:

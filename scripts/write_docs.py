@@ -24,7 +24,7 @@ dots between the parts of a key and positions for list entries: `train.epochs=2`
 reruns that stage and those that depend on it. An *execution* setting changes where or how fast the
 same output is made, and reruns nothing.
 
-This page is written from `mapring/settings/schema.py` by `make docs`.
+This page is written from `mapring/settings/` by `make docs`.
 """
 
 

@@ -1,6 +1,7 @@
 """Settings: the typed schema, reading it from YAML with overrides, and the checks before a start."""
 
+from mapring.settings.base import Section, output_settings
 from mapring.settings.load import load_settings
-from mapring.settings.schema import Input, Section, Settings, output_settings
+from mapring.settings.schema import Input, Settings
 
 __all__ = ["Input", "Section", "Settings", "load_settings", "output_settings"]

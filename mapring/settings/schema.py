@@ -1,32 +1,15 @@
 """Every setting of mapring: type, range, meaning, unit, and whether it changes what is published.
 
-A setting is declared with `output` (it enters the fingerprint of the stage it belongs to, so a
-change reruns that stage and what depends on it) or `execution` (how fast or where the same
-bytes are made). One YAML file per pipeline, overridden by `KEY=VALUE` words.
+One YAML file per pipeline, overridden by `KEY=VALUE` words.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-
-def output(default: Any = ..., *, description: str, **limits: Any) -> Any:
-    """Declare a setting that changes what is published."""
-    return Field(default, description=description, json_schema_extra={"affects": "output"}, **limits)
-
-
-def execution(default: Any = ..., *, description: str, **limits: Any) -> Any:
-    """Declare a setting that changes only where or how fast the same output is made."""
-    return Field(default, description=description, json_schema_extra={"affects": "execution"}, **limits)
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are refused, values cannot be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
-
+from mapring.settings.base import Section, execution, output
 
 Format = Literal["text", "jsonl", "csv", "tsv", "parquet"]
 
@@ -197,25 +180,6 @@ class Settings(Section):
                 f"ring.ranks: found {self.ring.ranks}, expected at most preprocess.lanes ({self.preprocess.lanes})"
             )
         return self
-
-
-def output_settings(section: Section) -> dict[str, Any]:
-    """The values of a section that enter a fingerprint, nested sections included, as JSON values."""
-    values: dict[str, Any] = {}
-    for name, field in type(section).model_fields.items():
-        extra = field.json_schema_extra
-        if not isinstance(extra, dict) or extra["affects"] != "output":
-            continue
-        values[name] = _plain(getattr(section, name))
-    return values
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Section):
-        return output_settings(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _refuse_repeated_names(inputs: tuple[Input, ...]) -> None:

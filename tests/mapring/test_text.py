@@ -1,4 +1,4 @@
-"""Text: one normalization for all stages, and seeded digests that hang on nothing else."""
+"""Text: one normalization for all stages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapring.text import keyed_digest, normalize, unit_interval
+from mapring.text import normalize
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
@@ -48,14 +48,3 @@ def test_normalize_is_idempotent_and_leaves_no_control_character_or_double_space
     assert one(once) == once
     assert "  " not in once and once == once.strip()
     assert not any(unicodedata.category(character) == "Cc" for character in once)
-
-
-def test_digests_differ_by_seed_purpose_and_content() -> None:
-    digests = {keyed_digest(seed, purpose, text) for seed in (1, 2) for purpose in "ab" for text in "xy"}
-    assert len(digests) == 8
-    assert keyed_digest(1, "a", "x") == keyed_digest(1, "a", "x")
-
-
-@given(st.binary(min_size=16, max_size=16))
-def test_unit_interval_is_in_range(content: bytes) -> None:
-    assert 0 <= unit_interval(content.hex()) < 1

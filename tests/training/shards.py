@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 
 from mapring import contract
 from mapring.contract.schemas import SHARD
-from mapring.text import Encoder, keyed_digest
+from mapring.text import Encoder
 
 
 class Document(NamedTuple):
@@ -21,9 +22,14 @@ class Document(NamedTuple):
     label_id: int | None
 
 
+def digest_of(text: str) -> str:
+    """32 hex digits that the text alone determines."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
 def split_of(documents: Sequence[Document], share: float) -> dict[str, list[Document]]:
     """Divide documents at random, always in the same way: `share` of them each to validation and test."""
-    ranked = sorted(documents, key=lambda document: keyed_digest(1, "split", document.text))
+    ranked = sorted(documents, key=lambda document: digest_of(document.text))
     held = int(len(ranked) * share)
     return {"validation": ranked[:held], "test": ranked[held : 2 * held], "train": ranked[2 * held :]}
 
@@ -48,7 +54,7 @@ def build_shards(
         rows = []
         for document, ids in zip(documents, encoder.encode([document.text for document in documents]), strict=True):
             tokens += len(ids)
-            doc_id = keyed_digest(0, "doc", document.text + name)
+            doc_id = digest_of(document.text + name)
             rows.append((doc_id, None, "made", document.text, document.label_id, ids))
         for lane in range(lanes):
             own, entries = rows[lane::lanes], []

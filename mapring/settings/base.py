@@ -1,0 +1,47 @@
+"""How settings are declared: a section's base class, and the two kinds of setting.
+
+A setting is declared with `output` (it enters the fingerprint of the stage it belongs to, so a
+change reruns that stage and what depends on it) or `execution` (how fast or where the same
+bytes are made).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def output(default: Any = ..., *, description: str, **limits: Any) -> Any:
+    """Declare a setting that changes what is published."""
+    return Field(default, description=description, json_schema_extra={"affects": "output"}, **limits)
+
+
+def execution(default: Any = ..., *, description: str, **limits: Any) -> Any:
+    """Declare a setting that changes only where or how fast the same output is made."""
+    return Field(default, description=description, json_schema_extra={"affects": "execution"}, **limits)
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused, values cannot be changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
+
+
+def output_settings(section: Section) -> dict[str, Any]:
+    """The values of a section that enter a fingerprint, nested sections included, as JSON values."""
+    values: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        extra = field.json_schema_extra
+        if not isinstance(extra, dict) or extra["affects"] != "output":
+            continue
+        values[name] = _plain(getattr(section, name))
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return output_settings(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
