@@ -9,37 +9,42 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from mapring.contract.schemas import DROP
-from spark_jobs.dedup import EXACT_DUPLICATE
 from spark_jobs.readers import MALFORMED, UNDECODABLE
 from spark_jobs.tables import Built, WrittenFile, write_groups
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
+_PLACE = ("doc_id", "source_id", "source", "path", "record")
 _ROWS_PER_FILE = 1_000_000
 _ROWS_PER_ROW_GROUP = 65_536
 
 
 def drop_rows(rejected: DataFrame, duplicates: DataFrame) -> DataFrame:
     """Rows of the DROP schema from records with a rule and from duplicates with a kept twin."""
-    return rejected.select(*_columns(F.col("rule"))).unionByName(
-        duplicates.select(*_columns(F.lit(EXACT_DUPLICATE), is_duplicate=True))
-    )
-
-
-def _columns(rule: Column, *, is_duplicate: bool = False) -> list[Column]:
     nothing = F.lit(None).cast("string")
-    stage = F.when(rule.isin(MALFORMED, UNDECODABLE), "read").when(rule == EXACT_DUPLICATE, "dedup")
-    return [
-        *(F.col(name) for name in ("doc_id", "source_id", "source", "path", "record")),
-        stage.otherwise("filter").alias("stage"),
-        rule.alias("rule"),
-        (F.lit("1.0") if is_duplicate else nothing).alias("measured"),
-        (F.lit("1.0") if is_duplicate else nothing).alias("threshold"),
-        (F.col("kept_doc_id") if is_duplicate else nothing).alias("kept_doc_id"),
-        (F.lit(1.0) if is_duplicate else F.lit(None).cast("double")).alias("similarity"),
-        F.col("detail"),
-    ]
+    stage = F.when(F.col("rule").isin(MALFORMED, UNDECODABLE), "read").otherwise("filter")
+    rejected = rejected.select(
+        *_PLACE,
+        stage.alias("stage"),
+        "rule",
+        nothing.alias("measured"),
+        nothing.alias("threshold"),
+        nothing.alias("kept_doc_id"),
+        F.lit(None).cast("double").alias("similarity"),
+        "detail",
+    )
+    duplicates = duplicates.select(
+        *_PLACE,
+        F.lit("dedup").alias("stage"),
+        F.col("duplicate_rule").alias("rule"),
+        F.col("similarity").cast("string").alias("measured"),
+        F.col("duplicate_threshold").cast("string").alias("threshold"),
+        "kept_doc_id",
+        "similarity",
+        "detail",
+    )
+    return rejected.unionByName(duplicates)
 
 
 def write_ledger(drops: DataFrame, total: int, directory: str) -> tuple[list[WrittenFile], Counter[str]]:

@@ -17,7 +17,7 @@ from mapring.plan import Plan
 from mapring.progress import say, seconds_text
 from mapring.settings import output_settings
 from spark_jobs.arguments import run_main
-from spark_jobs.dedup import EXACT_DUPLICATE, mark_exact_duplicates
+from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.ledger import drop_rows, write_ledger
 from spark_jobs.quarantine import check_quarantine, count_by_rule
 from spark_jobs.records import read_records
@@ -78,8 +78,9 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             f"{plan.config}: preprocess.inputs: none of {sum(by_rule.values())} records can be kept "
             f"({_by_rule_text(by_rule)}); check the inputs, their format and their columns"
         )
-    marked = mark_exact_duplicates(records.where(F.col("rule").isNull()), settings.seed).persist()
     with watch(spark, STAGE, "duplicates"):
+        marked = mark_duplicates(records.where(F.col("rule").isNull()), settings, plan.run.root)
+        duplicates = count_by_rule(marked.select(F.col("duplicate_rule").alias("rule")))
         unique = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
         labels = _labels(unique, plan)
         positioned, sizes = assign_positions(unique, settings)
@@ -94,7 +95,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         total = sum(by_rule.values()) - sum(sizes.values())
         ledger, dropped = write_ledger(drops, total, directory)
     statistics, tokens = write_statistics(data, directory)
-    counts = _conserve(by_rule, sizes, data, dropped)
+    counts = _conserve(by_rule, duplicates, data, dropped)
     layout = lane_files(data, settings.preprocess.lanes)
     return Manifest(
         kind="shards",
@@ -155,17 +156,20 @@ def _labels(unique: DataFrame, plan: Plan) -> list[str]:
 
 
 def _conserve(
-    by_rule: dict[str | None, int], sizes: dict[str, int], data: list[WrittenFile], dropped: Counter[str]
+    by_rule: dict[str | None, int],
+    duplicates: dict[str | None, int],
+    data: list[WrittenFile],
+    dropped: Counter[str],
 ) -> dict[str, Any]:
     """The counts for the manifest, after holding what was read against what was really written."""
     read = sum(by_rule.values())
     kept = sum(file.entry.rows or 0 for file in data)
-    expected: Counter[str] = Counter({rule: count for rule, count in by_rule.items() if rule is not None})
-    expected[EXACT_DUPLICATE] = by_rule[None] - sum(sizes.values())
-    if read != kept + dropped.total() or kept != sum(sizes.values()) or +expected != +dropped:
+    found = [*by_rule.items(), *duplicates.items()]
+    expected: Counter[str] = Counter({rule: count for rule, count in found if rule is not None})
+    if read != kept + dropped.total() or kept != duplicates[None] or expected != +dropped:
         raise StageError(
             f"{STAGE}: read {read} = kept {kept} + dropped {dropped.total()} does not hold, or the ledger differs "
-            f"from the counts ({dict(dropped)} against {dict(+expected)}); nothing was published. "
+            f"from the counts ({dict(dropped)} against {dict(expected)}); nothing was published. "
             "Did an input change while it was read? Run the stage again"
         )
     return {"read": read, "kept": kept, "dropped": dict(sorted((+dropped).items()))}

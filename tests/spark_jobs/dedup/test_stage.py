@@ -1,0 +1,117 @@
+"""Duplicates of a corpus: the true similarity decides, kept documents are no duplicates, twins are kept ones."""
+
+from __future__ import annotations
+
+import random
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from mapring.settings.dedup import NearDuplicates
+from mapring.settings.load import load_settings
+from spark_jobs.dedup.candidates import candidate_pairs
+from spark_jobs.dedup.near import find_near_duplicates
+from spark_jobs.dedup.stage import mark_duplicates
+from spark_jobs.records import document_id
+from tests.tiny import write_world
+
+pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
+WORDS = [f"{a}{b}" for a in "bcdfg" for b in "aeiou"]
+
+
+@pytest.fixture(scope="module")
+def spark() -> SparkSession:
+    session = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    session.conf.set("spark.sql.shuffle.partitions", "4")
+    return session
+
+
+def made_texts() -> list[str]:
+    """Forty texts of 60 words, each with five versions in which some words are changed."""
+    chance = random.Random(5)
+    texts = []
+    for _ in range(40):
+        words = chance.choices(WORDS, k=60)
+        for changes in (0, 1, 1, 3, 8):
+            version = list(words)
+            for place in chance.sample(range(60), changes):
+                version[place] = "changed"
+            texts.append(" ".join(version))
+    return sorted(set(texts))
+
+
+def shingles_of(text: str, length: int = 3) -> set[tuple[str, ...]]:
+    words = text.lower().split()
+    return {tuple(words[i : i + length]) for i in range(len(words) - length + 1)}
+
+
+def similarity(first: str, second: str, measure: str) -> float:
+    one, two = shingles_of(first), shingles_of(second)
+    return len(one & two) / (len(one | two) if measure == "jaccard" else min(len(one), len(two)))
+
+
+def frame(spark: SparkSession, texts: list[str], partitions: int) -> DataFrame:
+    rows = [(document_id(f"{number}"), text, document_id(text)) for number, text in enumerate(texts)]
+    return spark.createDataFrame(rows, "doc_id string, text string, content_hash string").repartition(partitions)
+
+
+@pytest.mark.parametrize("measure", ["jaccard", "containment"])
+def test_what_is_dropped_has_a_similar_kept_twin_and_what_is_kept_has_none(
+    spark: SparkSession, tmp_path: Path, measure: str
+) -> None:
+    texts = made_texts()
+    settings = NearDuplicates.model_validate(
+        {"enabled": True, "shingle_length": 3, "bands": 40, "rows": 4, "measure": measure, "threshold": 0.7}
+    )
+    by_id = {document_id(f"{number}"): text for number, text in enumerate(texts)}
+    found: list[dict[str, tuple[str, float]]] = []
+    for partitions, local_pairs in ((1, 1000), (7, 20)):
+        documents = frame(spark, texts, partitions)
+        chosen = settings.model_copy(update={"local_pairs": local_pairs})
+        rows = find_near_duplicates(documents, chosen, seed=1, run_dir=str(tmp_path)).collect()
+        found.append({row["doc_id"]: (row["kept_doc_id"], row["similarity"]) for row in rows})
+        assert len(rows) == len(found[-1])
+    assert found[0] == found[1]
+    dropped = found[0]
+    for doc_id, (kept, measured) in dropped.items():
+        assert kept not in dropped
+        assert measured == pytest.approx(similarity(by_id[doc_id], by_id[kept], measure)) and measured >= 0.7
+    for first, second in combinations([text for doc_id, text in by_id.items() if doc_id not in dropped], 2):
+        assert similarity(first, second, measure) < 0.7
+    assert 40 <= len(texts) - len(dropped) < 100
+    assert not list((tmp_path / "scratch").iterdir()), "the scratch directory is removed"
+
+
+def test_a_hot_bucket_costs_leaders_times_documents_and_not_a_square(spark: SparkSession) -> None:
+    rows = [(number.to_bytes(16, "big"), [1, 100 + number]) for number in range(500)]
+    sketches = spark.createDataFrame(rows, "node binary, bands array<bigint>")
+    pairs = candidate_pairs(sketches, leaders=4).collect()
+    assert len(pairs) == 3 + 2 + 1 + (500 - 4) * 4
+    assert {int.from_bytes(row["low"], "big") for row in pairs} == {0, 1, 2, 3}
+    small = candidate_pairs(sketches.limit(30), leaders=32).count()
+    assert small == 30 * 29 // 2
+
+
+def test_exact_copies_of_a_dropped_document_follow_it_to_its_twin(spark: SparkSession, tmp_path: Path) -> None:
+    base = " ".join(WORDS * 4)
+    texts = [base, base, f"{base} end", f"{base} end", "short", "short", "other words are here and no others"]
+    config, _ = write_world(tmp_path, near_duplicates={"enabled": True, "shingle_length": 3})
+    marked = mark_duplicates(frame(spark, texts, 3), load_settings(config), str(tmp_path)).collect()
+    rows: dict[int, Any] = {
+        number: next(r for r in marked if r["doc_id"] == document_id(f"{number}")) for number in range(7)
+    }
+    assert len(marked) == len(texts)
+    kept = {number for number, row in rows.items() if row["kept_doc_id"] == row["doc_id"]}
+    assert len(kept) == 3 and 6 in kept and len(kept & {0, 1, 2, 3}) == 1 and len(kept & {4, 5}) == 1
+    long = next(iter(kept & {0, 1, 2, 3}))
+    for number in {0, 1, 2, 3} - kept:
+        row = rows[number]
+        assert row["kept_doc_id"] == document_id(f"{long}")
+        same = texts[number] == texts[long]
+        assert row["duplicate_rule"] == ("exact_duplicate" if same else "near_duplicate")
+        assert row["duplicate_threshold"] == (1.0 if same else 0.8)
+        assert row["similarity"] == (1.0 if same else pytest.approx(similarity(texts[number], texts[long], "jaccard")))
+    assert {rows[number]["duplicate_rule"] for number in kept} == {None}
