@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mapring import storage
+from mapring.contract import read_manifest
 from mapring.contract.manifest import canonical_json
 from mapring.errors import SettingsError
 from mapring.settings.base import output_settings
@@ -106,6 +107,9 @@ def shards_fingerprint(settings: Settings, sources: tuple[SourceFile, ...]) -> s
     """Fingerprint of the preprocessing stage (16 hex digits)."""
     values = output_settings(settings.preprocess)
     values["tokenizer"] = directory_identity(settings.preprocess.tokenizer)
+    values["duplicates"]["earlier"] = [
+        read_manifest(path).fingerprint for path in settings.preprocess.duplicates.earlier
+    ]
     inputs = [source.to_json() for source in sources]
     return _digest("preprocess", {"seed": settings.seed, "settings": values, "inputs": inputs})
 

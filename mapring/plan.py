@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from mapring import lineage, storage
 from mapring.columns import check_columns
-from mapring.errors import MapringError, SettingsError
+from mapring.contract import read_manifest
+from mapring.errors import MapringError, PublishedError, SettingsError
 from mapring.lineage import RunDirectory, SourceFile
 from mapring.settings import Input, Settings, load_settings
 
@@ -59,6 +60,7 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     _check_run_dir(config, settings.run_dir)
     _check_directory(config, "preprocess.tokenizer", settings.preprocess.tokenizer, "tokenizer.json")
     _check_directory(config, "train.model", settings.train.model, "config.json")
+    _check_earlier(config, settings)
     preprocess_sources = lineage.list_sources(config, "preprocess.inputs", settings.preprocess.inputs)
     score_sources = lineage.list_sources(config, "score.inputs", settings.score.inputs)
     _check_sources(config, "preprocess.inputs", settings.preprocess.inputs, preprocess_sources)
@@ -92,6 +94,26 @@ def _check_sources(config: str, key: str, inputs: tuple[Input, ...], sources: tu
     for file in sources:
         position, source = by_name[file.source]
         check_columns(config, f"{key}.{position}", source, file.uri)
+
+
+def _check_earlier(config: str, settings: Settings) -> None:
+    """Earlier shards must be published, and have sketches that can be compared with this corpus's."""
+    wanted = settings.preprocess.duplicates.near.sketch_settings(settings.seed)
+    for position, directory in enumerate(settings.preprocess.duplicates.earlier):
+        key = f"{config}: preprocess.duplicates.earlier.{position}"
+        try:
+            found = read_manifest(directory).details.get("sketches")
+        except PublishedError as error:
+            raise SettingsError(f"{key}: {error}") from None
+        if found is None:
+            raise SettingsError(
+                f"{key}: {directory} has no sketches; preprocess it again with preprocess.duplicates.keep_sketches=true"
+            )
+        if found != wanted:
+            raise SettingsError(
+                f"{key}: {directory} has sketches made with {found}, expected {wanted}; use the same "
+                "preprocess.duplicates.near settings and seed"
+            )
 
 
 def _check_directory(config: str, key: str, uri: str, needed: str) -> None:

@@ -42,7 +42,7 @@ def drop_rows(rejected: DataFrame, duplicates: DataFrame) -> DataFrame:
         F.col("duplicate_threshold").cast("string").alias("threshold"),
         "kept_doc_id",
         "similarity",
-        "detail",
+        F.when(F.col("kept_in").isNotNull(), F.concat(F.lit("kept in shards "), "kept_in")).alias("detail"),
     )
     return rejected.unionByName(duplicates)
 

@@ -11,12 +11,22 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from mapring import storage
-from mapring.contract import FileEntry, Manifest, code_version, is_published, publish, utc_now, write_file
+from mapring.contract import (
+    FileEntry,
+    Manifest,
+    code_version,
+    is_published,
+    publish,
+    read_manifest,
+    utc_now,
+    write_file,
+)
 from mapring.errors import InputError, StageError
 from mapring.plan import Plan
 from mapring.progress import say, seconds_text
 from mapring.settings import output_settings
 from spark_jobs.arguments import run_main
+from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.ledger import drop_rows, write_ledger
 from spark_jobs.quarantine import check_quarantine, count_by_rule
@@ -94,6 +104,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         drops = drop_rows(records.where(F.col("rule").isNotNull()), marked.where("doc_id != kept_doc_id"))
         total = sum(by_rule.values()) - sum(sizes.values())
         ledger, dropped = write_ledger(drops, total, directory)
+    sketches = _write_sketches(unique, sum(sizes.values()), plan)
     statistics, tokens = write_statistics(data, directory)
     counts = _conserve(by_rule, duplicates, data, dropped)
     layout = lane_files(data, settings.preprocess.lanes)
@@ -103,8 +114,8 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         created=utc_now(),
         code_version=code_version(),
         settings={"seed": settings.seed, **output_settings(settings.preprocess)},
-        inputs=tuple(source.to_json() for source in plan.preprocess_sources),
-        files=(*tokenizer, *(file.entry for file in data), *(file.entry for file in ledger), *statistics),
+        inputs=(*(source.to_json() for source in plan.preprocess_sources), *_earlier(plan)),
+        files=(*tokenizer, *(file.entry for file in (*data, *ledger, *sketches)), *statistics),
         details={
             "counts": counts,
             "splits": {
@@ -115,6 +126,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             "rows_per_row_group": settings.preprocess.rows_per_row_group,
             "max_length": settings.preprocess.max_length,
             "labels": labels,
+            "sketches": settings.preprocess.duplicates.near.sketch_settings(settings.seed) if sketches else None,
             "tokenizer": {"path": "tokenizer", "files": [entry.path.rpartition("/")[2] for entry in tokenizer]},
         },
     )
@@ -142,6 +154,21 @@ def _copy_tokenizer(source: str, directory: str) -> list[FileEntry]:
         if storage.exists(uri):
             entries.append(write_file(directory, f"tokenizer/{name}", storage.read_bytes(uri)))
     return entries
+
+
+def _write_sketches(unique: DataFrame, total: int, plan: Plan) -> list[WrittenFile]:
+    chosen = plan.settings.preprocess.duplicates
+    if not chosen.keep_sketches:
+        return []
+    return write_sketches(unique, total, Sketcher(chosen.near, plan.settings.seed), plan.shards_directory)
+
+
+def _earlier(plan: Plan) -> list[dict[str, Any]]:
+    """The earlier shards that this corpus was compared with, for the manifest's inputs."""
+    return [
+        {"kind": "earlier_shards", "path": directory, "fingerprint": read_manifest(directory).fingerprint}
+        for directory in plan.settings.preprocess.duplicates.earlier
+    ]
 
 
 def _labels(unique: DataFrame, plan: Plan) -> list[str]:

@@ -50,6 +50,15 @@ LENGTH_COUNTS = pa.schema(
     ]
 )
 
+SKETCH = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("content_hash", pa.string(), nullable=False),
+        pa.field("shingles", pa.list_(pa.int64()), nullable=False),  # 64-bit hashes, sorted, each once
+        pa.field("bands", pa.list_(pa.int64()), nullable=False),  # keys of the MinHash bands
+    ]
+)
+
 SCORE = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),

@@ -1,8 +1,8 @@
-"""Settings of near-duplicate removal."""
+"""Settings of duplicate removal."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from mapring.settings.base import Section, execution, output
 
@@ -23,4 +23,27 @@ class NearDuplicates(Section):
     threshold: float = output(0.8, description="Least similarity of a duplicate.", gt=0, le=1)
     local_pairs: int = execution(
         4_000_000, description="Duplicate pairs up to which the driver decides alone; more are decided by Spark.", ge=0
+    )
+
+    def sketch_settings(self, seed: int) -> dict[str, Any]:
+        """What two sketches must have in common to be comparable."""
+        return {
+            "unit": self.unit,
+            "shingle_length": self.shingle_length,
+            "bands": self.bands,
+            "rows": self.rows,
+            "seed": seed,
+        }
+
+
+class Duplicates(Section):
+    """Documents that were there before, in this corpus or in an earlier one."""
+
+    near: NearDuplicates = output(NearDuplicates(), description="Removal of near-duplicates.")
+    keep_sketches: bool = output(
+        False, description="Publish the sketches of kept documents, so that later corpora can be compared with them."
+    )
+    earlier: tuple[str, ...] = output(
+        (),
+        description="Published shards directories with sketches; duplicates of their documents are dropped.",
     )

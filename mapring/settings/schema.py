@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from mapring.settings.base import Section, execution, output
-from mapring.settings.dedup import NearDuplicates
+from mapring.settings.dedup import Duplicates
 
 Format = Literal["text", "jsonl", "csv", "tsv", "parquet"]
 
@@ -55,7 +55,7 @@ class Preprocess(Section):
     )
     unicode_form: Literal["NFC", "NFKC"] = output("NFC", description="Unicode normalization form of the text.")
     unescape_html: bool = output(False, description="Replace HTML entities such as &amp; by their characters.")
-    near_duplicates: NearDuplicates = output(NearDuplicates(), description="Removal of near-duplicates.")
+    duplicates: Duplicates = output(Duplicates(), description="Removal of duplicates.")
     tokenizer: str = output(description="Directory with a tokenizer.json, or package://NAME/PATH.")
     max_length: int = output(128, description="Longest sequence in tokens, special tokens included.", ge=8, le=131072)
     splits: Splits = output(Splits(), description="How documents are divided.")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
+from spark_jobs.dedup.sketches import NEW
+
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
@@ -17,13 +19,15 @@ def candidate_pairs(sketches: DataFrame, leaders: int = LEADERS) -> DataFrame:
     """Pairs `low` < `high` of nodes that share a band, each once.
 
     In a bucket every document is paired with the first `leaders` of the bucket, in the seeded order,
-    so that a hot bucket of m documents costs m x leaders pairs and not m squared.
+    so that a hot bucket of m documents costs m x leaders pairs and not m squared. Earlier documents are
+    not paired with each other.
     """
     bands = sketches.select("node", F.explode("bands").alias("band"))
     place = F.row_number().over(Window.partitionBy("band").orderBy("node"))
     first = bands.withColumn("place", place).where(F.col("place") <= leaders)
     leading = first.select("band", F.col("node").alias("low"))
-    joined = bands.withColumnRenamed("node", "high").join(leading, "band").where("low < high")
+    new = bands.where(F.substring("node", 1, 1) == F.lit(NEW)).withColumnRenamed("node", "high")
+    joined = new.join(leading, "band").where("low < high")
     return joined.select("low", "high").distinct()
 
 

@@ -14,6 +14,7 @@ from mapring.settings.dedup import NearDuplicates
 from mapring.settings.load import load_settings
 from spark_jobs.dedup.candidates import candidate_pairs
 from spark_jobs.dedup.near import find_near_duplicates
+from spark_jobs.dedup.sketches import NEW
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.records import document_id
 from tests.tiny import write_world
@@ -86,11 +87,11 @@ def test_what_is_dropped_has_a_similar_kept_twin_and_what_is_kept_has_none(
 
 
 def test_a_hot_bucket_costs_leaders_times_documents_and_not_a_square(spark: SparkSession) -> None:
-    rows = [(number.to_bytes(16, "big"), [1, 100 + number]) for number in range(500)]
+    rows = [(NEW + number.to_bytes(16, "big"), [1, 100 + number]) for number in range(500)]
     sketches = spark.createDataFrame(rows, "node binary, bands array<bigint>")
     pairs = candidate_pairs(sketches, leaders=4).collect()
     assert len(pairs) == 3 + 2 + 1 + (500 - 4) * 4
-    assert {int.from_bytes(row["low"], "big") for row in pairs} == {0, 1, 2, 3}
+    assert {int.from_bytes(row["low"][1:], "big") for row in pairs} == {0, 1, 2, 3}
     small = candidate_pairs(sketches.limit(30), leaders=32).count()
     assert small == 30 * 29 // 2
 
@@ -98,7 +99,7 @@ def test_a_hot_bucket_costs_leaders_times_documents_and_not_a_square(spark: Spar
 def test_exact_copies_of_a_dropped_document_follow_it_to_its_twin(spark: SparkSession, tmp_path: Path) -> None:
     base = " ".join(WORDS * 4)
     texts = [base, base, f"{base} end", f"{base} end", "short", "short", "other words are here and no others"]
-    config, _ = write_world(tmp_path, near_duplicates={"enabled": True, "shingle_length": 3})
+    config, _ = write_world(tmp_path, duplicates={"near": {"enabled": True, "shingle_length": 3}})
     marked = mark_duplicates(frame(spark, texts, 3), load_settings(config), str(tmp_path)).collect()
     rows: dict[int, Any] = {
         number: next(r for r in marked if r["doc_id"] == document_id(f"{number}")) for number in range(7)

@@ -1,0 +1,109 @@
+"""Corpora that come later: compared with the stored sketches of earlier ones, whose text is not read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from mapring.contract import read_manifest
+from mapring.contract.schemas import SKETCH
+from mapring.contract.verify import verify
+from mapring.errors import SettingsError
+from mapring.plan import Plan, make_plan
+from spark_jobs.preprocess import preprocess
+from tests.tiny import config_values, write_world
+
+pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
+NEAR = {"enabled": True, "shingle_length": 3, "bands": 20, "rows": 4, "threshold": 0.7}
+SENTENCE = "the film was very good and with a lovely bright day they saw the street and the window"
+WORDS = SENTENCE.split()
+
+
+def lines_of(root: Path, name: str, texts: list[str], **duplicates: object) -> Plan:
+    """A plan over one text file."""
+    (root / f"{name}.txt").write_text("\n".join(texts) + "\n")
+    values = config_values(root, duplicates=duplicates, lanes=2)
+    values["preprocess"]["inputs"] = [{"name": name, "path": str(root / f"{name}.txt"), "format": "text"}]
+    values["preprocess"]["splits"] = {"validation": 0.0, "test": 0.0}
+    config = root / f"{name}.yaml"
+    config.write_text(yaml.safe_dump(values))
+    return make_plan(str(config))
+
+
+def made(number: int) -> str:
+    return " ".join(WORDS[(number * 7 + place * (number + 1)) % len(WORDS)] + str(number) for place in range(30))
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    root = tmp_path_factory.mktemp("corpora")
+    write_world(root)
+    plan = lines_of(root, "first", [*(made(n) for n in range(10)), "short"], near=NEAR, keep_sketches=True)
+    preprocess(plan)
+    return plan
+
+
+def test_sketches_of_kept_documents_are_published(first: Plan) -> None:
+    manifest = read_manifest(first.shards_directory)
+    [entry] = manifest.files_below("sketches")
+    table = pq.read_table(Path(first.shards_directory, entry.path))
+    assert table.schema == SKETCH and table.num_rows == manifest.details["counts"]["kept"] == 11
+    sizes = {len(row["bands"]) for row in table.to_pylist()}
+    assert sizes == {0, 20}, "the short document has none"
+    assert verify(first.shards_directory) == []
+
+
+def test_duplicates_of_earlier_documents_are_dropped_without_reading_their_text(first: Plan, tmp_path: Path) -> None:
+    root = Path(first.config).parent
+    near = made(3).replace(made(3).split()[0], "changed", 1)
+    texts = [made(100), made(1), near, "short", made(101), made(101)]
+    second = lines_of(root, "second", texts, near=NEAR, earlier=[first.shards_directory])
+    manifest = read_manifest(first.shards_directory)
+    hidden = [
+        (Path(first.shards_directory, entry.path), tmp_path / str(i))
+        for i, entry in enumerate(manifest.files_below("data"))
+    ]
+    for place, hide in hidden:
+        place.rename(hide)
+    try:
+        preprocess(second)
+    finally:
+        for place, hide in hidden:
+            hide.rename(place)
+    found = read_manifest(second.shards_directory)
+    assert found.details["counts"] == {
+        "read": 6,
+        "kept": 2,
+        "dropped": {"exact_duplicate": 3, "near_duplicate": 1},
+    }
+    drops = [
+        row
+        for entry in found.files_below("drops")
+        for row in pq.read_table(Path(second.shards_directory, entry.path)).to_pylist()
+    ]
+    by_record = {row["record"]: row for row in drops}
+    earlier = {
+        row["text"]: row["doc_id"]
+        for place, _ in hidden
+        for row in pq.read_table(place, columns=["doc_id", "text"]).to_pylist()
+    }
+    for record, twin in ((2, made(1)), (3, made(3)), (4, "short")):
+        assert by_record[record]["kept_doc_id"] == earlier[twin]
+        assert by_record[record]["detail"] == f"kept in shards {first.shards}"
+    assert 0.7 <= by_record[3]["similarity"] < 1
+    assert {"kind": "earlier_shards", "path": first.shards_directory, "fingerprint": first.shards} in found.inputs
+
+
+def test_sketches_that_cannot_be_compared_are_refused_before_a_start(first: Plan) -> None:
+    root = Path(first.config).parent
+    with pytest.raises(SettingsError, match=r"has sketches made with .*use the same"):
+        lines_of(root, "third", ["a"], near={**NEAR, "rows": 5}, earlier=[first.shards_directory])
+    with pytest.raises(SettingsError, match=r"earlier\.0: .*found no published\.json"):
+        lines_of(root, "third", ["a"], near=NEAR, earlier=[str(root)])
+    bare = lines_of(root, "bare", [made(1)], near=NEAR)
+    preprocess(bare)
+    with pytest.raises(SettingsError, match="has no sketches; preprocess it again with"):
+        lines_of(root, "third", ["a"], near=NEAR, earlier=[bare.shards_directory])
