@@ -85,6 +85,10 @@ def _type(field: FieldInfo) -> str:
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
     if all(isinstance(kind, str) for kind in kinds):
         return " / ".join(f"`{kind}`" for kind in kinds)
+    if ... in kinds:  # tuple[X, ...]
+        inner = kinds[0]
+        choices = " / ".join(f"`{choice}`" for choice in get_args(inner)) or names[inner]
+        return f"list of {choices}"
     text = "keys and values" if "dict" in str(field.annotation) else " or ".join(names[kind] for kind in kinds)
     limits = [_limit(item) for item in field.metadata]
     return ", ".join([text, *(limit for limit in limits if limit)])
