@@ -99,7 +99,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             f"{plan.config}: preprocess.splits: the training split is empty; give more text or smaller shares"
         )
     with watch(spark, STAGE, "write shards"):
-        data = write_shards(positioned, settings, labels=labels, directory=directory)
+        data = write_shards(positioned, settings, rows=sum(sizes.values()), labels=labels, directory=directory)
     with watch(spark, STAGE, "write ledger"):
         drops = drop_rows(records.where(F.col("rule").isNotNull()), marked.where("doc_id != kept_doc_id"))
         total = sum(by_rule.values()) - sum(sizes.values())

@@ -24,6 +24,7 @@ _DEFAULTS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",  # else many small files and tasks
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",  # of text and hashes it saves little and costs a fifth
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
     "spark.python.worker.faulthandler.enabled": "true",

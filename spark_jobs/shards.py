@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 SPLITS = ("train", "validation", "test")
+_MOST_WRITE_TASKS = 10_000
 _BUCKETS = 4096  # of the hash order: each is ranked in one task, so a billion documents make 250,000 a task
 
 
@@ -89,14 +90,19 @@ def _offsets(found: Mapping[tuple[str, int], int]) -> tuple[list[tuple[str, int,
     return offsets, sizes
 
 
-def write_shards(positioned: DataFrame, settings: Settings, *, labels: list[str], directory: str) -> list[WrittenFile]:
+def write_shards(
+    positioned: DataFrame, settings: Settings, *, rows: int, labels: list[str], directory: str
+) -> list[WrittenFile]:
     """Tokenize and write the documents below `data/`, one file for each (split, lane, shard)."""
     preprocess = settings.preprocess
     shard = F.expr(f"position div {preprocess.rows_per_shard}")
+    files = min(
+        _MOST_WRITE_TASKS, preprocess.lanes * len(SPLITS) * -(-rows // (preprocess.lanes * preprocess.rows_per_shard))
+    )
     ordered = (
         positioned.withColumn("file_group", F.format_string("%s-%05d-%05d", "split", "lane", shard))
         .select("file_group", "position", "doc_id", "source_id", "source", "text", "label")
-        .repartition("file_group")
+        .repartition(files, "file_group")  # a number, or Spark would merge small partitions and tokenize on one core
         .sortWithinPartitions("file_group", "position")
     )
     build = ShardBuilder(storage.join(directory, "tokenizer"), preprocess.max_length, tuple(labels))

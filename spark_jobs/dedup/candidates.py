@@ -15,14 +15,23 @@ if TYPE_CHECKING:
 LEADERS = 32  # a bucket of up to 33 documents gives all its pairs, a larger one 32 for each document
 
 
-def candidate_pairs(sketches: DataFrame, leaders: int = LEADERS) -> DataFrame:
+def shared_bands(sketches: DataFrame) -> DataFrame:
+    """`node` and `band` of the bands that more than one document has, which are few.
+
+    They are found by counting, so that not all bands need to be sorted.
+    """
+    every = sketches.select("node", F.explode("bands").alias("band"))
+    shared = every.groupBy("band").count().where("count > 1").select("band")
+    return every.join(shared.hint("shuffle_hash"), "band", "left_semi")
+
+
+def candidate_pairs(bands: DataFrame, leaders: int = LEADERS) -> DataFrame:
     """Pairs `low` < `high` of nodes that share a band, each once.
 
     In a bucket every document is paired with the first `leaders` of the bucket, in the seeded order,
     so that a hot bucket of m documents costs m x leaders pairs and not m squared. Earlier documents are
     not paired with each other.
     """
-    bands = sketches.select("node", F.explode("bands").alias("band"))
     place = F.row_number().over(Window.partitionBy("band").orderBy("node"))
     first = bands.withColumn("place", place).where(F.col("place") <= leaders)
     leading = first.select("band", F.col("node").alias("low"))

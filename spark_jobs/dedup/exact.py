@@ -23,4 +23,4 @@ def mark_exact_duplicates(records: DataFrame, seed: int, earlier: DataFrame | No
         candidates = candidates.unionByName(earlier.select("content_hash", "doc_id", F.lit(0).alias("is_new")))
     priority = F.struct("is_new", F.sha2(F.concat(F.lit(f"exact:{seed}:"), F.col("doc_id")), 256))
     kept = candidates.groupBy("content_hash").agg(F.min_by("doc_id", priority).alias("kept_doc_id"))
-    return records.join(kept, "content_hash")
+    return records.join(kept.hint("shuffle_hash"), "content_hash")  # sorting would move all the text

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from mapring import storage
 from mapring.progress import say
 from mapring.settings.dedup import NearDuplicates
-from spark_jobs.dedup.candidates import candidate_pairs, duplicate_pairs
+from spark_jobs.dedup.candidates import candidate_pairs, duplicate_pairs, shared_bands
 from spark_jobs.dedup.independent_set import drop_duplicates
 from spark_jobs.dedup.sketches import NODES, Sketcher
 
@@ -42,7 +42,8 @@ def find_near_duplicates(
     if earlier is not None:
         sketches = sketches.unionByName(earlier.where(F.size("bands") > 0))
     sketches = sketches.persist()
-    pairs = candidate_pairs(sketches)
+    bands = shared_bands(sketches).persist()
+    pairs = candidate_pairs(bands)
     edges = duplicate_pairs(pairs, sketches, measure=settings.measure, threshold=settings.threshold).persist()
     scratch = storage.join(run_dir, "scratch", uuid.uuid4().hex)
     try:
@@ -55,8 +56,8 @@ def find_near_duplicates(
         found.count()  # while the scratch directory still stands
     finally:
         storage.remove_tree(scratch)
-        edges.unpersist()
-        sketches.unpersist()
+        for frame in (edges, bands, sketches):
+            frame.unpersist()
     return found
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import functions as F
 
@@ -58,7 +59,7 @@ class Sketcher:
         """NODES rows of the documents that have shingles: for mapInArrow."""
         for batch in batches:
             rows = as_nodes(self.sketch(batch), NEW, self.seed)
-            yield rows.filter(pa.array([len(bands) > 0 for bands in rows.column("bands")], pa.bool_()))
+            yield rows.filter(pc.greater(pc.list_value_length(rows.column("bands")), 0))
 
     def __call__(self, table: pa.Table) -> Built:
         """A file of the published sketches."""

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from mapring.settings.dedup import NearDuplicates
 from mapring.settings.load import load_settings
-from spark_jobs.dedup.candidates import candidate_pairs
+from spark_jobs.dedup.candidates import candidate_pairs, shared_bands
 from spark_jobs.dedup.near import find_near_duplicates
 from spark_jobs.dedup.sketches import NEW
 from spark_jobs.dedup.stage import mark_duplicates
@@ -89,10 +89,10 @@ def test_what_is_dropped_has_a_similar_kept_twin_and_what_is_kept_has_none(
 def test_a_hot_bucket_costs_leaders_times_documents_and_not_a_square(spark: SparkSession) -> None:
     rows = [(NEW + number.to_bytes(16, "big"), [1, 100 + number]) for number in range(500)]
     sketches = spark.createDataFrame(rows, "node binary, bands array<bigint>")
-    pairs = candidate_pairs(sketches, leaders=4).collect()
+    pairs = candidate_pairs(shared_bands(sketches), leaders=4).collect()
     assert len(pairs) == 3 + 2 + 1 + (500 - 4) * 4
     assert {int.from_bytes(row["low"][1:], "big") for row in pairs} == {0, 1, 2, 3}
-    small = candidate_pairs(sketches.limit(30), leaders=32).count()
+    small = candidate_pairs(shared_bands(sketches.limit(30)), leaders=32).count()
     assert small == 30 * 29 // 2
 
 
