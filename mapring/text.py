@@ -11,10 +11,13 @@ import html
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from mapring.redaction import redact
+from mapring.settings.normalization import Normalization
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -22,21 +25,50 @@ if TYPE_CHECKING:
 # RE2 classes. Control characters (category Cc) except tab, line breaks and U+0085, and the byte order mark, vanish.
 _VANISHING = "[\\x00-\\x08\\x0e-\\x1f\\x7f\u0080-\u0084\u0086-\u009f\ufeff]"
 _WHITE_SPACE = "[\\s\\x0b\u0085\\p{Z}]+"
+_LINE_BREAK = "\r\n|[\r\x0b\x0c\u0085\u2028\u2029]"
+_SPACES = "[\\t \\p{Zs}]+"
+# What misdecoded UTF-8 leaves behind: without one of these characters there is nothing to repair.
+_SUSPECT = "[\u00a0-\u00ff\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122\ufffd]"
 
 
-def normalize(texts: pa.StringArray, *, unicode_form: Literal["NFC", "NFKC"], unescape_html: bool) -> pa.StringArray:
+def normalize(texts: pa.StringArray, settings: Normalization) -> pa.StringArray:
     """Normalize documents; nulls stay null. Idempotent, except that unescaping works one level a call.
 
-    The order is fixed here and nowhere else: HTML entities, Unicode form, control characters
-    (category Cc, without tab and line breaks, which become spaces; U+FEFF as well), runs of white
-    space to one space, trim.
+    The order is fixed here and nowhere else: mojibake, HTML entities, Unicode form, control characters
+    (category Cc, without tab and line breaks; U+FEFF as well), case, white space, personal data.
     """
-    if unescape_html:
+    if settings.fix_mojibake:
+        texts = _fix_mojibake(texts)
+    if settings.unescape_html:
         texts = pa.array([None if text is None else html.unescape(text) for text in texts.to_pylist()], pa.string())
-    texts = pc.utf8_normalize(texts, form=unicode_form)
+    texts = pc.utf8_normalize(texts, form=settings.unicode_form)
     texts = pc.replace_substring_regex(texts, pattern=_VANISHING, replacement="")
-    texts = pc.replace_substring_regex(texts, pattern=_WHITE_SPACE, replacement=" ")
+    if settings.lowercase:
+        texts = pc.utf8_lower(texts)
+    texts = _keep_lines(texts) if settings.keep_lines else _one_line(texts)
+    return redact(texts, settings.redact)
+
+
+def _one_line(texts: pa.StringArray) -> pa.StringArray:
+    return pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, pattern=_WHITE_SPACE, replacement=" "))
+
+
+def _keep_lines(texts: pa.StringArray) -> pa.StringArray:
+    """Every line break is one newline; lines are trimmed, and at most one empty line stands between two."""
+    texts = pc.replace_substring_regex(texts, pattern=_LINE_BREAK, replacement="\n")
+    texts = pc.replace_substring_regex(texts, pattern=_SPACES, replacement=" ")
+    texts = pc.replace_substring_regex(texts, pattern=" ?\n ?", replacement="\n")
+    texts = pc.replace_substring_regex(texts, pattern="\n{3,}", replacement="\n\n")
     return pc.utf8_trim_whitespace(texts)
+
+
+def _fix_mojibake(texts: pa.StringArray) -> pa.StringArray:
+    """Repair with ftfy (Speer 2019), only where a text holds what misdecoding leaves."""
+    from ftfy import fix_encoding
+
+    suspects = pc.fill_null(pc.match_substring_regex(texts, _SUSPECT), False)
+    fixed = pa.array([fix_encoding(text) for text in texts.filter(suspects).to_pylist()], texts.type)
+    return pc.replace_with_mask(texts, suspects, fixed)
 
 
 class Encoder:

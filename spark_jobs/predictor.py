@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from mapring import storage
 from mapring.contract import Manifest, read_manifest
 from mapring.errors import PublishedError
+from mapring.settings.normalization import Normalization
 from mapring.text import Encoder, normalize
 
 if TYPE_CHECKING:
@@ -48,14 +49,13 @@ class Predictor:
         local = storage.localize(model_directory, Path.home() / ".cache" / "mapring")
         self._check_files(local)
         self._encoder = Encoder(local / details["transformers"], details["max_length"])
-        self._unicode_form: Literal["NFC", "NFKC"] = details["text"]["unicode_form"]
-        self._unescape_html: bool = details["text"]["unescape_html"]
+        self._normalization = Normalization.model_validate(details["text"])
         self._model, self._padding_id = _load(local / details["transformers"], threads)
         self._replay_golden(local / details["golden"])
 
     def normalize(self, texts: pa.StringArray) -> pa.StringArray:
         """Normalize texts as the training data were."""
-        return normalize(texts, unicode_form=self._unicode_form, unescape_html=self._unescape_html)
+        return normalize(texts, self._normalization)
 
     def probabilities(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Probabilities of the labels for normalized texts, (N, number of labels), in the order given."""

@@ -30,7 +30,7 @@ from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.ledger import drop_rows, write_ledger
 from spark_jobs.quarantine import check_quarantine, count_by_rule
-from spark_jobs.records import read_records
+from spark_jobs.records import FirstPass, read_records
 from spark_jobs.segments import plan_segments
 from spark_jobs.session import partitions, start_session, watch
 from spark_jobs.shards import SPLITS, assign_positions, assign_splits, lane_files, write_shards
@@ -137,14 +137,13 @@ def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> Da
     segments = plan_segments(settings.preprocess.inputs, plan.preprocess_sources, settings.spark.split_bytes)
     size = sum(source.bytes for source in plan.preprocess_sources)
     say(STAGE, f"reading {len(plan.preprocess_sources)} files, {size / 1e6:,.1f} MB, {len(segments)} segments")
-    return read_records(
-        spark,
-        segments,
-        unicode_form=settings.preprocess.unicode_form,
-        unescape_html=settings.preprocess.unescape_html,
-        slices=partitions(spark, settings),
+    first_pass = FirstPass(
+        segments=segments,
+        normalization=settings.preprocess.normalization,
+        filters=settings.preprocess.filters,
         on_rows=on_rows,
     )
+    return read_records(spark, first_pass, partitions(spark, settings))
 
 
 def _copy_tokenizer(source: str, directory: str) -> list[FileEntry]:

@@ -17,7 +17,7 @@ from mapring.scores_seal import seal
 from mapring.scores_table import latest_commit
 from spark_jobs.arguments import run_main
 from spark_jobs.quarantine import check_quarantine, count_by_rule
-from spark_jobs.records import read_records
+from spark_jobs.records import FirstPass, read_records
 from spark_jobs.scores_commit import Scoring, commit_scores, open_table
 from spark_jobs.scoring import ScoreBuilder, write_scores
 from spark_jobs.segments import plan_segments
@@ -87,15 +87,10 @@ def _score(spark: SparkSession, plan: Plan) -> Scoring:
 def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> DataFrame:
     inputs = tuple(source.model_copy(update={"label_column": None}) for source in plan.settings.score.inputs)
     segments = plan_segments(inputs, plan.score_sources, plan.settings.spark.split_bytes)
-    preprocess = plan.settings.preprocess
-    return read_records(
-        spark,
-        segments,
-        unicode_form=preprocess.unicode_form,
-        unescape_html=preprocess.unescape_html,
-        slices=partitions(spark, plan.settings),
-        on_rows=on_rows,
+    first_pass = FirstPass(
+        segments=segments, normalization=plan.settings.preprocess.normalization, filters=None, on_rows=on_rows
     )
+    return read_records(spark, first_pass, partitions(spark, plan.settings))
 
 
 def _conserve(read: int, scoring: Scoring) -> None:

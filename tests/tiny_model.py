@@ -11,6 +11,8 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from mapring.contract import FileEntry, Manifest, code_version, publish, utc_now, write_file
+from mapring.settings import output_settings
+from mapring.settings.normalization import Normalization
 from mapring.text import Encoder
 from tests.tiny import sentence
 
@@ -64,7 +66,7 @@ def publish_tiny_model(
         details={
             "labels": LABELS,
             "max_length": 32,
-            "text": {"unicode_form": "NFC", "unescape_html": False},
+            "text": output_settings(Normalization()),
             "transformers": "transformers-0",
             "golden": "golden-0.parquet",
         },

@@ -53,10 +53,7 @@ def _publish(plan: Plan, model: nn.Module, cursor: Cursor, evaluation: Mapping[s
     details = {
         "labels": shards.details["labels"],
         "max_length": shards.details["max_length"],
-        "text": {
-            "unicode_form": plan.settings.preprocess.unicode_form,
-            "unescape_html": plan.settings.preprocess.unescape_html,
-        },
+        "text": output_settings(plan.settings.preprocess.normalization),
         "transformers": name,
         **{part: entry.path for part, entry in parts.items()},
         "evaluation": evaluation,

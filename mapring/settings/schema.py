@@ -11,6 +11,8 @@ from pydantic import field_validator, model_validator
 
 from mapring.settings.base import Section, execution, output
 from mapring.settings.dedup import Duplicates
+from mapring.settings.filters import Filters
+from mapring.settings.normalization import Normalization
 
 Format = Literal["text", "jsonl", "csv", "tsv", "parquet"]
 
@@ -53,8 +55,8 @@ class Preprocess(Section):
     max_quarantined_share: float = execution(
         0.05, description="Share of malformed or undecodable records above which the run fails.", ge=0, le=1
     )
-    unicode_form: Literal["NFC", "NFKC"] = output("NFC", description="Unicode normalization form of the text.")
-    unescape_html: bool = output(False, description="Replace HTML entities such as &amp; by their characters.")
+    normalization: Normalization = output(Normalization(), description="What happens to the characters.")
+    filters: Filters = output(Filters(), description="Rules that drop documents.")
     duplicates: Duplicates = output(Duplicates(), description="Removal of duplicates.")
     tokenizer: str = output(description="Directory with a tokenizer.json, or package://NAME/PATH.")
     max_length: int = output(128, description="Longest sequence in tokens, special tokens included.", ge=8, le=131072)
@@ -66,8 +68,10 @@ class Preprocess(Section):
     rows_per_row_group: int = output(1024, description="Rows in one row group, the unit of reading.", ge=1)
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Preprocess:
+    def _parts_fit(self) -> Preprocess:
         _refuse_repeated_names(self.inputs)
+        if self.filters.c4_lines and not self.normalization.keep_lines:
+            raise ValueError("filters.c4_lines: found true, but there are no lines; set normalization.keep_lines=true")
         return self
 
 

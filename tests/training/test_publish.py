@@ -15,6 +15,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from mapring import contract
 from mapring.contract.verify import verify
 from mapring.plan import Plan
+from mapring.settings import output_settings
+from mapring.settings.normalization import Normalization
 from tests.training.conftest import LABELS, PlanMaker, made_documents
 from training import train as trainer
 from training.golden import GoldenRow
@@ -44,7 +46,7 @@ def test_a_published_model_holds_what_the_contract_names(published: Plan, capfd:
     details = manifest.details
     assert (manifest.kind, manifest.fingerprint) == ("model", published.model)
     assert details["labels"] == LABELS and details["max_length"] == 32
-    assert details["text"] == {"unicode_form": "NFC", "unescape_html": False}
+    assert details["text"] == output_settings(Normalization())
     assert details["evaluation"]["test"]["accuracy"] > 0.9  # one word tells the label
     assert details["evaluation"]["baselines"].keys() == {"majority", "tfidf_logistic_regression"}
     assert json.loads(Path(published.model_directory, details["evaluation_file"]).read_text()) == details["evaluation"]
