@@ -1,4 +1,6 @@
-"""What datatrove does of a benchmark: `python datatrove_pipeline.py neardup|full INPUT OUTPUT [TOKENIZER] [LANGUAGE_MODEL]`.
+"""What datatrove does of a benchmark.
+
+`python datatrove_pipeline.py neardup|full INPUT OUTPUT [TOKENIZER LANGUAGE_MODEL]`
 
 Runs in a venv of its own with datatrove's processing extras, spacy and orjson. As its documentation advises: one
 task for each input file or bucket, as many workers as cores, uncompressed output, logs at its default.
