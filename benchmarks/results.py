@@ -59,6 +59,37 @@ def write_figures(name: str, figures: list[Figure], folder: Path = FOLDER) -> Pa
     return path
 
 
+def figure(
+    name: str,
+    value: float,
+    goal: float,
+    unit: str,
+    *,
+    better: Literal["higher", "lower"] = "higher",
+    peer: str | None = None,
+) -> Figure:
+    """A figure measured now, on this machine, by `make bench`."""
+    return Figure(
+        name=name,
+        value=value,
+        goal=goal,
+        better=better,
+        unit=unit,
+        peer=peer,
+        command="make bench",
+        date=today(),
+        machine=machine(),
+    )
+
+
+def merge_figures(name: str, figures: list[Figure], folder: Path = FOLDER) -> Path:
+    """Replace these figures in `<folder>/<name>.json` and leave its others; returns its path."""
+    path = folder / f"{name}.json"
+    merged = {old.name: old for old in (read_figures(path) if path.exists() else [])}
+    merged.update({new.name: new for new in figures})
+    return write_figures(name, list(merged.values()), folder)
+
+
 def read_figures(path: Path) -> list[Figure]:
     """Read a result file. Raises TypeError where a field is missing or unknown."""
     return [Figure(**entry) for entry in json.loads(path.read_text())]

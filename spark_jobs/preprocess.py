@@ -79,7 +79,10 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     settings, directory = plan.settings, plan.shards_directory
     tokenizer = _copy_tokenizer(settings.preprocess.tokenizer, directory)
     rows = spark.sparkContext.accumulator(0)
-    records = _read(spark, plan, rows.add).persist()
+    count = partitions(spark, settings)
+    # The only time that all texts are moved: equal ones meet, and no partition is much larger than another,
+    # whatever the files were.
+    records = _read(spark, plan, rows.add).repartition(count, "content_hash").persist()
     with watch(spark, STAGE, "read", rows):
         by_rule = count_by_rule(records)
     check_quarantine(records, by_rule, allowed_share=settings.preprocess.max_quarantined_share, stage=STAGE)
@@ -89,7 +92,8 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             f"({_by_rule_text(by_rule)}); check the inputs, their format and their columns"
         )
     with watch(spark, STAGE, "duplicates"):
-        marked = mark_duplicates(records.where(F.col("rule").isNull()), settings, plan.run.root)
+        kept = records.where(F.col("rule").isNull())
+        marked = mark_duplicates(kept, settings, run_dir=plan.run.root, partitions=count)
         duplicates = count_by_rule(marked.select(F.col("duplicate_rule").alias("rule")))
         unique = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
         labels = _labels(unique, plan)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from pyspark.sql import Window
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from spark_jobs.dedup.sketches import NEW
@@ -13,31 +17,56 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 LEADERS = 32  # a bucket of up to 33 documents gives all its pairs, a larger one 32 for each document
+_PAIRS_AT_ONCE = 1 << 20  # 36 MB; a bucket of a million documents has 32 million
+PAIR = pa.schema([pa.field("low", pa.binary(), nullable=False), pa.field("high", pa.binary(), nullable=False)])
 
 
-def shared_bands(sketches: DataFrame) -> DataFrame:
-    """`node` and `band` of the bands that more than one document has, which are few.
-
-    They are found by counting, so that not all bands need to be sorted.
-    """
-    every = sketches.select("node", F.explode("bands").alias("band"))
-    shared = every.groupBy("band").count().where("count > 1").select("band")
-    return every.join(shared.hint("shuffle_hash"), "band", "left_semi")
-
-
-def candidate_pairs(bands: DataFrame, leaders: int = LEADERS) -> DataFrame:
+def candidate_pairs(sketches: DataFrame, partitions: int, leaders: int = LEADERS) -> DataFrame:
     """Pairs `low` < `high` of nodes that share a band, each once.
 
     In a bucket every document is paired with the first `leaders` of the bucket, in the seeded order,
     so that a hot bucket of m documents costs m x leaders pairs and not m squared. Earlier documents are
-    not paired with each other.
+    not paired with each other. The bands are moved once, by `partitions` tasks that each sort their own.
     """
-    place = F.row_number().over(Window.partitionBy("band").orderBy("node"))
-    first = bands.withColumn("place", place).where(F.col("place") <= leaders)
-    leading = first.select("band", F.col("node").alias("low"))
-    new = bands.where(F.substring("node", 1, 1) == F.lit(NEW)).withColumnRenamed("node", "high")
-    joined = new.join(leading, "band").where("low < high")
-    return joined.select("low", "high").distinct()
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    bands = sketches.select(F.explode("bands").alias("band"), "node").repartition(partitions, "band")
+    found = bands.mapInArrow(partial(pair_batches, leaders=leaders), from_arrow_schema(PAIR))
+    return found.distinct()
+
+
+def pair_batches(batches: Iterable[pa.RecordBatch], *, leaders: int) -> Iterator[pa.RecordBatch]:
+    """PAIR rows of all buckets of one partition, whose rows have `band` and `node`."""
+    parts = [batch for batch in batches if batch.num_rows]
+    if not parts:
+        return
+    table = pa.Table.from_batches(parts)
+    table = table.take(pc.sort_indices(table, sort_keys=[("band", "ascending"), ("node", "ascending")]))
+    nodes = table.column("node").combine_chunks()
+    bands = table.column("band").to_numpy()
+    starts = np.flatnonzero(np.concatenate([[True], bands[1:] != bands[:-1]]))
+    start = np.repeat(starts, np.diff(np.append(starts, len(bands))))  # where each row's bucket begins
+    is_new = pc.equal(pc.binary_slice(nodes, 0, 1), NEW).to_numpy(zero_copy_only=False)
+    counts = np.where(is_new, np.minimum(np.arange(len(bands)) - start, leaders), 0)  # pairs in which a row is `high`
+    for first, last in _runs(counts):
+        number = counts[first:last]
+        high = np.repeat(np.arange(first, last), number)
+        ends = np.cumsum(number)
+        place = np.arange(len(high)) - np.repeat(ends - number, number)
+        low = np.repeat(start[first:last], number) + place
+        yield pa.RecordBatch.from_arrays([nodes.take(pa.array(low)), nodes.take(pa.array(high))], schema=PAIR)
+
+
+def _runs(counts: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Runs of rows [first, last) with about `_PAIRS_AT_ONCE` pairs each."""
+    ends = np.cumsum(counts)
+    first = 0
+    while first < len(counts):
+        done = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, done + _PAIRS_AT_ONCE, "right")))
+        if ends[last - 1] > done:
+            yield first, last
+        first = last
 
 
 def duplicate_pairs(

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 EXACT_DUPLICATE = "exact_duplicate"
 
 
-def mark_exact_duplicates(records: DataFrame, seed: int, earlier: DataFrame | None = None) -> DataFrame:
-    """Add `kept_doc_id`: the document that stays for this content; equal to `doc_id` for those that do.
+def keep_one_of_each(records: DataFrame, seed: int, earlier: DataFrame | None = None) -> DataFrame:
+    """One row for each content: `content_hash`, and `kept_doc_id`, the document that stays for it.
 
     The choice hangs on the seed and the ids alone, so partitions and retries do not change it. A
     document of `earlier` (`doc_id`, `content_hash`) stays in any case.
@@ -22,5 +22,4 @@ def mark_exact_duplicates(records: DataFrame, seed: int, earlier: DataFrame | No
     if earlier is not None:
         candidates = candidates.unionByName(earlier.select("content_hash", "doc_id", F.lit(0).alias("is_new")))
     priority = F.struct("is_new", F.sha2(F.concat(F.lit(f"exact:{seed}:"), F.col("doc_id")), 256))
-    kept = candidates.groupBy("content_hash").agg(F.min_by("doc_id", priority).alias("kept_doc_id"))
-    return records.join(kept.hint("shuffle_hash"), "content_hash")  # sorting would move all the text
+    return candidates.groupBy("content_hash").agg(F.min_by("doc_id", priority).alias("kept_doc_id"))

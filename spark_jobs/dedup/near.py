@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from mapring import storage
 from mapring.progress import say
 from mapring.settings.dedup import NearDuplicates
-from spark_jobs.dedup.candidates import candidate_pairs, duplicate_pairs, shared_bands
+from spark_jobs.dedup.candidates import candidate_pairs, duplicate_pairs
 from spark_jobs.dedup.independent_set import drop_duplicates
 from spark_jobs.dedup.sketches import NODES, Sketcher
 
@@ -21,15 +21,22 @@ NEAR_DUPLICATE = "near_duplicate"
 
 
 def find_near_duplicates(
-    documents: DataFrame, settings: NearDuplicates, *, seed: int, run_dir: str, earlier: DataFrame | None = None
+    documents: DataFrame,
+    settings: NearDuplicates,
+    *,
+    seed: int,
+    run_dir: str,
+    partitions: int,
+    earlier: DataFrame | None = None,
 ) -> DataFrame:
     """Near-duplicates among documents with different texts.
 
     Args:
-        documents: `doc_id`, `content_hash` and `text`, persisted.
+        documents: `doc_id`, `content_hash` and `text`.
         settings: how they are compared.
         seed: of the permutations and of the order that says who stays.
         run_dir: below it a scratch directory is made, and removed.
+        partitions: number of tasks that look for pairs.
         earlier: NODES rows of documents that stay in any case.
 
     Returns:
@@ -42,8 +49,7 @@ def find_near_duplicates(
     if earlier is not None:
         sketches = sketches.unionByName(earlier.where(F.size("bands") > 0))
     sketches = sketches.persist()
-    bands = shared_bands(sketches).persist()
-    pairs = candidate_pairs(bands)
+    pairs = candidate_pairs(sketches, partitions)
     edges = duplicate_pairs(pairs, sketches, measure=settings.measure, threshold=settings.threshold).persist()
     scratch = storage.join(run_dir, "scratch", uuid.uuid4().hex)
     try:
@@ -56,7 +62,7 @@ def find_near_duplicates(
         found.count()  # while the scratch directory still stands
     finally:
         storage.remove_tree(scratch)
-        for frame in (edges, bands, sketches):
+        for frame in (edges, sketches):
             frame.unpersist()
     return found
 

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from mapring.settings.dedup import NearDuplicates
 from mapring.settings.load import load_settings
-from spark_jobs.dedup.candidates import candidate_pairs, shared_bands
+from spark_jobs.dedup.candidates import candidate_pairs
 from spark_jobs.dedup.near import find_near_duplicates
 from spark_jobs.dedup.sketches import NEW
 from spark_jobs.dedup.stage import mark_duplicates
@@ -72,7 +72,7 @@ def test_what_is_dropped_has_a_similar_kept_twin_and_what_is_kept_has_none(
     for partitions, local_pairs in ((1, 1000), (7, 20)):
         documents = frame(spark, texts, partitions)
         chosen = settings.model_copy(update={"local_pairs": local_pairs})
-        rows = find_near_duplicates(documents, chosen, seed=1, run_dir=str(tmp_path)).collect()
+        rows = find_near_duplicates(documents, chosen, seed=1, run_dir=str(tmp_path), partitions=3).collect()
         found.append({row["doc_id"]: (row["kept_doc_id"], row["similarity"]) for row in rows})
         assert len(rows) == len(found[-1])
     assert found[0] == found[1]
@@ -89,10 +89,10 @@ def test_what_is_dropped_has_a_similar_kept_twin_and_what_is_kept_has_none(
 def test_a_hot_bucket_costs_leaders_times_documents_and_not_a_square(spark: SparkSession) -> None:
     rows = [(NEW + number.to_bytes(16, "big"), [1, 100 + number]) for number in range(500)]
     sketches = spark.createDataFrame(rows, "node binary, bands array<bigint>")
-    pairs = candidate_pairs(shared_bands(sketches), leaders=4).collect()
+    pairs = candidate_pairs(sketches, 3, leaders=4).collect()
     assert len(pairs) == 3 + 2 + 1 + (500 - 4) * 4
     assert {int.from_bytes(row["low"][1:], "big") for row in pairs} == {0, 1, 2, 3}
-    small = candidate_pairs(shared_bands(sketches.limit(30)), leaders=32).count()
+    small = candidate_pairs(sketches.limit(30), 3, leaders=32).count()
     assert small == 30 * 29 // 2
 
 
@@ -100,7 +100,9 @@ def test_exact_copies_of_a_dropped_document_follow_it_to_its_twin(spark: SparkSe
     base = " ".join(WORDS * 4)
     texts = [base, base, f"{base} end", f"{base} end", "short", "short", "other words are here and no others"]
     config, _ = write_world(tmp_path, duplicates={"near": {"enabled": True, "shingle_length": 3}})
-    marked = mark_duplicates(frame(spark, texts, 3), load_settings(config), str(tmp_path)).collect()
+    marked = mark_duplicates(
+        frame(spark, texts, 3), load_settings(config), run_dir=str(tmp_path), partitions=3
+    ).collect()
     rows: dict[int, Any] = {
         number: next(r for r in marked if r["doc_id"] == document_id(f"{number}")) for number in range(7)
     }
