@@ -24,10 +24,10 @@ from mapring.errors import SettingsError
 from mapring.settings.base import output_settings
 from mapring.settings.schema import Input, Settings
 
-ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 1, "train": 1, "score": 1}
+ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 2, "train": 1, "score": 1}
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "preprocess": ("pyarrow", "tokenizers"),
+    "preprocess": ("pyarrow", "rjieba", "stopwordsiso", "tokenizers"),
     "train": ("torch", "transformers", "tokenizers"),
     "score": ("torch", "transformers", "tokenizers"),
 }

@@ -59,10 +59,12 @@ def write_ledger(drops: DataFrame, total: int, directory: str) -> tuple[list[Wri
     written = write_groups(ordered, _build, directory=directory, folder="drops", rows_per_row_group=_ROWS_PER_ROW_GROUP)
     by_rule: Counter[str] = Counter()
     for file in written:
-        by_rule.update(file.statistics)
+        for rule, _, count in file.statistics["drops"]:
+            by_rule[rule] += count
     return written, by_rule
 
 
 def _build(table: pa.Table) -> Built:
-    rules = Counter(table.column("rule").to_pylist())
-    return Built(table.select(DROP.names).cast(DROP), dict(rules))
+    counted = table.group_by(["rule", "source"]).aggregate([([], "count_all")]).to_pylist()
+    drops = sorted([row["rule"], row["source"], row["count_all"]] for row in counted)
+    return Built(table.select(DROP.names).cast(DROP), {"drops": drops})

@@ -26,6 +26,7 @@ from mapring.plan import Plan
 from mapring.progress import say, seconds_text
 from mapring.settings import output_settings
 from spark_jobs.arguments import run_main
+from spark_jobs.counting.stage import Frames, write_statistics
 from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.ledger import drop_rows, write_ledger
@@ -34,7 +35,6 @@ from spark_jobs.records import FirstPass, read_records
 from spark_jobs.segments import plan_segments
 from spark_jobs.session import partitions, start_session, watch
 from spark_jobs.shards import SPLITS, assign_positions, assign_splits, lane_files, write_shards
-from spark_jobs.statistics_tables import write_statistics
 from spark_jobs.tables import WrittenFile
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         total = sum(by_rule.values()) - sum(sizes.values())
         ledger, dropped = write_ledger(drops, total, directory)
     sketches = _write_sketches(unique, sum(sizes.values()), plan)
-    statistics, tokens = write_statistics(data, directory)
+    with watch(spark, STAGE, "count"):
+        frames = Frames(records, marked, unique)
+        statistics = write_statistics(frames, data, ledger, settings.preprocess, directory)
     counts = _conserve(by_rule, duplicates, data, dropped)
     layout = lane_files(data, settings.preprocess.lanes)
     return Manifest(
@@ -119,17 +121,18 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         code_version=code_version(),
         settings={"seed": settings.seed, **output_settings(settings.preprocess)},
         inputs=(*(source.to_json() for source in plan.preprocess_sources), *_earlier(plan)),
-        files=(*tokenizer, *(file.entry for file in (*data, *ledger, *sketches)), *statistics),
+        files=(*tokenizer, *(file.entry for file in (*data, *ledger, *sketches)), *statistics.entries),
         details={
             "counts": counts,
             "splits": {
-                split: {"rows": sizes[split], "tokens": tokens.get(split, 0), "shards": layout[split]}
+                split: {"rows": sizes[split], "tokens": statistics.tokens.get(split, 0), "shards": layout[split]}
                 for split in SPLITS
             },
             "lanes": settings.preprocess.lanes,
             "rows_per_row_group": settings.preprocess.rows_per_row_group,
             "max_length": settings.preprocess.max_length,
             "labels": labels,
+            "words": statistics.words._asdict() if statistics.words else None,
             "sketches": settings.preprocess.duplicates.near.sketch_settings(settings.seed) if sketches else None,
             "tokenizer": {"path": "tokenizer", "files": [entry.path.rpartition("/")[2] for entry in tokenizer]},
         },

@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 
 from mapring import storage
 from mapring.contract.schemas import SHARD
+from mapring.histogram import lower_bounds
 from mapring.settings import Settings
 from mapring.text import Encoder
 from spark_jobs.tables import Built, WrittenFile, write_groups
@@ -120,7 +121,7 @@ class ShardBuilder:
     labels: tuple[str, ...]
 
     def __call__(self, table: pa.Table) -> Built:
-        """Build the SHARD table; `statistics` has `labels` (source, label, documents, tokens) and `lengths`."""
+        """Build the SHARD table; `statistics` has counts by `labels`, `lengths` and `characters`."""
         encoder = _encoder(self.tokenizer, self.max_length)
         input_ids = pa.array(encoder.encode(table.column("text").to_pylist()), SHARD.field("input_ids").type)
         label_ids = pc.index_in(table.column("label"), value_set=pa.array(self.labels, pa.string()))
@@ -130,10 +131,17 @@ class ShardBuilder:
         keys = list(zip(table.column("source").to_pylist(), table.column("label").to_pylist(), strict=True))
         documents: Counter[Any] = Counter(keys)
         tokens: Counter[Any] = Counter()
-        for key, length in zip(keys, lengths, strict=True):
+        characters: Counter[Any] = Counter()
+        sizes = pc.utf8_length(table.column("text")).to_numpy()
+        for key, length, size in zip(keys, lengths, sizes.tolist(), strict=True):
             tokens[key] += length
-        counted = [[source, label, documents[source, label], tokens[source, label]] for source, label in documents]
-        return Built(built, {"labels": counted, "lengths": list(Counter(lengths).items())})
+            characters[key] += size
+        counted = [[*key, documents[key], tokens[key], characters[key]] for key in documents]
+        bins = Counter(lower_bounds(sizes, shares=False).astype(int).tolist())
+        return Built(
+            built,
+            {"labels": counted, "lengths": list(Counter(lengths).items()), "characters": list(bins.items())},
+        )
 
 
 @cache

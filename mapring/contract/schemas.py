@@ -50,6 +50,76 @@ LENGTH_COUNTS = pa.schema(
     ]
 )
 
+SOURCE_COUNTS = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("documents", pa.int64(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("characters", pa.int64(), nullable=False),
+    ]
+)
+
+CHARACTER_COUNTS = pa.schema(
+    [
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("lower", pa.int64(), nullable=False),  # least characters of a bin, eight of which make an octave
+        pa.field("documents", pa.int64(), nullable=False),
+    ]
+)
+
+DROP_COUNTS = pa.schema(
+    [
+        pa.field("rule", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("documents", pa.int64(), nullable=False),
+    ]
+)
+
+CLUSTER_SIZES = pa.schema(
+    [
+        pa.field("rule", pa.string(), nullable=False),  # exact or near duplicates
+        pa.field("documents", pa.int64(), nullable=False),  # size: the kept document and those dropped for it
+        pa.field("clusters", pa.int64(), nullable=False),  # how many there are of that size
+    ]
+)
+
+MEASURE_COUNTS = pa.schema(
+    [
+        pa.field("measure", pa.string(), nullable=False),
+        pa.field("lower", pa.float64(), nullable=False),  # lower bound of a bin of `mapring.histogram`
+        pa.field("documents", pa.int64(), nullable=False),  # measured ones, kept or dropped
+    ]
+)
+
+WORD_COUNTS = pa.schema(
+    [
+        pa.field("word", pa.string(), nullable=False),
+        pa.field("occurrences", pa.int64(), nullable=False),  # in the kept documents of all splits
+        pa.field("documents", pa.int64(), nullable=False),  # that hold it
+    ]
+)
+
+NGRAM_COUNTS = pa.schema(
+    [
+        pa.field("n", pa.int32(), nullable=False),
+        pa.field("ngram", pa.string(), nullable=False),  # words with a space between
+        pa.field("occurrences", pa.int64(), nullable=False),
+    ]
+)
+
+TOP_TERMS = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),  # label or source
+        pa.field("name", pa.string(), nullable=False),  # of the label or source
+        pa.field("rank", pa.int32(), nullable=False),  # from 1
+        pa.field("word", pa.string(), nullable=False),
+        pa.field("occurrences", pa.int64(), nullable=False),  # under this label or in this source
+        pa.field("documents", pa.int64(), nullable=False),  # of the whole corpus that hold it
+        pa.field("score", pa.float64(), nullable=False),  # TF-IDF
+    ]
+)
+
 SKETCH = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),

@@ -13,6 +13,7 @@ from mapring.settings.base import Section, execution, output
 from mapring.settings.dedup import Duplicates
 from mapring.settings.filters import Filters
 from mapring.settings.normalization import Normalization
+from mapring.settings.words import Words
 
 Format = Literal["text", "jsonl", "csv", "tsv", "parquet"]
 
@@ -58,6 +59,7 @@ class Preprocess(Section):
     normalization: Normalization = output(Normalization(), description="What happens to the characters.")
     filters: Filters = output(Filters(), description="Rules that drop documents.")
     duplicates: Duplicates = output(Duplicates(), description="Removal of duplicates.")
+    words: Words = output(Words(), description="Words and what is counted of them.")
     tokenizer: str = output(description="Directory with a tokenizer.json, or package://NAME/PATH.")
     max_length: int = output(128, description="Longest sequence in tokens, special tokens included.", ge=8, le=131072)
     splits: Splits = output(Splits(), description="How documents are divided.")
