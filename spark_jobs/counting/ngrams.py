@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from mapring.contract.schemas import NGRAM_COUNTS
 from mapring.settings.words import Words
 from mapring.words import words
+from spark_jobs.counting.chunks import chunks
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -41,7 +42,7 @@ class NgramCounter:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """COUNTED rows of batches with `text`."""
-        for batch in batches:
+        for batch in chunks(batches):
             lists = words(batch.column("text"), self.settings)
             known = pc.fill_null(pc.index_in(lists.values.dictionary, self.vocabulary), -1).to_numpy() + np.int64(1)
             digits = known[lists.values.indices.to_numpy()]

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from mapring.contract.schemas import TOP_TERMS, WORD_COUNTS
 from mapring.settings.words import Words
 from mapring.words import words
+from spark_jobs.counting.chunks import chunks
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -43,10 +44,8 @@ class WordCounter:
     settings: Words
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """COUNTED rows of batches with `source`, `label` and `text`, one for each (source, label, word) of a batch."""
-        for batch in batches:
-            if batch.num_rows:
-                yield self.count(batch)
+        """COUNTED rows of batches with `source`, `label` and `text`, one for each (source, label, word) of a chunk."""
+        return map(self.count, chunks(batches))
 
     def count(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Count one batch with whole-array operations: first words of documents, then documents of groups."""
