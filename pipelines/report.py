@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from mapring import storage
@@ -15,6 +15,7 @@ from mapring.contract import code_version
 from mapring.plan import Plan
 from pipelines import plots
 from pipelines.names import BASELINES
+from pipelines.report_corpus import draw_corpus
 from pipelines.report_data import SCORE_BINS, Data, Model, Scores, gather_data, gather_model, gather_scores
 
 
@@ -27,9 +28,12 @@ def write_report(plan: Plan) -> None:
 
 def render(plan: Plan, data: Data | None, model: Model | None, scores: Scores | None, now: datetime) -> str:
     """The page, with all text escaped."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    loader = FunctionLoader(lambda name: files("pipelines").joinpath(name).read_text())
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters.update(thousands=_thousands, share=_share, figure=_figure, short=_short)
-    template = environment.from_string(files("pipelines").joinpath("report.html").read_text())
+    template = environment.get_template("report.html")
     return template.render(
         plan=plan,
         data=data,
@@ -66,6 +70,7 @@ def _plots(data: Data | None, model: Model | None, scores: Scores | None) -> dic
             for low, high, count in data.lengths
         ]
         drawn["lengths"] = plots.bar_chart(bars, title="Length of documents", x_label="tokens", y_label="documents")
+        drawn.update(draw_corpus(data.corpus))
     if model is not None:
         loss = [(step["step"], step["loss"]) for step in model.steps]
         lines = [plots.Line("loss of a step", loss, faint=True), plots.Line("loss, smoothed", plots.smooth(loss))]

@@ -21,6 +21,7 @@ from mapring import storage
 from mapring.contract import Manifest, is_published, read_manifest
 from mapring.plan import Plan
 from mapring.scores_table import ScoresCommit, latest_commit
+from pipelines.report_corpus import Corpus, gather_corpus
 
 EXAMPLES = 5
 SCORE_BINS = 20
@@ -36,6 +37,7 @@ class Data:
     examples: Mapping[str, Sequence[Mapping[str, Any]]]
     labels: Sequence[Mapping[str, Any]]
     lengths: Sequence[tuple[int, int, int]]  # shortest and longest number of tokens of a bin, documents
+    corpus: Corpus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,7 @@ def gather_data(plan: Plan) -> Data | None:
             for (split, source), entry in sorted(by_split.items(), key=lambda item: _SPLITS.index(item[0][0]))
         ],
         lengths=length_bins(lengths),
+        corpus=gather_corpus(directory, manifest),
     )
 
 

@@ -15,10 +15,19 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mapring.contract import FileEntry, Manifest, code_version, publish, utc_now, write_file
-from mapring.contract.schemas import DROP, LABEL_COUNTS, LENGTH_COUNTS, SCORE
+from mapring.contract import FileEntry, Manifest, code_version, publish, read_manifest, utc_now, write_file
+from mapring.contract.schemas import (
+    CHARACTER_COUNTS,
+    DROP,
+    LABEL_COUNTS,
+    LENGTH_COUNTS,
+    MEASURE_COUNTS,
+    SCORE,
+    TOP_TERMS,
+)
 from mapring.plan import Plan, make_plan
 from pipelines.report import flatten, write_report
+from pipelines.report_corpus import gather_corpus
 from pipelines.report_data import EXAMPLES, gather_scores, length_bins, population_stability_index
 from spark_jobs.scores_commit import Scoring, commit_scores
 from spark_jobs.tables import WrittenFile, parquet_bytes
@@ -73,6 +82,20 @@ def drop(record: int, rule: str, detail: str | None) -> dict[str, object]:
     return {**place, "stage": "preprocess", "rule": rule, "detail": detail, "kept_doc_id": "f" * 32}
 
 
+def corpus_tables(directory: str) -> list[FileEntry]:
+    term = {"kind": "label", "name": EVIL, "occurrences": 3, "documents": 2, "score": 0.5}
+    terms = [{**term, "rank": rank, "word": f"term{rank}"} for rank in range(1, 20)]
+    characters = [
+        {"split": split, "lower": lower, "documents": 5} for split in ("test", "train") for lower in (8, 9, 64)
+    ]
+    measures = [{"measure": "short_line_share", "lower": 0.3, "documents": 7}]
+    return [
+        write_table(directory, "stats/top_terms-0.parquet", terms, TOP_TERMS),
+        write_table(directory, "stats/characters-0.parquet", characters, CHARACTER_COUNTS),
+        write_table(directory, "stats/measures-0.parquet", measures, MEASURE_COUNTS),
+    ]
+
+
 def publish_shards(plan: Plan) -> None:
     directory = plan.shards_directory
     dropped = [drop(number, "empty_text", None) for number in range(1, 8)] + [drop(900, "malformed_record", EVIL)]
@@ -86,6 +109,7 @@ def publish_shards(plan: Plan) -> None:
         write_table(directory, "drops/drops-0.parquet", dropped, DROP),
         write_table(directory, "stats/labels-0.parquet", labels, LABEL_COUNTS),
         write_table(directory, "stats/lengths-0.parquet", lengths, LENGTH_COUNTS),
+        *corpus_tables(directory),
     )
     details = {
         "counts": {"read": 1068, "kept": 1060, "dropped": {"empty_text": 7, "malformed_record": 1}},
@@ -168,7 +192,7 @@ def test_a_complete_run_has_every_part(plan: Plan) -> None:
     score_rows(plan)
     page = page_of(plan)
     assert page.ids == ["data", "training", "evaluation", "scores", "lineage", "settings"]
-    assert page.tags.count("svg") == 5  # lengths, loss, learning rate, throughput, scores
+    assert page.tags.count("svg") == 7  # tokens, characters, a measure, loss, learning rate, throughput, scores
     for part in (
         *("1,068 records were read; 1,060 documents were kept", "malformed_record", "0.1 %"),
         *("50 steps on 2 ranks in bf16", "123 samples/s", "2,346 tokens/s"),
@@ -262,3 +286,15 @@ def test_bins_hold_every_document_once(lengths: dict[int, int]) -> None:
 def test_settings_are_flattened_to_the_keys_of_the_command_line() -> None:
     values = {"a": {"b": [{"c": 1}, {"c": None}], "d": [], "e": {}}, "f": True}
     assert flatten(values) == {"a.b.0.c": 1, "a.b.1.c": None, "a.d": [], "a.e": {}, "f": True}
+
+
+def test_the_corpus_shows_its_terms_and_histograms_and_leaves_out_what_was_not_counted(plan: Plan) -> None:
+    publish_shards(plan)
+    corpus = gather_corpus(plan.shards_directory, read_manifest(plan.shards_directory))
+    assert corpus.terms == [("label", EVIL, [f"term{rank}" for rank in range(1, 13)])]
+    assert corpus.characters[0] == (8, 12, 20) and corpus.characters[-1] == (64, 96, 10)
+    assert [low for low, _, _ in corpus.characters] == [8, 12, 16, 24, 32, 48, 64], "no bar is left out"
+    assert corpus.measures == {"short_line_share": [(0.3, pytest.approx(0.32), 7)]}
+    page = page_of(plan)
+    assert "term12" in page.text and "term13" not in page.text
+    assert "short_line_share" in page.text and "Most frequent words" not in page.text
