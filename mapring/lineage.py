@@ -27,7 +27,7 @@ from mapring.settings.schema import Input, Settings
 ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 2, "train": 1, "score": 1}
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "preprocess": ("pyarrow", "rjieba", "stopwordsiso", "tokenizers"),
+    "preprocess": ("pyarrow", "rjieba", "sentencepiece", "stopwordsiso", "tokenizers"),
     "train": ("torch", "transformers", "tokenizers"),
     "score": ("torch", "transformers", "tokenizers"),
 }
@@ -106,7 +106,9 @@ def _digest(stage: str, content: Mapping[str, Any]) -> str:
 def shards_fingerprint(settings: Settings, sources: tuple[SourceFile, ...]) -> str:
     """Fingerprint of the preprocessing stage (16 hex digits)."""
     values = output_settings(settings.preprocess)
-    values["tokenizer"] = directory_identity(settings.preprocess.tokenizer)
+    tokenizer = settings.preprocess.tokenizer
+    if tokenizer is not None and tokenizer.directory is not None:  # a trained one follows from settings and inputs
+        values["tokenizer"] = directory_identity(tokenizer.directory)
     values["duplicates"]["earlier"] = [
         read_manifest(path).fingerprint for path in settings.preprocess.duplicates.earlier
     ]

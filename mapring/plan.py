@@ -58,7 +58,9 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     """
     settings = load_settings(config, overrides)
     _check_run_dir(config, settings.run_dir)
-    _check_directory(config, "preprocess.tokenizer", settings.preprocess.tokenizer, "tokenizer.json")
+    tokenizer = settings.preprocess.tokenizer
+    if tokenizer is not None and tokenizer.directory is not None:
+        _check_directory(config, "preprocess.tokenizer", tokenizer.directory, "tokenizer.json")
     _check_directory(config, "train.model", settings.train.model, "config.json")
     _check_earlier(config, settings)
     preprocess_sources = lineage.list_sources(config, "preprocess.inputs", settings.preprocess.inputs)

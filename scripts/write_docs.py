@@ -83,6 +83,8 @@ def _row(name: str, field: FieldInfo, inner: type[Section] | None) -> str:
 def _type(field: FieldInfo) -> str:
     names = {str: "text", int: "whole number", float: "number", bool: "true / false"}
     kinds = [kind for kind in (get_args(field.annotation) or (field.annotation,)) if kind is not type(None)]
+    if len(kinds) == 1 and get_args(kinds[0]) and "Literal" in str(kinds[0]):  # Literal[...] | None
+        kinds = list(get_args(kinds[0]))
     if all(isinstance(kind, str) for kind in kinds):
         return " / ".join(f"`{kind}`" for kind in kinds)
     if ... in kinds:  # tuple[X, ...]

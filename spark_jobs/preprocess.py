@@ -10,17 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from mapring import storage
-from mapring.contract import (
-    FileEntry,
-    Manifest,
-    code_version,
-    is_published,
-    publish,
-    read_manifest,
-    utc_now,
-    write_file,
-)
+from mapring.contract import FileEntry, Manifest, code_version, is_published, publish, read_manifest, utc_now
 from mapring.errors import InputError, StageError
 from mapring.plan import Plan
 from mapring.progress import say, seconds_text
@@ -30,28 +20,20 @@ from spark_jobs.counting.stage import Frames, write_statistics
 from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.ledger import drop_rows, write_ledger
+from spark_jobs.packing.stage import describe_packing, pack_documents, write_sequences
 from spark_jobs.quarantine import check_quarantine, count_by_rule
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.segments import plan_segments
 from spark_jobs.session import partitions, start_session, watch
-from spark_jobs.shards import SPLITS, assign_positions, assign_splits, lane_files, write_shards
+from spark_jobs.shards import SPLITS, assign_positions, assign_splits, count_documents, lane_files, write_shards
 from spark_jobs.tables import WrittenFile
+from spark_jobs.vocabulary.stage import publish_tokenizer
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 STAGE = "preprocess"
 _MOST_LABELS = 10_000
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
 
 
 def preprocess(plan: Plan) -> None:
@@ -77,7 +59,6 @@ def preprocess(plan: Plan) -> None:
 
 def _build(spark: SparkSession, plan: Plan) -> Manifest:
     settings, directory = plan.settings, plan.shards_directory
-    tokenizer = _copy_tokenizer(settings.preprocess.tokenizer, directory)
     rows = spark.sparkContext.accumulator(0)
     count = partitions(spark, settings)
     # The only time that all texts are moved: equal ones meet, and no partition is much larger than another,
@@ -97,18 +78,13 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         duplicates = count_by_rule(marked.select(F.col("duplicate_rule").alias("rule")))
         unique = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
         labels = _labels(unique, plan)
-        positioned, sizes = assign_positions(unique, settings)
-    if not sizes["train"]:
-        raise InputError(
-            f"{plan.config}: preprocess.splits: the training split is empty; give more text or smaller shares"
-        )
-    with watch(spark, STAGE, "write shards"):
-        data = write_shards(positioned, settings, rows=sum(sizes.values()), labels=labels, directory=directory)
+    tokenizer, told = _publish_tokenizer(unique, plan)
+    data, sizes = _write_data(unique, labels, plan)
     with watch(spark, STAGE, "write ledger"):
         drops = drop_rows(records.where(F.col("rule").isNotNull()), marked.where("doc_id != kept_doc_id"))
-        total = sum(by_rule.values()) - sum(sizes.values())
-        ledger, dropped = write_ledger(drops, total, directory)
-    sketches = _write_sketches(unique, sum(sizes.values()), plan)
+        total = duplicates[None]
+        ledger, dropped = write_ledger(drops, sum(by_rule.values()) - total, directory)
+    sketches = _write_sketches(unique, total, plan)
     with watch(spark, STAGE, "count"):
         frames = Frames(records, marked, unique)
         statistics = write_statistics(frames, data, ledger, settings.preprocess, directory)
@@ -134,7 +110,8 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             "labels": labels,
             "words": statistics.words._asdict() if statistics.words else None,
             "sketches": settings.preprocess.duplicates.near.sketch_settings(settings.seed) if sketches else None,
-            "tokenizer": {"path": "tokenizer", "files": [entry.path.rpartition("/")[2] for entry in tokenizer]},
+            "packing": describe_packing(data, settings) if settings.preprocess.packing != "none" else None,
+            "tokenizer": told,
         },
     )
 
@@ -153,13 +130,34 @@ def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> Da
     return read_records(spark, first_pass, partitions(spark, settings))
 
 
-def _copy_tokenizer(source: str, directory: str) -> list[FileEntry]:
-    entries = []
-    for name in _TOKENIZER_FILES:
-        uri = storage.join(storage.resolve(source), name)
-        if storage.exists(uri):
-            entries.append(write_file(directory, f"tokenizer/{name}", storage.read_bytes(uri)))
-    return entries
+def _publish_tokenizer(unique: DataFrame, plan: Plan) -> tuple[list[FileEntry], dict[str, Any] | None]:
+    source = plan.settings.preprocess.tokenizer
+    if source is None:
+        return [], None
+    with watch(unique.sparkSession, STAGE, "tokenizer"):
+        return publish_tokenizer(unique, source, plan.shards_directory, STAGE)
+
+
+def _write_data(unique: DataFrame, labels: list[str], plan: Plan) -> tuple[list[WrittenFile], dict[str, int]]:
+    """Write the kept documents, or the sequences they are packed into; also return the rows of each split."""
+    spark, settings, directory = unique.sparkSession, plan.settings, plan.shards_directory
+    is_packed = settings.preprocess.packing != "none"
+    with watch(spark, STAGE, "pack" if is_packed else "order"):
+        rows = pack_documents(unique, settings, directory).persist() if is_packed else unique
+        positioned, sizes = assign_positions(rows, settings)
+    if not sizes["train"]:
+        raise InputError(
+            f"{plan.config}: preprocess.splits: the training split is empty; give more text or smaller shares"
+        )
+    total = sum(sizes.values())
+    with watch(spark, STAGE, "write shards"):
+        if is_packed:
+            data = write_sequences(positioned, settings, rows=total, directory=directory)
+        else:
+            data = write_shards(positioned, settings, rows=total, labels=labels, directory=directory)
+    if is_packed:
+        rows.unpersist()
+    return data, sizes
 
 
 def _write_sketches(unique: DataFrame, total: int, plan: Plan) -> list[WrittenFile]:
@@ -196,7 +194,7 @@ def _conserve(
 ) -> dict[str, Any]:
     """The counts for the manifest, after holding what was read against what was really written."""
     read = sum(by_rule.values())
-    kept = sum(file.entry.rows or 0 for file in data)
+    kept = count_documents(data)
     found = [*by_rule.items(), *duplicates.items()]
     expected: Counter[str] = Counter({rule: count for rule, count in found if rule is not None})
     if read != kept + dropped.total() or kept != duplicates[None] or expected != +dropped:

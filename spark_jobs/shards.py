@@ -1,4 +1,4 @@
-"""Kept documents to shard files: split, global shuffle, lanes, tokens.
+"""Rows to shard files: split, global shuffle, lanes, tokens. A row is a document, or a packed sequence of pieces.
 
 Within a split the documents stand in the order of a seeded hash of their content: a shuffle of the
 whole corpus that no partitioning can change. Document g of that order is in lane g mod L at
@@ -8,7 +8,6 @@ integers alone.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import Window
@@ -32,23 +32,24 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 SPLITS = ("train", "validation", "test")
-_MOST_WRITE_TASKS = 10_000
+MOST_TASKS = 10_000
 _BUCKETS = 4096  # of the hash order: each is ranked in one task, so a billion documents make 250,000 a task
 
 
-def _seeded_hash(purpose: str, seed: int) -> Column:
+def seeded_hash(purpose: str, seed: int) -> Column:
     """32 hex digits from the seed and the content's identity."""
     return F.substring(F.sha2(F.concat(F.lit(f"{purpose}:{seed}:"), F.col("content_hash")), 256), 1, 32)
 
 
-def _leading_bits(digest: Column, digits: int) -> Column:
+def leading_bits(digest: Column, digits: int) -> Column:
+    """The first hex digits of a digest (4 bits each, at most 15) as a whole number."""
     return F.conv(F.substring(digest, 1, digits), 16, 10).cast("long")
 
 
 def assign_splits(documents: DataFrame, settings: Settings) -> DataFrame:
     """Add `split`, by a hash of the content: equal texts can never be on two sides."""
     shares = settings.preprocess.splits
-    point = _leading_bits(_seeded_hash("split", settings.seed), 12) / float(1 << 48)
+    point = leading_bits(seeded_hash("split", settings.seed), 12) / float(1 << 48)
     split = (
         F.when(point < shares.test, "test")
         .when(point < shares.test + shares.validation, "validation")
@@ -58,13 +59,13 @@ def assign_splits(documents: DataFrame, settings: Settings) -> DataFrame:
 
 
 def assign_positions(documents: DataFrame, settings: Settings) -> tuple[DataFrame, dict[str, int]]:
-    """Add `lane` and `position`; also return the number of documents in each split.
+    """Add `lane` and `position`; also return the number of rows in each split.
 
     The global rank is the offset of a bucket of the hash order plus the rank within it, so no
     task ever sorts a whole split.
     """
-    ordered = documents.withColumn("order_key", _seeded_hash("order", settings.seed))
-    ordered = ordered.withColumn("bucket", _leading_bits(F.col("order_key"), 3).cast("int"))
+    ordered = documents.withColumn("order_key", seeded_hash("order", settings.seed))
+    ordered = ordered.withColumn("bucket", leading_bits(F.col("order_key"), 3).cast("int"))
     found = {
         (row["split"], row["bucket"]): row["count"] for row in ordered.groupBy("split", "bucket").count().collect()
     }
@@ -95,20 +96,24 @@ def write_shards(
     positioned: DataFrame, settings: Settings, *, rows: int, labels: list[str], directory: str
 ) -> list[WrittenFile]:
     """Tokenize and write the documents below `data/`, one file for each (split, lane, shard)."""
+    ordered = lay_out(positioned, settings, rows=rows, columns=("doc_id", "source_id", "source", "text", "label"))
+    tokenizer = None if settings.preprocess.tokenizer is None else storage.join(directory, "tokenizer")
+    build = ShardBuilder(tokenizer, settings.preprocess.max_length, tuple(labels))
+    groups = settings.preprocess.rows_per_row_group
+    return write_groups(ordered, build, directory=directory, folder="data", rows_per_row_group=groups)
+
+
+def lay_out(positioned: DataFrame, settings: Settings, *, rows: int, columns: tuple[str, ...]) -> DataFrame:
+    """These columns of the rows, each file's rows (`file_group`) together and in order of their positions."""
     preprocess = settings.preprocess
     shard = F.expr(f"position div {preprocess.rows_per_shard}")
-    files = min(
-        _MOST_WRITE_TASKS, preprocess.lanes * len(SPLITS) * -(-rows // (preprocess.lanes * preprocess.rows_per_shard))
-    )
-    ordered = (
+    files = preprocess.lanes * len(SPLITS) * -(-rows // (preprocess.lanes * preprocess.rows_per_shard))
+    return (
         positioned.withColumn("file_group", F.format_string("%s-%05d-%05d", "split", "lane", shard))
-        .select("file_group", "position", "doc_id", "source_id", "source", "text", "label")
-        .repartition(files, "file_group")  # a number, or Spark would merge small partitions and tokenize on one core
+        .select("file_group", "position", *columns)
+        # A number, or Spark would merge small partitions and tokenize on one core.
+        .repartition(max(1, min(MOST_TASKS, files)), "file_group")
         .sortWithinPartitions("file_group", "position")
-    )
-    build = ShardBuilder(storage.join(directory, "tokenizer"), preprocess.max_length, tuple(labels))
-    return write_groups(
-        ordered, build, directory=directory, folder="data", rows_per_row_group=preprocess.rows_per_row_group
     )
 
 
@@ -116,36 +121,56 @@ def write_shards(
 class ShardBuilder:
     """Documents in order to one shard's table, with counts by (source, label) and by length."""
 
-    tokenizer: str
+    tokenizer: str | None
     max_length: int
     labels: tuple[str, ...]
 
     def __call__(self, table: pa.Table) -> Built:
         """Build the SHARD table; `statistics` has counts by `labels`, `lengths` and `characters`."""
-        encoder = _encoder(self.tokenizer, self.max_length)
-        input_ids = pa.array(encoder.encode(table.column("text").to_pylist()), SHARD.field("input_ids").type)
+        input_ids = self._encode(table.column("text"))
         label_ids = pc.index_in(table.column("label"), value_set=pa.array(self.labels, pa.string()))
-        lengths = pc.list_value_length(input_ids).to_pylist()
         columns = [table.column(name) for name in ("doc_id", "source_id", "source", "text")]
         built = pa.Table.from_arrays([*columns, label_ids.cast(pa.int32()), input_ids], schema=SHARD)
-        keys = list(zip(table.column("source").to_pylist(), table.column("label").to_pylist(), strict=True))
-        documents: Counter[Any] = Counter(keys)
-        tokens: Counter[Any] = Counter()
-        characters: Counter[Any] = Counter()
-        sizes = pc.utf8_length(table.column("text")).to_numpy()
-        for key, length, size in zip(keys, lengths, sizes.tolist(), strict=True):
-            tokens[key] += length
-            characters[key] += size
-        counted = [[*key, documents[key], tokens[key], characters[key]] for key in documents]
-        bins = Counter(lower_bounds(sizes, shares=False).astype(int).tolist())
-        return Built(
-            built,
-            {"labels": counted, "lengths": list(Counter(lengths).items()), "characters": list(bins.items())},
-        )
+        lengths, characters = pc.list_value_length(input_ids), pc.utf8_length(table.column("text"))
+        return Built(built, count_rows(table.column("source"), table.column("label"), lengths, characters))
+
+    def _encode(self, texts: pa.ChunkedArray) -> pa.ListArray:
+        """Token ids of each text; none where there is no tokenizer."""
+        if self.tokenizer is None:
+            return pa.ListArray.from_arrays(pa.array(np.zeros(len(texts) + 1, np.int32)), pa.array([], pa.int32()))
+        return encoder_at(self.tokenizer, self.max_length).encode_arrow(texts)
+
+
+def count_rows(
+    sources: pa.ChunkedArray, labels: pa.ChunkedArray, lengths: pa.IntegerArray, characters: pa.IntegerArray
+) -> dict[str, Any]:
+    """Counts of documents: `labels` ([source, label, documents, tokens, characters]), `lengths` ([tokens,
+    documents]) and `characters` ([lower bound of a bin, documents]).
+    """
+    bins = lower_bounds(characters.to_numpy(), shares=False).astype(np.int64)
+    columns = {"source": sources, "label": labels, "tokens": lengths, "characters": characters, "bin": bins}
+    table = pa.table(columns)
+    by_label = table.group_by(["source", "label"]).aggregate(
+        [([], "count_all"), ("tokens", "sum"), ("characters", "sum")]
+    )
+    return {
+        "labels": _rows(by_label),
+        "lengths": _rows(table.group_by("tokens").aggregate([([], "count_all")])),
+        "characters": _rows(table.group_by("bin").aggregate([([], "count_all")])),
+    }
+
+
+def _rows(table: pa.Table) -> list[list[Any]]:
+    return [list(row.values()) for row in table.to_pylist()]
+
+
+def count_documents(files: list[WrittenFile]) -> int:
+    """How many documents the files hold; a document of several packed pieces counts once."""
+    return sum(documents for file in files for _, _, documents, *_ in file.statistics["labels"])
 
 
 @cache
-def _encoder(tokenizer: str, max_length: int) -> Encoder:
+def encoder_at(tokenizer: str, max_length: int | None) -> Encoder:
     """One encoder for each Python worker."""
     return Encoder(storage.localize(tokenizer, Path.home() / ".cache" / "mapring"), max_length)
 

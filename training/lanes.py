@@ -28,13 +28,13 @@ class Lane:
     Args:
         directory: the published shards.
         files: the lane's files in position order, each with `path` and `rows`.
-        columns: the columns to read.
+        schema: the columns to read, with their types.
 
     A lane keeps the row groups of its last read, because the next one may need the same.
     """
 
-    def __init__(self, directory: str, files: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-        self._directory, self._files, self._columns = directory, files, list(columns)
+    def __init__(self, directory: str, files: Sequence[dict[str, Any]], schema: pa.Schema) -> None:
+        self._directory, self._files, self._schema = directory, files, schema
         self._groups: list[_Group] | None = None
         self._kept: dict[int, pa.Table] = {}
         self.rows = sum(int(file["rows"]) for file in files)
@@ -47,7 +47,7 @@ class Lane:
         needed = np.unique(np.searchsorted(starts, positions, side="right") - 1)
         self._kept = {int(index): self._group(int(index)) for index in needed}
         if not self._kept:
-            return self._schema().empty_table()
+            return self._schema.empty_table()
         table = pa.concat_tables(self._kept.values())
         base = np.cumsum([0, *(group.num_rows for group in self._kept.values())])[:-1]  # first row of each kept group
         slot = np.searchsorted(starts[needed], positions, side="right") - 1
@@ -60,12 +60,7 @@ class Lane:
         group = self._groups[index]
         with storage.open_read(storage.join(self._directory, group.path)) as handle:
             file = pq.ParquetFile(handle)
-            return file.read_row_group(group.number, columns=self._columns, use_threads=False)
-
-    def _schema(self) -> pa.Schema:
-        from mapring.contract.schemas import SHARD
-
-        return pa.schema([SHARD.field(name) for name in self._columns])
+            return file.read_row_group(group.number, columns=self._schema.names, use_threads=False)
 
     def _row_groups(self) -> Sequence[list[_Group]]:
         """Row groups of every file of the lane, from the files' footers."""
@@ -90,3 +85,8 @@ class Lane:
                 start += footer.row_group(number).num_rows
             found.append(groups)
         return found
+
+
+def subset(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    """These fields of a schema, in this order."""
+    return pa.schema([schema.field(name) for name in names])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapring import contract
+from mapring.contract.schemas import PACKED, SHARD
 from mapring.errors import PublishedError, SettingsError
 from training.batches import BatchOrder, Integers
-from training.lanes import Lane
+from training.lanes import Lane, subset
 
 NO_LABEL = -100  # what torch's cross entropy passes over by default
 
@@ -29,7 +30,8 @@ class Batch:
 
     `input_ids` are int32 arrays of their own lengths, not padded; `label_ids` is int64 of shape (rows,),
     NO_LABEL where a row has none; `global_rows` counts the rows of the global batch over all ranks;
-    `texts` is empty unless asked for.
+    `texts` is empty unless asked for. Rows of packed shards are sequences: `doc_ids` has their sequence ids,
+    and `starts` (else empty) where each piece of a row begins: there positions restart and attention ends.
     """
 
     doc_ids: list[str]
@@ -37,6 +39,7 @@ class Batch:
     label_ids: Integers
     global_rows: int
     texts: list[str]
+    starts: list[npt.NDArray[np.int32]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.doc_ids)
@@ -55,7 +58,8 @@ class ShardReader:
         text: also read the text.
 
     Raises:
-        PublishedError: nothing is published there, or not shards, or the split is unknown.
+        PublishedError: nothing is published there, or not shards, or the split is unknown, or packed
+            sequences were asked for their text, which they do not hold.
         SettingsError: more ranks than lanes, or a batch that the lanes do not divide.
     """
 
@@ -94,9 +98,13 @@ class ShardReader:
             seed=seed,
         )
         self.tokens = int(details["splits"][split]["tokens"])
-        columns = ["doc_id", "label_id", "input_ids", *(["text"] if text else [])]
+        is_packed = details.get("packing") is not None
+        if is_packed and text:
+            raise PublishedError(f"{shards_directory}: found packed sequences, which hold no text; read without text")
+        documents = ["doc_id", "label_id", "input_ids", *(["text"] if text else [])]
+        schema = subset(PACKED, ["sequence_id", "input_ids", "starts"]) if is_packed else subset(SHARD, documents)
         files = details["splits"][split]["shards"]
-        self._lanes = {lane: Lane(shards_directory, files[lane], columns) for lane in range(rank, lanes, size)}
+        self._lanes = {lane: Lane(shards_directory, files[lane], schema) for lane in range(rank, lanes, size)}
         for number, lane in self._lanes.items():
             if lane.rows != self.order.lane_rows(number):
                 raise PublishedError(
@@ -162,13 +170,19 @@ class ShardReader:
 
 def _to_batch(tables: list[pa.Table], global_rows: int) -> Batch:
     table = pa.concat_tables(tables).combine_chunks()
-    lengths = pc.list_value_length(table["input_ids"]).to_numpy()
-    flat = pc.list_flatten(table["input_ids"]).to_numpy()
-    labels = table["label_id"].fill_null(NO_LABEL).to_numpy()
+    is_packed = "sequence_id" in table.column_names
+    labels = np.full(len(table), NO_LABEL) if is_packed else table["label_id"].fill_null(NO_LABEL).to_numpy()
     return Batch(
-        doc_ids=table["doc_id"].to_pylist(),
-        input_ids=np.split(flat, np.cumsum(lengths)[:-1]) if len(lengths) else [],
+        doc_ids=table["sequence_id" if is_packed else "doc_id"].to_pylist(),
+        input_ids=_arrays(table["input_ids"]),
         label_ids=labels.astype(np.int64),
         global_rows=global_rows,
         texts=table["text"].to_pylist() if "text" in table.column_names else [],
+        starts=_arrays(table["starts"]) if is_packed else [],
     )
+
+
+def _arrays(lists: pa.ChunkedArray) -> list[npt.NDArray[np.int32]]:
+    """The lists of a column as arrays; views of one buffer."""
+    lengths = pc.list_value_length(lists).to_numpy()
+    return np.split(pc.list_flatten(lists).to_numpy(), np.cumsum(lengths)[:-1]) if len(lengths) else []

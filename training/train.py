@@ -137,7 +137,17 @@ def _labels(plan: Plan) -> list[str]:
         raise AgreedError(
             f"{plan.shards_directory}: found no published shards; run `mapring preprocess {plan.config}` first"
         )
-    labels = [str(label) for label in contract.read_manifest(plan.shards_directory).details["labels"]]
+    details = contract.read_manifest(plan.shards_directory).details
+    if details["tokenizer"] is None:
+        raise AgreedError(
+            f"{plan.shards_directory}: found texts without tokens, expected tokenized ones; set preprocess.tokenizer"
+        )
+    if details.get("packing") is not None:
+        raise AgreedError(
+            f"{plan.shards_directory}: found packed sequences, expected one labelled document a row; "
+            "set preprocess.packing=none, this trainer makes classifiers"
+        )
+    labels = [str(label) for label in details["labels"]]
     if len(labels) < 2:
         raise AgreedError(
             f"{plan.shards_directory}: found {len(labels)} labels, expected at least 2; "

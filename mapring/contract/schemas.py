@@ -15,6 +15,16 @@ SHARD = pa.schema(
     ]
 )
 
+PACKED = pa.schema(
+    [
+        pa.field("sequence_id", pa.string(), nullable=False),  # 32 hex digits, derived from its pieces' contents
+        pa.field("input_ids", pa.list_(pa.int32()), nullable=False),  # of all pieces, one behind the other
+        pa.field("doc_ids", pa.list_(pa.string()), nullable=False),  # the document of each piece
+        pa.field("starts", pa.list_(pa.int32()), nullable=False),  # where each piece begins; positions restart there
+        pa.field("offsets", pa.list_(pa.int32()), nullable=False),  # first token of each piece within its document
+    ]
+)
+
 DROP = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),

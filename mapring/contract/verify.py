@@ -6,6 +6,8 @@ import hashlib
 import io
 from collections.abc import Iterator
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mapring import storage
@@ -47,15 +49,36 @@ def _check_file(directory: str, entry: FileEntry) -> Iterator[str]:
 def _check_counts(directory: str, manifest: Manifest) -> Iterator[str]:
     counts, splits = manifest.details["counts"], manifest.details["splits"]
     dropped = sum(counts["dropped"].values())
+    in_splits = sum(split["rows"] for split in splits.values())
+    in_data = sum(entry.rows or 0 for entry in manifest.files_below("data"))
     sums = {
         "read = kept + dropped": (counts["read"], counts["kept"] + dropped),
-        "kept = rows of the splits": (counts["kept"], sum(split["rows"] for split in splits.values())),
-        "kept = rows of data/": (counts["kept"], sum(entry.rows or 0 for entry in manifest.files_below("data"))),
         "dropped = rows of drops/": (dropped, sum(entry.rows or 0 for entry in manifest.files_below("drops"))),
     }
+    packing = manifest.details.get("packing")
+    if packing is None:
+        sums["kept = rows of the splits"] = (counts["kept"], in_splits)
+        sums["kept = rows of data/"] = (counts["kept"], in_data)
+    else:
+        sums["rows of the splits = rows of data/"] = (in_splits, in_data)
+        sums["kept = packed documents"] = (counts["kept"], sum(split["documents"] for split in packing.values()))
+        sums["kept = documents that begin in data/"] = (counts["kept"], _documents_begun(directory, manifest))
     for name, (left, right) in sums.items():
         if left != right:
             yield f"{directory}: {name} does not hold: {left} against {right}"
+
+
+def _documents_begun(directory: str, manifest: Manifest) -> int:
+    """Pieces of packed documents that are the first of their document."""
+    begun = 0
+    for entry in manifest.files_below("data"):
+        try:
+            with storage.open_read(storage.join(directory, entry.path)) as handle:
+                offsets = pq.read_table(handle, columns=["offsets"]).column("offsets")
+        except (OSError, pa.ArrowInvalid):  # the file's own check has told of it
+            continue
+        begun += pc.sum(pc.equal(pc.list_flatten(offsets), 0)).as_py() or 0
+    return begun
 
 
 def _check_links(directory: str, manifest: Manifest) -> Iterator[str]:

@@ -13,6 +13,7 @@ from mapring.settings.base import Section, execution, output
 from mapring.settings.dedup import Duplicates
 from mapring.settings.filters import Filters
 from mapring.settings.normalization import Normalization
+from mapring.settings.tokenizer import TokenizerSource
 from mapring.settings.words import Words
 
 Format = Literal["text", "jsonl", "csv", "tsv", "parquet"]
@@ -60,7 +61,12 @@ class Preprocess(Section):
     filters: Filters = output(Filters(), description="Rules that drop documents.")
     duplicates: Duplicates = output(Duplicates(), description="Removal of duplicates.")
     words: Words = output(Words(), description="Words and what is counted of them.")
-    tokenizer: str = output(description="Directory with a tokenizer.json, or package://NAME/PATH.")
+    tokenizer: TokenizerSource | None = output(
+        description="Directory of a tokenizer, or keys that train one; null publishes texts without tokens."
+    )
+    packing: Literal["none", "best_fit"] = output(
+        "none", description="One document a row, or pieces of documents packed into full sequences for pretraining."
+    )
     max_length: int = output(128, description="Longest sequence in tokens, special tokens included.", ge=8, le=131072)
     splits: Splits = output(Splits(), description="How documents are divided.")
     lanes: int = output(
@@ -74,7 +80,18 @@ class Preprocess(Section):
         _refuse_repeated_names(self.inputs)
         if self.filters.c4_lines and not self.normalization.keep_lines:
             raise ValueError("filters.c4_lines: found true, but there are no lines; set normalization.keep_lines=true")
+        self._refuse_labels_of_packed_documents()
+        if self.packing != "none" and self.tokenizer is None:
+            raise ValueError(f"packing: found {self.packing} without a tokenizer; give one, or set packing=none")
         return self
+
+    def _refuse_labels_of_packed_documents(self) -> None:
+        for position, source in enumerate(self.inputs):
+            if self.packing != "none" and source.label_column is not None:
+                raise ValueError(
+                    f"inputs.{position}.label_column: found {source.label_column!r} with packing={self.packing}, "
+                    "but a packed sequence has no label; remove it, or set packing=none"
+                )
 
 
 class Train(Section):

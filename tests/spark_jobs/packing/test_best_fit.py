@@ -18,7 +18,9 @@ Lengths = st.lists(st.integers(0, 300), max_size=60).map(lambda values: np.array
 @settings(max_examples=200, deadline=None)
 def test_every_token_is_in_exactly_one_place_and_no_sequence_is_too_long(lengths: Integers, capacity: int) -> None:
     pieces = pack(lengths, capacity)
-    tokens = [(d, o + i) for d, o, n in zip(pieces.document, pieces.offset, pieces.length, strict=True) for i in range(n)]
+    tokens = [
+        (d, o + i) for d, o, n in zip(pieces.document, pieces.offset, pieces.length, strict=True) for i in range(n)
+    ]
     assert sorted(tokens) == [(d, i) for d, length in enumerate(lengths) for i in range(length)]
     assert set(pieces.document.tolist()) == set(range(len(lengths)))
     filled = np.bincount(pieces.sequence, weights=pieces.length).astype(int)

@@ -1,0 +1,55 @@
+"""Settings of the tokenizer: a given directory, or one that is trained on the corpus."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from mapring.settings.base import Section, execution, output
+
+Training = Literal["bpe", "unigram", "wordpiece"]
+Template = Literal["cls_sep", "eos", "bos_eos", "none"]
+
+
+class TokenizerSource(Section):
+    """Either a directory, or the way to train one; a plain text instead of keys is a directory."""
+
+    directory: str | None = execution(
+        None, description="Directory with a tokenizer.json, or package://NAME/PATH; its content counts, not its place."
+    )
+    train: Training | None = output(None, description="Train a tokenizer of this kind on the training split.")
+    vocabulary_size: int = output(32_000, description="Most tokens, special ones included.", ge=64, le=1_000_000)
+    character_coverage: float = output(
+        0.9995, description="Share of the corpus's characters that get tokens of their own.", gt=0.9, le=1
+    )
+    byte_fallback: bool = output(
+        False, description="Spell other characters in 256 byte tokens instead of one unknown token (not wordpiece)."
+    )
+    lowercase: bool = output(False, description="Lower the case of texts before they are tokenized.")
+    template: Template = output(
+        "cls_sep", description="Special tokens around a text: [CLS] and [SEP], </s> behind it, <s> and </s>, or none."
+    )
+    reserved_tokens: tuple[str, ...] = output((), description="Further special tokens, never made from other text.")
+    most_words: int = output(
+        2_000_000, description="Most different words to learn from; the rarest beyond are cut off.", ge=1, le=20_000_000
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_is_a_directory(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"directory": value}
+        return value
+
+    @model_validator(mode="after")
+    def _either_given_or_trained(self) -> TokenizerSource:
+        if (self.directory is None) == (self.train is None):
+            found = "neither directory nor train" if self.train is None else "both directory and train"
+            raise ValueError(f"found {found}, expected one of them")
+        beside = sorted(self.model_fields_set - {"directory", "train"})
+        if self.train is None and beside:
+            raise ValueError(f"found {beside[0]} beside directory, which only training uses; remove it")
+        if self.train == "wordpiece" and self.byte_fallback:
+            raise ValueError("found byte_fallback with train=wordpiece, which has no byte tokens; use bpe or unigram")
+        return self
