@@ -2,7 +2,8 @@
 
 A *measure* is a number that is computed once from a document and stored; a *rule* is a bound on a
 measure. So other bounds can be tried on the stored numbers, without reading any text again.
-A document is dropped by the first rule, in the order given here, whose bounds it lies outside of.
+A document is dropped by the first rule, in the order given here, whose bounds it lies outside of. A value that equals
+the bound stays, in every preset (FineWeb's paper drops it for three of its rules; Gopher's keeps it).
 """
 
 from __future__ import annotations
@@ -86,7 +87,8 @@ C4 = (
     Rule("c4_curly_brackets", "curly_brackets", maximum=0),
 )
 
-# Penedo et al. 2024 (FineWeb), section 3.6; line breaks per word is from the code published with it.
+# Penedo et al. 2024 (FineWeb), section 3.6; line breaks per word is from the code published with it, which on
+# the other hand has 0.01 for the characters of duplicate lines where the paper has 0.1: the paper decides.
 FINEWEB = (
     Rule("fineweb_punctuated_lines", "punctuated_line_share", minimum=0.12),
     Rule("fineweb_short_lines", "short_line_share", maximum=0.67),

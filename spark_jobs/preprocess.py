@@ -19,6 +19,7 @@ from spark_jobs.arguments import run_main
 from spark_jobs.counting.stage import Frames, write_statistics
 from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
+from spark_jobs.filters.storing import describe_measures, write_measures
 from spark_jobs.ledger import drop_rows, write_ledger
 from spark_jobs.packing.stage import describe_packing, pack_documents, write_sequences
 from spark_jobs.quarantine import check_quarantine, count_by_rule
@@ -84,6 +85,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         drops = drop_rows(records.where(F.col("rule").isNotNull()), marked.where("doc_id != kept_doc_id"))
         total = duplicates[None]
         ledger, dropped = write_ledger(drops, sum(by_rule.values()) - total, directory)
+    measures = write_measures(records, by_rule, settings.preprocess.filters, directory)
     sketches = _write_sketches(unique, total, plan)
     with watch(spark, STAGE, "count"):
         frames = Frames(records, marked, unique)
@@ -97,7 +99,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         code_version=code_version(),
         settings={"seed": settings.seed, **output_settings(settings.preprocess)},
         inputs=(*(source.to_json() for source in plan.preprocess_sources), *_earlier(plan)),
-        files=(*tokenizer, *(file.entry for file in (*data, *ledger, *sketches)), *statistics.entries),
+        files=(*tokenizer, *(file.entry for file in (*data, *ledger, *measures, *sketches)), *statistics.entries),
         details={
             "counts": counts,
             "splits": {
@@ -108,6 +110,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             "rows_per_row_group": settings.preprocess.rows_per_row_group,
             "max_length": settings.preprocess.max_length,
             "labels": labels,
+            "measures": describe_measures(measures, settings.preprocess.filters),
             "words": statistics.words._asdict() if statistics.words else None,
             "sketches": settings.preprocess.duplicates.near.sketch_settings(settings.seed) if sketches else None,
             "packing": describe_packing(data, settings) if settings.preprocess.packing != "none" else None,

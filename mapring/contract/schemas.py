@@ -42,6 +42,16 @@ DROP = pa.schema(
     ]
 )
 
+# The first columns of measures/; behind them stands one float32 column for each measure, by its name, sorted.
+MEASURED = pa.schema(
+    [
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("language", pa.string()),  # where languages are asked for, and the text has letters
+        pa.field("rule", pa.string()),  # the filter that dropped it; null where it passed them all
+    ]
+)
+
 LABEL_COUNTS = pa.schema(
     [
         pa.field("split", pa.string(), nullable=False),

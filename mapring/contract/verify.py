@@ -54,6 +54,10 @@ def _check_counts(directory: str, manifest: Manifest) -> Iterator[str]:
     sums = {
         "read = kept + dropped": (counts["read"], counts["kept"] + dropped),
         "dropped = rows of drops/": (dropped, sum(entry.rows or 0 for entry in manifest.files_below("drops"))),
+        "judged = rows of measures/": (
+            (manifest.details.get("measures") or {"judged": 0})["judged"],
+            sum(entry.rows or 0 for entry in manifest.files_below("measures")),
+        ),
     }
     packing = manifest.details.get("packing")
     if packing is None:

