@@ -12,6 +12,7 @@ import typer.main
 import yaml
 
 from mapring.settings import Settings, load_settings
+from mapring.settings.schema import Preprocess
 from pipelines.cli import app
 from scripts import write_docs
 
@@ -42,7 +43,8 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/commands.md", "docs/scores.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
+    "page",
+    ["README.md", "docs/commands.md", "docs/preprocessing.md", "docs/scores.md", "ARCHITECTURE.md", "CONTRIBUTING.md"],
 )
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", read(page)):
@@ -94,3 +96,19 @@ def test_no_file_holds_what_belongs_to_one_machine() -> None:
         name for name in tracked if (ROOT / name).is_file() and words.search((ROOT / name).read_text(errors="replace"))
     ]
     assert not found
+
+
+def test_the_yaml_of_the_preprocessing_page_is_valid() -> None:
+    for block in re.findall(r"```yaml\n(.*?)```", read("docs/preprocessing.md"), re.DOTALL):
+        values = {"inputs": [{"name": "a", "path": "a.txt", "format": "text"}], "tokenizer": None}
+        Preprocess.model_validate({**values, **yaml.safe_load(block)["preprocess"]})
+
+
+def test_the_preprocessing_page_names_every_table_of_the_statistics() -> None:
+    text = read("docs/preprocessing.md")
+    written = set(
+        re.findall(r'tables\["(\w+)"\]|^        "(\w+)": pa.Table', read("spark_jobs/counting/stage.py"), re.M)
+    )
+    for names in written:
+        assert f"`{names[0] or names[1]}`" in text
+    assert len(written) >= 6
