@@ -14,6 +14,7 @@ from spark_jobs.counting.documents import cluster_sizes, measure_histograms
 from spark_jobs.counting.ngrams import top_ngrams
 from spark_jobs.counting.sums import sum_drops, sum_shards
 from spark_jobs.counting.words import WordTotals, count_words, top_terms, top_words
+from spark_jobs.shards import count_documents
 from spark_jobs.tables import WrittenFile, parquet_bytes
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def write_statistics(
     tables["measures"] = measure_histograms(frames.records, measures_of(rules_of(settings.filters)))
     totals = None
     if settings.words.statistics:
-        found, totals = _word_tables(frames.kept, sum(file.entry.rows or 0 for file in data), settings.words)
+        found, totals = _word_tables(frames.kept, count_documents(data), settings.words)
         tables.update(found)
     return Statistics([_write(name, table, directory) for name, table in tables.items()], tokens, totals)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,19 @@ def test_documents_can_be_put_together_again_from_their_pieces(packed: tuple[Pla
     encoder = Encoder(Path(plan.shards_directory, "tokenizer"), None)
     assert sorted(documents) == sorted(map(tuple, encoder.encode(texts)))
     assert max(map(len, documents)) > 64, "some documents are longer than two sequences"
+
+
+def test_statistics_count_documents_and_not_sequences(packed: tuple[Plan, Manifest]) -> None:
+    plan, manifest = packed
+    tables = {entry.path.split("/")[1].rsplit("-", 1)[0]: entry.path for entry in manifest.files_below("stats")}
+    words, terms = (
+        pq.read_table(Path(plan.shards_directory, tables[name])).to_pylist() for name in ("words", "top_terms")
+    )
+    total = sum(row["occurrences"] for row in words)
+    kept = manifest.details["counts"]["kept"]
+    assert terms
+    for row in terms:  # there is one source, and no word is cut off
+        assert row["score"] == pytest.approx(row["occurrences"] / total * math.log(kept / row["documents"]))
 
 
 def test_the_manifest_tells_how_full_the_sequences_are(packed: tuple[Plan, Manifest]) -> None:
