@@ -89,7 +89,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     sketches = _write_sketches(unique, total, plan)
     with watch(spark, STAGE, "count"):
         frames = Frames(records, marked, unique)
-        statistics = write_statistics(frames, data, ledger, settings.preprocess, directory)
+        statistics = write_statistics(frames, data, ledger, labels, settings.preprocess, directory)
     counts = _conserve(by_rule, duplicates, data, dropped)
     layout = lane_files(data, settings.preprocess.lanes)
     return Manifest(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mapring.contract import FileEntry, content_name, write_file
 from mapring.filter_rules import measures_of, rules_of
 from mapring.settings.schema import Preprocess
-from mapring.settings.words import Words
 from spark_jobs.counting.documents import cluster_sizes, measure_histograms
+from spark_jobs.counting.keys import KeyCounter, count_keys
 from spark_jobs.counting.ngrams import top_ngrams
 from spark_jobs.counting.sums import sum_drops, sum_shards
-from spark_jobs.counting.words import WordTotals, count_words, top_terms, top_words
+from spark_jobs.counting.terms import top_terms
+from spark_jobs.counting.words import WordTotals, top_words
 from spark_jobs.shards import count_documents
 from spark_jobs.tables import WrittenFile, parquet_bytes
 
@@ -38,28 +41,41 @@ class Statistics(NamedTuple):
 
 
 def write_statistics(
-    frames: Frames, data: list[WrittenFile], ledger: list[WrittenFile], settings: Preprocess, directory: str
+    frames: Frames,
+    data: list[WrittenFile],
+    ledger: list[WrittenFile],
+    labels: Sequence[str],
+    settings: Preprocess,
+    directory: str,
 ) -> Statistics:
-    """Write every table below `stats/`."""
+    """Write every table below `stats/`; `labels` are the names of all labels, sorted."""
     tables, tokens = sum_shards(data)
     tables["drops"] = sum_drops(ledger)
     tables["cluster_sizes"] = cluster_sizes(frames.marked)
     tables["measures"] = measure_histograms(frames.records, measures_of(rules_of(settings.filters)))
     totals = None
     if settings.words.statistics:
-        found, totals = _word_tables(frames.kept, count_documents(data), settings.words)
+        found, totals = _word_tables(frames.kept, count_documents(data), labels, settings)
         tables.update(found)
     return Statistics([_write(name, table, directory) for name, table in tables.items()], tokens, totals)
 
 
-def _word_tables(kept: DataFrame, documents: int, settings: Words) -> tuple[dict[str, pa.Table], WordTotals]:
-    counted = count_words(kept, settings).persist()
-    tables: dict[str, pa.Table] = {}
-    tables["words"], totals = top_words(counted, settings.most_words)
-    tables["top_terms"] = top_terms(counted, tables["words"], documents, settings.top_terms)
-    counted.unpersist()
-    vocabulary = tables["words"].column("word").combine_chunks()
-    tables["ngrams"] = top_ngrams(kept, vocabulary, settings)
+def _word_tables(
+    kept: DataFrame, documents: int, labels: Sequence[str], settings: Preprocess
+) -> tuple[dict[str, pa.Table], WordTotals]:
+    """The tables of words; the texts are cut into words twice, which is cheaper than storing or moving the words."""
+    found, totals = top_words(kept, settings.words)
+    vocabulary = found.column("word").combine_chunks()
+    vocabulary = vocabulary.take(pc.sort_indices(vocabulary))
+    sources = tuple(sorted(source.name for source in settings.inputs))
+    counter = KeyCounter(settings.words, vocabulary, tuple(labels), sources)
+    keys = count_keys(kept, counter).persist()
+    tables = {
+        "words": found,
+        "ngrams": top_ngrams(keys, counter),
+        "top_terms": top_terms(keys, counter, found, documents),
+    }
+    keys.unpersist()
     return tables, totals
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 import pytest
@@ -13,8 +13,10 @@ from pyspark.sql import DataFrame, SparkSession
 from mapring.settings.words import Words
 from spark_jobs.counting.chunks import CHUNK_BYTES, chunks
 from spark_jobs.counting.documents import cluster_sizes, measure_histograms
+from spark_jobs.counting.keys import KeyCounter, count_keys
 from spark_jobs.counting.ngrams import top_ngrams
-from spark_jobs.counting.words import count_words, top_terms, top_words
+from spark_jobs.counting.terms import top_terms
+from spark_jobs.counting.words import top_words
 from tests.tiny import sentence
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
@@ -43,10 +45,14 @@ def word_counts() -> tuple[Counter[str], Counter[str]]:
     return occurrences, documents
 
 
+def counter_of(vocabulary: Iterable[str]) -> KeyCounter:
+    return KeyCounter(SETTINGS, pa.array(sorted(vocabulary)), ("negative", "neutral", "positive"), ("s0", "s1"))
+
+
 @pytest.mark.parametrize("partitions", [1, 5])
 def test_words_are_counted_and_the_rarest_cut_off(spark: SparkSession, partitions: int) -> None:
     occurrences, documents = word_counts()
-    table, totals = top_words(count_words(frame(spark, partitions), SETTINGS), 30)
+    table, totals = top_words(frame(spark, partitions), SETTINGS)
     expected = sorted(occurrences, key=lambda word: (-occurrences[word], word))[:30]
     assert table.to_pylist() == [
         {"word": word, "occurrences": occurrences[word], "documents": documents[word]} for word in expected
@@ -63,7 +69,8 @@ def test_ngrams_of_frequent_words_are_counted_inside_documents(spark: SparkSessi
         for n, counter in found.items():
             runs = [parts[start : start + n] for start in range(len(parts) - n + 1)]
             counter.update(" ".join(run) for run in runs if vocabulary.issuperset(run))
-    table = top_ngrams(frame(spark, partitions), pa.array(vocabulary), SETTINGS)
+    counter = counter_of(vocabulary)
+    table = top_ngrams(count_keys(frame(spark, partitions), counter), counter)
     expected = [
         {"n": n, "ngram": ngram, "occurrences": counter[ngram]}
         for n, counter in found.items()
@@ -73,10 +80,10 @@ def test_ngrams_of_frequent_words_are_counted_inside_documents(spark: SparkSessi
 
 
 def test_top_terms_are_tf_idf_of_each_label_and_source(spark: SparkSession) -> None:
-    counted = count_words(frame(spark, 3), SETTINGS)
-    vocabulary, _ = top_words(counted, 1000)
-    rows = top_terms(counted, vocabulary, len(ROWS), 4).to_pylist()
-    _, documents = word_counts()
+    occurrences, documents = word_counts()
+    counter = counter_of(occurrences)
+    frequencies = pa.table({"word": list(documents), "documents": list(documents.values())})
+    rows = top_terms(count_keys(frame(spark, 3), counter), counter, frequencies, len(ROWS)).to_pylist()
     in_group: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for source, label, text in ROWS:
         in_group["source", source].update(text.split())
@@ -90,6 +97,15 @@ def test_top_terms_are_tf_idf_of_each_label_and_source(spark: SparkSession) -> N
         best = sorted(scores.values(), reverse=True)[:4]
         assert [row["score"] for row in mine] == pytest.approx(best)
         assert all(row["score"] == pytest.approx(scores[row["word"]]) for row in mine)
+
+
+def test_a_corpus_without_words_has_empty_tables(spark: SparkSession) -> None:
+    settings = Words(minimum_length=1000)
+    table, totals = top_words(frame(spark, 2), settings)
+    assert (table.num_rows, *totals) == (0, 0, 0)
+    counter = KeyCounter(settings, table.column("word").combine_chunks(), (), ("s0",))
+    keys = count_keys(frame(spark, 2), counter)
+    assert top_ngrams(keys, counter).num_rows == top_terms(keys, counter, table, len(ROWS)).num_rows == 0
 
 
 def test_clusters_are_counted_by_size_and_rule(spark: SparkSession) -> None:
