@@ -68,6 +68,32 @@ def status(config: Config, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def explain(
+    config: Config,
+    doc_id: Annotated[str, typer.Argument(metavar="DOC_ID", help="A doc_id, or your own id (source_id).")],
+    overrides: Overrides = None,
+) -> None:
+    """Tell what happened to one document: where it is, or what dropped it, with numbers, twin and text."""
+    from pipelines.explain import explain
+
+    code = explain(config, doc_id, overrides or [])
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def replay(
+    config: Config,
+    overrides: Overrides = None,
+    shards: Annotated[str, typer.Option(help="Published shards to replay, instead of those of CONFIG.")] = "",
+) -> None:
+    """Tell how many documents survive other filter thresholds, from stored measures, without reading text."""
+    from pipelines.replay import print_replay
+
+    print_replay(config, overrides or [], shards)
+
+
+@app.command()
 def report(config: Config, overrides: Overrides = None) -> None:
     """Write report.html from what is published."""
     from mapring.plan import make_plan

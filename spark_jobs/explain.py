@@ -1,0 +1,174 @@
+"""What happened to one document: `python -m spark_jobs.explain --config C --doc-id ID [KEY=VALUE ...]`; no Spark."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mapring.contract import Manifest, read_manifest
+from mapring.errors import MapringError, PublishedError
+from mapring.filter_rules import judge, rules_of
+from mapring.plan import Plan, make_plan
+from mapring.settings.filters import Filters
+from spark_jobs.lookup import Place, find_places, find_rows
+from spark_jobs.originals import Original, locate, read_again, what_changed
+from spark_jobs.word_diff import word_diff
+
+_MOST_DOCUMENTS = 5  # shown where several share one id of the user
+_SHOWN_CHARACTERS = 400
+_KEPT_IN = "kept in shards "  # as the ledger says it
+
+
+def explain(plan: Plan, wanted: str) -> Iterator[str]:
+    """Lines that tell what happened to the documents with this `doc_id` or `source_id`.
+
+    Raises:
+        PublishedError: the shards are not published, or no document has this id.
+    """
+    directory = plan.shards_directory
+    manifest = read_manifest(directory)
+    drops = {row["doc_id"]: row for row in find_rows(directory, manifest, "drops", {wanted})}
+    places = find_places(directory, manifest, {wanted})
+    kept = {place.row["doc_id"] for place in places if "doc_id" in place.row}
+    if not drops and not places and manifest.details.get("packing") and (found := locate(plan, wanted)):
+        places, kept = find_places(directory, manifest, {found.doc_id}), {found.doc_id}
+    documents = [*drops, *sorted(kept)] or ([wanted] if places else [])
+    if not documents:
+        raise PublishedError(_unknown(wanted, directory, manifest))
+    yield f"shards {manifest.fingerprint}, {directory}"
+    for doc_id in documents[:_MOST_DOCUMENTS]:
+        yield ""
+        if doc_id in drops:
+            yield from _tell_dropped(plan, manifest, drops[doc_id])
+        else:
+            yield from _tell_kept(plan, manifest, doc_id, [place for place in places if _holds(place, doc_id)])
+    if len(documents) > _MOST_DOCUMENTS:
+        yield f"\nand {len(documents) - _MOST_DOCUMENTS:,} more with this id"
+
+
+def _unknown(wanted: str, directory: str, manifest: Manifest) -> str:
+    counts = manifest.details["counts"]
+    dropped = sum(counts["dropped"].values())
+    return (
+        f"{wanted}: found no document with this doc_id or source_id; searched the {counts['kept']:,} kept and "
+        f"{dropped:,} dropped documents of {directory}; ids stand in its data/ and drops/, and in the report"
+    )
+
+
+def _holds(place: Place, doc_id: str) -> bool:
+    return place.row.get("doc_id") == doc_id or doc_id in place.row.get("doc_ids", ())
+
+
+def _tell_dropped(plan: Plan, manifest: Manifest, row: dict[str, Any]) -> Iterator[str]:
+    yield f"document {row['doc_id']}" + _own_id(row["source_id"])
+    yield f"  from {row['source']}/{row['path']}, record {row['record']:,}"
+    facts = [(name, row[name]) for name in ("measured", "threshold", "similarity", "detail") if row[name] is not None]
+    yield f"  dropped at stage {row['stage']} by rule {row['rule']}: " + (
+        ", ".join(f"{name} {value}" for name, value in facts) or "nothing more is known"
+    )
+    yield from _tell_measures(plan.shards_directory, manifest, row["doc_id"])
+    changed = what_changed(plan, manifest, row["source"], row["path"])
+    original = None if changed else read_again(plan, row["source"], row["path"], row["record"])
+    yield f"  text: {changed}, so it cannot be shown" if changed else _text_line(original and original.text)
+    if row["kept_doc_id"] is not None:
+        yield from _tell_twin(plan, manifest, row, original)
+
+
+def _tell_kept(plan: Plan, manifest: Manifest, doc_id: str, places: list[Place]) -> Iterator[str]:
+    row = places[0].row
+    sources = [row["source"]] if "source" in row else []
+    original = locate(plan, doc_id, sources)
+    yield f"document {doc_id}" + _own_id(row.get("source_id") or (original and original.source_id))
+    if original is not None:
+        yield f"  from {original.source}/{original.path}, record {original.record:,}"
+        if changed := what_changed(plan, manifest, original.source, original.path):
+            yield f"  note: {changed}"
+    else:
+        yield f"  from {'/'.join(sources) or 'an input'}; its record is no longer in the input files"
+    yield from _tell_places(places)
+    yield from _tell_measures(plan.shards_directory, manifest, doc_id)
+    yield _text_line(row.get("text", original and original.text))
+
+
+def _tell_places(places: list[Place]) -> Iterator[str]:
+    for split, path, lane, position, _ in places:
+        yield f"  kept: split {split}, {path}, lane {lane}, position {position:,}"
+
+
+def _tell_measures(directory: str, manifest: Manifest, doc_id: str) -> Iterator[str]:
+    rows = find_rows(directory, manifest, "measures", {doc_id})
+    if not rows:
+        return
+    settings = Filters.model_validate(manifest.settings["filters"])
+    rules = rules_of(settings)
+    stored = {name: np.array([rows[0][name]], np.float32) for name in manifest.details["measures"]["names"]}
+    language = rows[0]["language"]
+    verdict, seen = judge(stored, pa.array([language], pa.string()), rules, settings, 1)
+    yield f"  measures{f' (language {language})' if language else ''}:"
+    for place, rule in enumerate(rules):
+        bound = f"at least {rule.minimum:g}" if rule.minimum is not None else f"at most {rule.maximum:g}"
+        outside = bool(rule.fails(seen[rule.measure])[0])
+        said = " <- dropped it" if place == verdict[0] else " <- outside as well" if outside else ""
+        yield f"    {rule.name}: {rule.measure} {seen[rule.measure][0]:.6g}, {bound}{said}"
+
+
+def _tell_twin(plan: Plan, manifest: Manifest, row: dict[str, Any], original: Original | None) -> Iterator[str]:
+    twin, detail = row["kept_doc_id"], row["detail"] or ""
+    directory: str | None = plan.shards_directory
+    if detail.startswith(_KEPT_IN):
+        directory = _earlier(plan, detail.removeprefix(_KEPT_IN))
+    yield f"  kept twin: document {twin}" + (f", in {directory}" if directory != plan.shards_directory else "")
+    if directory is None:
+        yield "    its shards are not among preprocess.duplicates.earlier of this pipeline any more"
+        return
+    places = find_places(directory, read_manifest(directory), {twin})
+    yield from (f"  {line}" for line in _tell_places(places))
+    text = next((place.row["text"] for place in places if "text" in place.row), None)
+    if text is None and directory == plan.shards_directory:
+        found = locate(plan, twin)
+        text = found.text if found is not None and not what_changed(plan, manifest, *found[2:4]) else None
+    if text is not None and original is not None and original.text is not None:
+        yield f"    from the twin to this one: {word_diff(text, original.text)}"
+    else:
+        yield "    the two texts cannot be compared any more"
+
+
+def _earlier(plan: Plan, fingerprint: str) -> str | None:
+    directories = plan.settings.preprocess.duplicates.earlier
+    return next((path for path in directories if read_manifest(path).fingerprint == fingerprint), None)
+
+
+def _own_id(source_id: str | None) -> str:
+    return f", your id {source_id}" if source_id else ""
+
+
+def _text_line(text: str | None) -> str:
+    if text is None:
+        return "  text: none can be read there"
+    more = "..." if len(text) > _SHOWN_CHARACTERS else ""
+    return f"  text ({len(text):,} characters): {text[:_SHOWN_CHARACTERS]!r}{more}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run from the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", required=True, help="the pipeline's YAML, a path or a URI")
+    parser.add_argument("--doc-id", required=True, help="a doc_id, or your own id")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings that replace those of the YAML")
+    options = parser.parse_args(arguments)
+    try:
+        for line in explain(make_plan(options.config, options.overrides), options.doc_id):
+            sys.stdout.write(f"{line}\n")
+    except MapringError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
