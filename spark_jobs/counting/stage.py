@@ -70,11 +70,10 @@ def _word_tables(
     sources = tuple(sorted(source.name for source in settings.inputs))
     counter = KeyCounter(settings.words, vocabulary, tuple(labels), sources)
     keys = count_keys(kept, counter).persist()
-    tables = {
-        "words": found,
-        "ngrams": top_ngrams(keys, counter),
-        "top_terms": top_terms(keys, counter, found, documents),
-    }
+    tables = {}
+    tables["words"] = found
+    tables["ngrams"] = top_ngrams(keys, counter)
+    tables["top_terms"] = top_terms(keys, counter, found, documents)
     keys.unpersist()
     return tables, totals
 
