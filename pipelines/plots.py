@@ -12,6 +12,7 @@ WIDTH, HEIGHT = 640, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 14, 14, 52
 _MOST_POINTS = 400  # of one line: more than there are pixels to tell apart on a phone, little enough to send
 _MOST_X_LABELS = 9
+_SMALLEST_SPAN = 1e-290  # of an axis; a fifth of the smallest floats is 0
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ def smooth(points: Sequence[tuple[float, float]], weight: float = 0.95) -> list[
 
 def ticks(low: float, high: float, about: int) -> list[float]:
     """Round numbers, about so many, that span from `low` to `high`; steps are 1, 2 or 5 times a power of ten."""
-    if high <= low:
-        high = low + (abs(low) or 1.0)
+    if high - low < _SMALLEST_SPAN:
+        high = low + (abs(low) if abs(low) > _SMALLEST_SPAN else 1.0)
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))

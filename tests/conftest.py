@@ -7,7 +7,13 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# The same examples on every machine, however busy: a failure here is one that everybody can see again.
+settings.register_profile(
+    "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("repeatable")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["PYSPARK_PYTHON"] = sys.executable
 

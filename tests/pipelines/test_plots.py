@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.plots import HEIGHT, WIDTH, Bar, Line, bar_chart, line_chart, smooth, thin, tick_text, ticks
@@ -40,6 +40,7 @@ def assert_inside(svg: str) -> None:
 
 
 @given(st.lists(curves, min_size=1, max_size=3))
+@example([[(5e-324, 0.0)]])
 def test_lines_stay_in_the_view_box_whatever_the_numbers(given_curves: list[list[tuple[float, float]]]) -> None:
     lines = [Line(str(index), curve, faint=bool(index % 2)) for index, curve in enumerate(given_curves)]
     svg = line_chart(lines, title="t", x_label="x", y_label="y")
