@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import zlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mapring import storage
 from mapring.errors import SettingsError
-from mapring.settings.schema import Input
+from mapring.settings.inputs import COLUMN_SETTINGS, Input
 
 DELIMITER = {"csv": ",", "tsv": "\t"}
 
@@ -43,16 +42,16 @@ def check_columns(config: str, key: str, source: Input, uri: str) -> None:
     Raises:
         SettingsError: file, key, what was found and what to do.
     """
-    if source.format in ("text", "jsonl"):
+    if source.format not in ("csv", "tsv", "parquet"):
         return
     try:
         names = column_names(uri, source.format, source.encoding)
-    except (OSError, EOFError, ValueError, csv.Error, zlib.error, pa.ArrowException) as error:
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         raise SettingsError(
             f"{config}: {key}.format: {uri} cannot be read as {source.format} ({error}); "
             "correct the format or the encoding, or repair the file"
         ) from None
-    for field in ("text_column", "label_column", "id_column"):
+    for field in ("text_column", *COLUMN_SETTINGS):
         wanted = getattr(source, field)
         if names and wanted is not None and wanted not in names:
             raise SettingsError(

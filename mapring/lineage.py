@@ -22,12 +22,13 @@ from mapring.contract import read_manifest
 from mapring.contract.manifest import canonical_json
 from mapring.errors import SettingsError
 from mapring.settings.base import output_settings
-from mapring.settings.schema import Input, Settings
+from mapring.settings.inputs import Input
+from mapring.settings.schema import Settings
 
 ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 2, "train": 1, "score": 1}
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "preprocess": ("pyarrow", "rjieba", "sentencepiece", "stopwordsiso", "tokenizers"),
+    "preprocess": ("fastwarc", "pyarrow", "resiliparse", "rjieba", "sentencepiece", "stopwordsiso", "tokenizers"),
     "train": ("torch", "transformers", "tokenizers"),
     "score": ("torch", "transformers", "tokenizers"),
 }

@@ -11,9 +11,9 @@ second writer can leave a torn file under a published name.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import importlib.util
+import io
 import os
 import re
 import uuid
@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import fsspec
+import pyarrow as pa
 
 from mapring.errors import InputError, MapringError
 
 _BLOCK_BYTES = 1 << 20
+_COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 
 class FileInfo(NamedTuple):
@@ -91,10 +93,22 @@ def open_read(uri: str) -> IO[bytes]:
     return handle
 
 
+def compression(uri: str) -> str | None:
+    """The compression that the end of a name stands for: gzip (.gz), bz2 (.bz2), zstd (.zst), or none."""
+    return _COMPRESSIONS.get(Path(uri).suffix)
+
+
 def open_text_bytes(uri: str) -> IO[bytes]:
-    """Open a file for reading bytes, decompressed where its name ends in .gz."""
-    handle = open_read(uri)
-    return gzip.GzipFile(fileobj=handle) if uri.endswith(".gz") else handle  # type: ignore[return-value]
+    """Open a file for reading bytes, decompressed as the end of its name says.
+
+    All members of a file that was made of several are read. Reading raises OSError where the file is
+    truncated or damaged, or goes on with something else.
+    """
+    handle, name = open_read(uri), compression(uri)
+    if name is None:
+        return handle
+    stream = pa.CompressedInputStream(pa.PythonFile(handle, mode="r"), name)
+    return io.BufferedReader(stream, _BLOCK_BYTES)
 
 
 def read_bytes(uri: str) -> bytes:

@@ -17,6 +17,7 @@ from mapring.progress import say, seconds_text
 from mapring.settings import output_settings
 from spark_jobs.arguments import run_main
 from spark_jobs.counting.stage import Frames, write_statistics
+from spark_jobs.counting.sums import describe_sources
 from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.filters.storing import describe_measures, write_measures
@@ -24,9 +25,10 @@ from spark_jobs.ledger import drop_rows, write_ledger
 from spark_jobs.packing.stage import describe_packing, pack_documents, write_sequences
 from spark_jobs.quarantine import check_quarantine, count_by_rule
 from spark_jobs.records import FirstPass, read_records
-from spark_jobs.segments import plan_segments
+from spark_jobs.segments import plan_segments, tell_unsplittable, unsplittable
 from spark_jobs.session import partitions, start_session, watch
-from spark_jobs.shards import SPLITS, assign_positions, assign_splits, count_documents, lane_files, write_shards
+from spark_jobs.shards import assign_positions, count_documents, lane_files, write_shards
+from spark_jobs.splits import SPLITS, assign_splits, keep_groups_together
 from spark_jobs.tables import WrittenFile
 from spark_jobs.vocabulary.stage import publish_tokenizer
 
@@ -63,7 +65,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     rows = spark.sparkContext.accumulator(0)
     count = partitions(spark, settings)
     # The only time that all texts are moved: equal ones meet, and no partition is much larger than another,
-    # whatever the files were.
+    # whatever the files were; that also spreads what one task had to read.
     records = _read(spark, plan, rows.add).repartition(count, "content_hash").persist()
     with watch(spark, STAGE, "read", rows):
         by_rule = count_by_rule(records)
@@ -74,7 +76,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             f"({_by_rule_text(by_rule)}); check the inputs, their format and their columns"
         )
     with watch(spark, STAGE, "duplicates"):
-        kept = records.where(F.col("rule").isNull())
+        kept = keep_groups_together(records.where(F.col("rule").isNull()), settings.preprocess.inputs)
         marked = mark_duplicates(kept, settings, run_dir=plan.run.root, partitions=count)
         duplicates = count_by_rule(marked.select(F.col("duplicate_rule").alias("rule")))
         unique = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
@@ -106,6 +108,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
                 split: {"rows": sizes[split], "tokens": statistics.tokens.get(split, 0), "shards": layout[split]}
                 for split in SPLITS
             },
+            "sources": describe_sources(settings.preprocess.inputs, data),
             "lanes": settings.preprocess.lanes,
             "rows_per_row_group": settings.preprocess.rows_per_row_group,
             "max_length": settings.preprocess.max_length,
@@ -124,6 +127,8 @@ def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> Da
     segments = plan_segments(settings.preprocess.inputs, plan.preprocess_sources, settings.spark.split_bytes)
     size = sum(source.bytes for source in plan.preprocess_sources)
     say(STAGE, f"reading {len(plan.preprocess_sources)} files, {size / 1e6:,.1f} MB, {len(segments)} segments")
+    large = unsplittable(settings.preprocess.inputs, plan.preprocess_sources, settings.spark.split_bytes)
+    tell_unsplittable(STAGE, large)
     first_pass = FirstPass(
         segments=segments,
         normalization=settings.preprocess.normalization,

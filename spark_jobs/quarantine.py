@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from mapring.errors import InputError
 from mapring.progress import say
-from spark_jobs.records import QUARANTINE_RULES
+from spark_jobs.formats.raw import QUARANTINE_RULES
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapring.settings import Input
 from mapring.settings.filters import Filters
 from mapring.settings.normalization import Normalization
 from mapring.text import normalize
 from spark_jobs.filters.c4 import clean_lines
 from spark_jobs.filters.judging import apply_filters
-from spark_jobs.readers import MALFORMED, UNDECODABLE, read_segment
+from spark_jobs.formats.raw import RAW
+from spark_jobs.readers import BATCH_BYTES, BATCH_ROWS, read_segment
 from spark_jobs.segments import Segment
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 EMPTY, MISSING_LABEL = "empty_text", "missing_label"
-QUARANTINE_RULES = (MALFORMED, UNDECODABLE)
 
 RECORD = pa.schema(
     [
@@ -33,6 +34,9 @@ RECORD = pa.schema(
         pa.field("record", pa.int64(), nullable=False),
         pa.field("text", pa.string()),  # normalized; null where rule says why there is none
         pa.field("label", pa.string()),
+        pa.field("time", pa.string()),  # as it stands in the input
+        pa.field("group", pa.string()),  # whose documents are all in one split
+        pa.field("given_split", pa.string()),  # where the input's settings say it
         pa.field("rule", pa.string()),  # why the record is dropped; null while it is not
         pa.field("detail", pa.string()),
         pa.field("content_hash", pa.string()),  # of the normalized text: the content's identity
@@ -59,14 +63,17 @@ class FirstPass:
 
     def __call__(self, indices: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """RECORD batches of the segments at these indices."""
-        for index in (value for batch in indices for value in batch.column(0).to_pylist()):
-            for raw in read_segment(self.segments[index]):
-                self.on_rows(raw.num_rows)
-                yield self.classify(self.segments[index], raw)
+        segments = (self.segments[value] for batch in indices for value in batch.column(0).to_pylist())
+        for source, paths, raw in _joined((segment, raw) for segment in segments for raw in read_segment(segment)):
+            self.on_rows(raw.num_rows)
+            yield self.classify(source, paths, raw)
 
-    def classify(self, segment: Segment, raw: pa.RecordBatch) -> pa.RecordBatch:
-        """Turn raw records into RECORD rows: identity, normalized text, and the first rule that drops them."""
-        source, count = segment.source, raw.num_rows
+    def classify(self, source: Input, paths: Sequence[str], raw: pa.RecordBatch) -> pa.RecordBatch:
+        """Turn raw records into RECORD rows: identity, normalized text, and the first rule that drops them.
+
+        `paths` has the file of each record, as its place below the input's root.
+        """
+        count = raw.num_rows
         text = normalize(raw.column("text"), self.normalization)
         if self.filters is not None and self.filters.c4_lines:
             text = clean_lines(text)
@@ -78,15 +85,19 @@ class FirstPass:
             without = pc.and_(pc.is_null(rule), pc.fill_null(pc.equal(label, ""), True))
             rule = pc.if_else(without, MISSING_LABEL, rule)
         verdict = apply_filters(text, rule, self.filters)
-        position = f"{source.name}\0{segment.relative}\0"
+        places = zip(paths, raw.column("record").to_pylist(), strict=True)
+        group = pc.utf8_trim_whitespace(raw.column("group"))
         columns = {
-            "doc_id": pa.array([document_id(f"{position}{record}") for record in raw.column("record").to_pylist()]),
+            "doc_id": pa.array([document_id(f"{source.name}\0{path}\0{record}") for path, record in places]),
             "source_id": raw.column("source_id"),
             "source": pa.repeat(source.name, count),
-            "path": pa.repeat(segment.relative, count),
+            "path": pa.array(paths, pa.string()),
             "record": raw.column("record"),
             "text": pc.if_else(pc.is_null(verdict.rule), text, pa.scalar(None, pa.string())),
             "label": label,
+            "time": raw.column("time"),
+            "group": pc.if_else(pc.equal(group, ""), pa.scalar(None, pa.string()), group),
+            "given_split": pa.array([source.split] * count, pa.string()),
             "rule": verdict.rule,
             "detail": raw.column("detail"),
             "content_hash": pa.array(
@@ -98,6 +109,29 @@ class FirstPass:
             "measures": verdict.measures,
         }
         return pa.RecordBatch.from_arrays([columns[field.name] for field in RECORD], schema=RECORD)
+
+
+def _joined(
+    parts: Iterable[tuple[Segment, pa.RecordBatch]],
+) -> Iterator[tuple[Input, list[str], pa.RecordBatch]]:
+    """Join the batches of small files of one source, which would else cost more than what is in them."""
+    waiting: list[tuple[Segment, pa.RecordBatch]] = []
+    rows = size = 0
+    for segment, raw in parts:
+        full = rows + raw.num_rows > BATCH_ROWS or size + raw.nbytes > BATCH_BYTES
+        if waiting and (full or waiting[0][0].source is not segment.source):
+            yield _join(waiting)
+            waiting, rows, size = [], 0, 0
+        waiting.append((segment, raw))
+        rows, size = rows + raw.num_rows, size + raw.nbytes
+    if waiting:
+        yield _join(waiting)
+
+
+def _join(parts: Sequence[tuple[Segment, pa.RecordBatch]]) -> tuple[Input, list[str], pa.RecordBatch]:
+    paths = [path for segment, raw in parts for path in [segment.relative] * raw.num_rows]
+    (joined,) = pa.Table.from_batches([raw for _, raw in parts], RAW).combine_chunks().to_batches()
+    return parts[0][0].source, paths, joined
 
 
 def read_records(spark: SparkSession, first_pass: FirstPass, slices: int) -> DataFrame:

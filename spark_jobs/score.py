@@ -20,7 +20,7 @@ from spark_jobs.quarantine import check_quarantine, count_by_rule
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.scores_commit import Scoring, commit_scores, open_table
 from spark_jobs.scoring import ScoreBuilder, write_scores
-from spark_jobs.segments import plan_segments
+from spark_jobs.segments import plan_segments, tell_unsplittable, unsplittable
 from spark_jobs.session import partitions, start_session, watch
 
 if TYPE_CHECKING:
@@ -90,7 +90,11 @@ def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> Da
     first_pass = FirstPass(
         segments=segments, normalization=plan.settings.preprocess.normalization, filters=None, on_rows=on_rows
     )
-    return read_records(spark, first_pass, partitions(spark, plan.settings))
+    count = partitions(spark, plan.settings)
+    records = read_records(spark, first_pass, count)
+    large = unsplittable(inputs, plan.score_sources, plan.settings.spark.split_bytes)
+    tell_unsplittable(STAGE, large)
+    return records.repartition(count, "doc_id") if large else records
 
 
 def _conserve(read: int, scoring: Scoring) -> None:

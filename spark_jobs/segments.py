@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 
 from mapring import storage
 from mapring.lineage import SourceFile
+from mapring.progress import say
 from mapring.settings import Input
 
 _BLOCK_BYTES = 1 << 20
+_MUCH_LARGER = 2  # times; a compressed file holds a few times its size besides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +48,44 @@ def plan_segments(inputs: Iterable[Input], files: Iterable[SourceFile], split_by
 
 
 def _split(segment: Segment, size: int, split_bytes: int) -> list[Segment]:
-    if size == 0:
+    if size == 0 and segment.source.format != "text_file":  # an empty one is an empty document
         return []
     if segment.source.format == "parquet":
         return _split_row_groups(segment, split_bytes)
-    splittable = segment.source.format in ("text", "jsonl") and not segment.uri.endswith(".gz")
-    if not splittable or size <= split_bytes:
+    if not _is_splittable(segment.source.format, segment.uri) or size <= split_bytes:
         return [segment]
     return _split_lines(segment, size, split_bytes)
+
+
+def _is_splittable(file_format: str, uri: str) -> bool:
+    return file_format in ("text", "jsonl") and storage.compression(uri) is None
+
+
+def unsplittable(inputs: Iterable[Input], files: Iterable[SourceFile], split_bytes: int) -> list[SourceFile]:
+    """Files much larger than `split_bytes` that one task has to read alone, compressed ones and csv, largest first.
+
+    Their records are many times more than those of other tasks, so what follows the reading must spread them.
+    """
+    formats = {source.name: source.format for source in inputs}
+    large = [
+        file
+        for file in files
+        if file.bytes > _MUCH_LARGER * split_bytes
+        and formats[file.source] not in ("parquet", "text_file")
+        and not _is_splittable(formats[file.source], file.uri)
+    ]
+    return sorted(large, key=lambda file: (-file.bytes, file.source, file.relative))
+
+
+def tell_unsplittable(stage: str, files: Sequence[SourceFile]) -> None:
+    """Say that records of such files are read by one task each and then spread over all partitions."""
+    if files:
+        say(
+            stage,
+            f"{len(files)} large files cannot be split (the largest is {files[0].relative}, "
+            f"{files[0].bytes / 1e6:,.1f} MB): one task reads each, then "
+            "their records are spread over all partitions; many small files read faster",
+        )
 
 
 def _split_lines(segment: Segment, size: int, split_bytes: int) -> list[Segment]:

@@ -26,36 +26,15 @@ from mapring.contract.schemas import SHARD
 from mapring.histogram import lower_bounds
 from mapring.settings import Settings
 from mapring.text import Encoder
+from spark_jobs.splits import SPLITS, leading_bits, seeded_hash
 from spark_jobs.tables import Built, WrittenFile, write_groups
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
-SPLITS = ("train", "validation", "test")
+COLUMNS = ("doc_id", "source_id", "source", "time", "group", "text", "label")
 MOST_TASKS = 10_000
 _BUCKETS = 4096  # of the hash order: each is ranked in one task, so a billion documents make 250,000 a task
-
-
-def seeded_hash(purpose: str, seed: int) -> Column:
-    """32 hex digits from the seed and the content's identity."""
-    return F.substring(F.sha2(F.concat(F.lit(f"{purpose}:{seed}:"), F.col("content_hash")), 256), 1, 32)
-
-
-def leading_bits(digest: Column, digits: int) -> Column:
-    """The first hex digits of a digest (4 bits each, at most 15) as a whole number."""
-    return F.conv(F.substring(digest, 1, digits), 16, 10).cast("long")
-
-
-def assign_splits(documents: DataFrame, settings: Settings) -> DataFrame:
-    """Add `split`, by a hash of the content: equal texts can never be on two sides."""
-    shares = settings.preprocess.splits
-    point = leading_bits(seeded_hash("split", settings.seed), 12) / float(1 << 48)
-    split = (
-        F.when(point < shares.test, "test")
-        .when(point < shares.test + shares.validation, "validation")
-        .otherwise("train")
-    )
-    return documents.withColumn("split", split)
 
 
 def assign_positions(documents: DataFrame, settings: Settings) -> tuple[DataFrame, dict[str, int]]:
@@ -96,7 +75,7 @@ def write_shards(
     positioned: DataFrame, settings: Settings, *, rows: int, labels: list[str], directory: str
 ) -> list[WrittenFile]:
     """Tokenize and write the documents below `data/`, one file for each (split, lane, shard)."""
-    ordered = lay_out(positioned, settings, rows=rows, columns=("doc_id", "source_id", "source", "text", "label"))
+    ordered = lay_out(positioned, settings, rows=rows, columns=COLUMNS)
     tokenizer = None if settings.preprocess.tokenizer is None else storage.join(directory, "tokenizer")
     build = ShardBuilder(tokenizer, settings.preprocess.max_length, tuple(labels))
     groups = settings.preprocess.rows_per_row_group
@@ -129,8 +108,12 @@ class ShardBuilder:
         """Build the SHARD table; `statistics` has counts by `labels`, `lengths` and `characters`."""
         input_ids = self._encode(table.column("text"))
         label_ids = pc.index_in(table.column("label"), value_set=pa.array(self.labels, pa.string()))
-        columns = [table.column(name) for name in ("doc_id", "source_id", "source", "text")]
-        built = pa.Table.from_arrays([*columns, label_ids.cast(pa.int32()), input_ids], schema=SHARD)
+        columns = {
+            **{name: table.column(name) for name in COLUMNS if name != "label"},
+            "label_id": label_ids.cast(pa.int32()),
+            "input_ids": input_ids,
+        }
+        built = pa.Table.from_arrays([columns[name] for name in SHARD.names], schema=SHARD)
         lengths, characters = pc.list_value_length(input_ids), pc.utf8_length(table.column("text"))
         return Built(built, count_rows(table.column("source"), table.column("label"), lengths, characters))
 

@@ -6,12 +6,16 @@ length and cuts them into chunks of c = global_batch / L rows, and a global batc
 lane. So each lane can be read and sorted by itself, and still all rows of a batch have about the same
 length: nothing but the shuffle depends on the epoch, and nothing at all on the number of ranks.
 
+Where sources have different weights, the rows of a lane in a window are first replaced by as many, some of them
+taken several times and some not at all (`resample_lane`). As the number of rows stays, so does all of the above.
+
 Random choices are the raw bits of a Philox generator, which NumPy keeps stable between versions
 (its permutation() it does not), sorted stably.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -19,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 Integers = npt.NDArray[np.int64]
+HEAVIEST = 1 << 20  # weights of rows are whole numbers up to this
 
 
 class _Purpose(IntEnum):
@@ -28,6 +33,13 @@ class _Purpose(IntEnum):
     WITHIN_BLOCK = 1
     TIES = 2
     CHUNKS = 3
+    RESAMPLING = 4
+
+
+def whole_weights(weights: Sequence[float]) -> Integers:
+    """Positive weights as whole numbers from 1 to `HEAVIEST`, shape (weights,), so that sums of them are exact."""
+    largest = max(weights, default=1.0)
+    return np.array([max(1, round(weight / largest * HEAVIEST)) for weight in weights], np.int64)
 
 
 def _permutation(count: int, *entropy: int) -> Integers:
@@ -124,6 +136,23 @@ class BatchOrder:
         """
         ties = _permutation(len(lengths), self.seed, _Purpose.TIES, epoch, window, lane)
         return np.lexsort((ties, lengths)).astype(np.int64)
+
+    def resample_lane(self, epoch: int, window: int, lane: int, weights: Integers) -> Integers:
+        """Rows of one lane in a window, drawn by weight: as many indices into `weights`, not descending.
+
+        Systematic resampling (Kitagawa 1996): n equidistant points with one random offset, on a line on which
+        each row has a stretch as long as its weight. So a row of weight w among rows of mean weight m comes w / m
+        times, rounded up or down at random, and equal weights give every row once. `weights` holds those of the rows
+        in the order of `window_positions`, positive and at most `HEAVIEST`, shape (rows,).
+        """
+        count = len(weights)
+        ends = np.cumsum(weights)
+        total = int(ends[-1]) if count else 0
+        bits = np.random.Philox(np.random.SeedSequence((self.seed, _Purpose.RESAMPLING, epoch, window, lane)))
+        offset = int(bits.random_raw()) % total if total else 0
+        assert count * count * HEAVIEST < 1 << 63, "a window of a lane has less than two million rows"
+        drawn_before = -((offset - count * ends) // total) if total else ends  # points on the line up to each row's end
+        return np.repeat(np.arange(count, dtype=np.int64), np.diff(drawn_before, prepend=0))
 
     def chunk_of(self, epoch: int, step: int) -> tuple[int, int]:
         """Window and chunk within it that this step takes; O(1) in the number of steps.

@@ -6,9 +6,10 @@ window is read in a thread meanwhile. What a batch holds is decided in `training
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 from mapring import contract
 from mapring.contract.schemas import PACKED, SHARD
 from mapring.errors import PublishedError, SettingsError
-from training.batches import BatchOrder, Integers
+from training.batches import BatchOrder, Integers, whole_weights
 from training.lanes import Lane, subset
 
 NO_LABEL = -100  # what torch's cross entropy passes over by default
@@ -101,7 +102,9 @@ class ShardReader:
         is_packed = details.get("packing") is not None
         if is_packed and text:
             raise PublishedError(f"{shards_directory}: found packed sequences, which hold no text; read without text")
+        self._weights = {} if is_packed or split != "train" else _unequal_weights(details.get("sources", {}))
         documents = ["doc_id", "label_id", "input_ids", *(["text"] if text else [])]
+        documents += ["source"] if self._weights else []
         schema = subset(PACKED, ["sequence_id", "input_ids", "starts"]) if is_packed else subset(SHARD, documents)
         files = details["splits"][split]["shards"]
         self._lanes = {lane: Lane(shards_directory, files[lane], schema) for lane in range(rank, lanes, size)}
@@ -125,6 +128,7 @@ class ShardReader:
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """Yield this rank's part of every global batch of an epoch, from `first_step` on.
 
+        Rows of the training split come as often as their source's weight says, where the weights differ.
         A batch may be empty on a rank in the last step only. Starting late costs no more than
         reading the window that `first_step` lies in.
         """
@@ -158,14 +162,28 @@ class ShardReader:
         tables = []
         for number, lane in self._lanes.items():
             table = lane.take(positions[positions < lane.rows])
+            if self._weights:
+                table = table.take(pa.array(self._resampled(epoch, window, number, table["source"])))
             lengths = pc.list_value_length(table["input_ids"]).to_numpy().astype(np.int64)
             tables.append(table.take(pa.array(self.order.sort_lane(epoch, window, number, lengths))))
         return tables
+
+    def _resampled(self, epoch: int, window: int, lane: int, sources: pa.ChunkedArray) -> Integers:
+        """Which of the lane's rows in the window are used, and how often: as many as there are."""
+        names = pa.array(list(self._weights), pa.string())
+        places = pc.index_in(sources, value_set=names).to_numpy()
+        return self.order.resample_lane(epoch, window, lane, whole_weights(list(self._weights.values()))[places])
 
     def _batch(self, epoch: int, step: int, tables: list[pa.Table]) -> Batch:
         _, chunk = self.order.chunk_of(epoch, step)
         size = self.order.chunk
         return _to_batch([table.slice(chunk * size, size) for table in tables], self.order.global_rows(step))
+
+
+def _unequal_weights(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """The sampling weight of each source; none where all have the same, which is no sampling at all."""
+    weights = {name: float(source["weight"]) for name, source in sources.items()}
+    return weights if len(set(weights.values())) > 1 else {}
 
 
 def _to_batch(tables: list[pa.Table], global_rows: int) -> Batch:

@@ -9,6 +9,8 @@ SHARD = pa.schema(
         pa.field("doc_id", pa.string(), nullable=False),  # 32 hex digits, derived from the source position
         pa.field("source_id", pa.string()),  # the user's own id, where a column was named
         pa.field("source", pa.string(), nullable=False),  # name of the input
+        pa.field("time", pa.string()),  # as it stands in the input, where a column was named
+        pa.field("group", pa.string()),  # where a column was named; a group is in one split
         pa.field("text", pa.string(), nullable=False),  # normalized
         pa.field("label_id", pa.int32()),  # index into the manifest's labels
         pa.field("input_ids", pa.list_(pa.int32()), nullable=False),  # with special tokens, truncated

@@ -12,35 +12,10 @@ from pydantic import field_validator, model_validator
 from mapring.settings.base import Section, execution, output
 from mapring.settings.dedup import Duplicates
 from mapring.settings.filters import Filters
+from mapring.settings.inputs import FOR_PREPROCESSING, Input, refuse_repeated_names
 from mapring.settings.normalization import Normalization
 from mapring.settings.tokenizer import TokenizerSource
 from mapring.settings.words import Words
-
-Format = Literal["text", "jsonl", "csv", "tsv", "parquet"]
-
-
-class Input(Section):
-    """One named source of documents."""
-
-    name: str = output(
-        description="Name of this source; stands in every row, ledger entry and table.", pattern=r"^[A-Za-z0-9_.-]+$"
-    )
-    path: str = execution(
-        description="File, directory or glob, local or a URI; content and position below it identify the documents."
-    )
-    format: Format = output(description="How the files are written; each may be gzipped (name ends in .gz).")
-    encoding: Literal["utf-8", "latin-1"] = output(
-        "utf-8", description="Character encoding of text, jsonl, csv and tsv files."
-    )
-    text_column: str = output("text", description="Field that holds the text (not used for format text).")
-    label_column: str | None = output(None, description="Field that holds the label; none where there is no label.")
-    id_column: str | None = output(None, description="Field with your own id, carried along as source_id.")
-
-    @model_validator(mode="after")
-    def _text_has_no_columns(self) -> Input:
-        if self.format == "text" and (self.label_column or self.id_column):
-            raise ValueError("format text has no columns: remove label_column and id_column, or use csv, tsv or jsonl")
-        return self
 
 
 class Splits(Section):
@@ -77,15 +52,21 @@ class Preprocess(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Preprocess:
-        _refuse_repeated_names(self.inputs)
+        refuse_repeated_names(self.inputs)
         if self.filters.c4_lines and not self.normalization.keep_lines:
             raise ValueError("filters.c4_lines: found true, but there are no lines; set normalization.keep_lines=true")
-        self._refuse_labels_of_packed_documents()
+        self._refuse_what_packed_documents_have_not()
         if self.packing != "none" and self.tokenizer is None:
             raise ValueError(f"packing: found {self.packing} without a tokenizer; give one, or set packing=none")
         return self
 
-    def _refuse_labels_of_packed_documents(self) -> None:
+    def _refuse_what_packed_documents_have_not(self) -> None:
+        weights = {source.weight for source in self.inputs}
+        if self.packing != "none" and len(weights) > 1:
+            raise ValueError(
+                f"inputs: found weights {', '.join(map(str, sorted(weights)))} with packing={self.packing}, but a "
+                "packed sequence has pieces of several sources; give all inputs one weight, or set packing=none"
+            )
         for position, source in enumerate(self.inputs):
             if self.packing != "none" and source.label_column is not None:
                 raise ValueError(
@@ -146,13 +127,13 @@ class Score(Section):
 
     @model_validator(mode="after")
     def _inputs_are_sound(self) -> Score:
-        _refuse_repeated_names(self.inputs)
+        refuse_repeated_names(self.inputs)
         for position, source in enumerate(self.inputs):
-            if source.label_column is not None:
-                raise ValueError(
-                    f"inputs.{position}.label_column: found {source.label_column!r}, expected none: "
-                    "scoring does not read labels; remove it"
-                )
+            for name in FOR_PREPROCESSING:
+                if getattr(source, name) != Input.model_fields[name].default:
+                    raise ValueError(
+                        f"inputs.{position}.{name}: found {getattr(source, name)!r}, scoring does not use it; remove it"
+                    )
         return self
 
 
@@ -205,10 +186,3 @@ class Settings(Section):
                 f"ring.ranks: found {self.ring.ranks}, expected at most preprocess.lanes ({self.preprocess.lanes})"
             )
         return self
-
-
-def _refuse_repeated_names(inputs: tuple[Input, ...]) -> None:
-    names = [source.name for source in inputs]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"inputs: found the name {repeated[0]!r} twice, expected a name of its own for each input")

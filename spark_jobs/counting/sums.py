@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from mapring.contract.schemas import CHARACTER_COUNTS, DROP_COUNTS, LABEL_COUNTS, LENGTH_COUNTS, SOURCE_COUNTS
+from mapring.settings import Input
+from spark_jobs.splits import SPLITS
 from spark_jobs.tables import WrittenFile
 
 Rows = list[dict[str, Any]]
@@ -52,6 +55,15 @@ def sum_shards(files: list[WrittenFile]) -> Sums:
         "characters": pa.Table.from_pylist(character_rows, schema=CHARACTER_COUNTS),
     }
     return Sums(tables, dict(tokens))
+
+
+def describe_sources(inputs: Sequence[Input], files: list[WrittenFile]) -> dict[str, Any]:
+    """For the manifest: each input's sampling weight, and its kept documents in each split, as `rows`."""
+    rows = {source.name: dict.fromkeys(SPLITS, 0) for source in inputs}
+    for file in files:
+        for source, _, documents, *_ in file.statistics["labels"]:
+            rows[source][file.group.split("-")[0]] += documents
+    return {source.name: {"weight": source.weight, "rows": rows[source.name]} for source in inputs}
 
 
 def sum_drops(files: list[WrittenFile]) -> pa.Table:

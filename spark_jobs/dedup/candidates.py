@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from spark_jobs.dedup.sketches import NEW
+from spark_jobs.dedup.classes import EARLIER
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -46,7 +46,7 @@ def pair_batches(batches: Iterable[pa.RecordBatch], *, leaders: int) -> Iterator
     bands = table.column("band").to_numpy()
     starts = np.flatnonzero(np.concatenate([[True], bands[1:] != bands[:-1]]))
     start = np.repeat(starts, np.diff(np.append(starts, len(bands))))  # where each row's bucket begins
-    is_new = pc.equal(pc.binary_slice(nodes, 0, 1), NEW).to_numpy(zero_copy_only=False)
+    is_new = pc.not_equal(pc.binary_slice(nodes, 0, 1), EARLIER).to_numpy(zero_copy_only=False)
     counts = np.where(is_new, np.minimum(np.arange(len(bands)) - start, leaders), 0)  # pairs in which a row is `high`
     for first, last in _runs(counts):
         number = counts[first:last]

@@ -1,10 +1,12 @@
-"""Exact duplicates: of the documents with one content hash, the one of smallest seeded priority stays."""
+"""Exact duplicates: of the documents with one content hash, the first one stays, by class and seeded priority."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
+
+from spark_jobs.dedup.classes import EARLIER, class_of_new
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -15,11 +17,12 @@ EXACT_DUPLICATE = "exact_duplicate"
 def keep_one_of_each(records: DataFrame, seed: int, earlier: DataFrame | None = None) -> DataFrame:
     """One row for each content: `content_hash`, and `kept_doc_id`, the document that stays for it.
 
-    The choice hangs on the seed and the ids alone, so partitions and retries do not change it. A
+    The choice hangs on the seed, the ids and `given_split` alone, so partitions and retries do not change it. A
     document of `earlier` (`doc_id`, `content_hash`) stays in any case.
     """
-    candidates = records.select("content_hash", "doc_id", F.lit(1).alias("is_new"))
+    candidates = records.select("content_hash", "doc_id", class_of_new(F.col("given_split")).alias("class"))
     if earlier is not None:
-        candidates = candidates.unionByName(earlier.select("content_hash", "doc_id", F.lit(0).alias("is_new")))
-    priority = F.struct("is_new", F.sha2(F.concat(F.lit(f"exact:{seed}:"), F.col("doc_id")), 256))
+        first = F.lit(bytearray(EARLIER)).alias("class")
+        candidates = candidates.unionByName(earlier.select("content_hash", "doc_id", first))
+    priority = F.struct("class", F.sha2(F.concat(F.lit(f"exact:{seed}:"), F.col("doc_id")), 256))
     return candidates.groupBy("content_hash").agg(F.min_by("doc_id", priority).alias("kept_doc_id"))

@@ -1,9 +1,9 @@
 """Which of many duplicates stay: a maximal independent set of the graph of duplicate pairs.
 
-Documents have a seeded random order. A document stays if no neighbour before it in that order stays,
-and is dropped if one does: the lexicographically first maximal independent set. So no two kept documents are
-duplicates, and every dropped one has a kept twin that it is really similar to; transitive closure, which
-would let a chain of small differences delete documents that share nothing, never happens.
+Documents have an order: classes, and a seeded random one within each. A document stays if no neighbour before it
+in that order stays, and is dropped if one does: the lexicographically first maximal independent set. So no two kept
+documents are duplicates, and every dropped one has a kept twin that it is really similar to; transitive closure,
+which would let a chain of small differences delete documents that share nothing, never happens.
 Rounds find it in parallel (Luby 1986): whoever has no undecided neighbour before it stays. A random order needs
 O(log n) rounds (Fischer and Noever 2018), for a chain or a star of a million as for anything else.
 

@@ -11,6 +11,7 @@ from mapring import storage
 from mapring.progress import say
 from mapring.settings.dedup import NearDuplicates
 from spark_jobs.dedup.candidates import candidate_pairs, duplicate_pairs
+from spark_jobs.dedup.classes import class_of_new
 from spark_jobs.dedup.independent_set import drop_duplicates
 from spark_jobs.dedup.sketches import NODES, Sketcher
 
@@ -32,7 +33,7 @@ def find_near_duplicates(
     """Near-duplicates among documents with different texts.
 
     Args:
-        documents: `doc_id`, `content_hash` and `text`.
+        documents: `doc_id`, `content_hash`, `text` and `given_split`.
         settings: how they are compared.
         seed: of the permutations and of the order that says who stays.
         run_dir: below it a scratch directory is made, and removed.
@@ -44,7 +45,7 @@ def find_near_duplicates(
     """
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    texts = documents.select("doc_id", "content_hash", "text")
+    texts = documents.select("doc_id", "content_hash", "text", class_of_new(F.col("given_split")).alias("class"))
     sketches = texts.mapInArrow(Sketcher(settings, seed).nodes, from_arrow_schema(NODES))
     if earlier is not None:
         sketches = sketches.unionByName(earlier.where(F.size("bands") > 0))

@@ -17,6 +17,7 @@ from mapring import storage
 from mapring.contract import read_manifest
 from mapring.contract.schemas import SKETCH
 from mapring.settings.dedup import NearDuplicates
+from spark_jobs.dedup.classes import EARLIER
 from spark_jobs.dedup.minhash import band_keys, signatures
 from spark_jobs.dedup.shingles import shingle
 from spark_jobs.tables import Built, WrittenFile, write_groups
@@ -24,7 +25,6 @@ from spark_jobs.tables import Built, WrittenFile, write_groups
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-EARLIER, NEW = b"\0", b"\1"
 _ROWS_PER_FILE, _ROWS_PER_ROW_GROUP = 250_000, 8192
 
 NODE = pa.field("node", pa.binary(), nullable=False)  # class and 16 bytes: identity and place in the seeded order
@@ -56,9 +56,9 @@ class Sketcher:
         return pa.RecordBatch.from_arrays(columns, schema=SKETCH)
 
     def nodes(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """NODES rows of the documents that have shingles: for mapInArrow."""
+        """NODES rows of the documents that have shingles, whose classes are in `class`: for mapInArrow."""
         for batch in batches:
-            rows = as_nodes(self.sketch(batch), NEW, self.seed)
+            rows = as_nodes(self.sketch(batch), batch.column("class").to_pylist(), self.seed)
             yield rows.filter(pc.greater(pc.list_value_length(rows.column("bands")), 0))
 
     def __call__(self, table: pa.Table) -> Built:
@@ -68,13 +68,14 @@ class Sketcher:
 
 
 def node_of(doc_id: str, kind: bytes, seed: int) -> bytes:
-    """A document's place in the seeded order, earlier ones before new ones: compared as unsigned bytes."""
+    """A document's place in the order of classes, and in the seeded one within: compared as unsigned bytes."""
     return kind + hashlib.blake2b(doc_id.encode(), digest_size=16, key=f"near:{seed}".encode()).digest()
 
 
-def as_nodes(rows: pa.RecordBatch, kind: bytes, seed: int, kept_in: str | None = None) -> pa.RecordBatch:
-    """SKETCH rows as NODES rows."""
-    nodes = pa.array([node_of(doc_id, kind, seed) for doc_id in rows.column("doc_id").to_pylist()], pa.binary())
+def as_nodes(rows: pa.RecordBatch, kinds: Sequence[bytes], seed: int, kept_in: str | None = None) -> pa.RecordBatch:
+    """SKETCH rows as NODES rows; `kinds` has the class of each."""
+    ids = zip(rows.column("doc_id").to_pylist(), kinds, strict=True)
+    nodes = pa.array([node_of(doc_id, kind, seed) for doc_id, kind in ids], pa.binary())
     origin = pa.array([kept_in] * rows.num_rows, pa.string())
     return pa.RecordBatch.from_arrays([nodes, *rows.columns, origin], schema=NODES)
 
@@ -116,4 +117,4 @@ def _read_files(
         uri, fingerprint = files[index]
         with storage.open_read(uri) as handle:
             for rows in pq.ParquetFile(handle).iter_batches(_ROWS_PER_ROW_GROUP):
-                yield as_nodes(rows.cast(SKETCH), EARLIER, seed, fingerprint)
+                yield as_nodes(rows.cast(SKETCH), [EARLIER] * rows.num_rows, seed, fingerprint)

@@ -22,7 +22,8 @@ from mapring.contract.schemas import PACKED
 from mapring.errors import StageError
 from mapring.settings import Settings
 from spark_jobs.packing.best_fit import Integers, Pieces, pack
-from spark_jobs.shards import MOST_TASKS, count_documents, count_rows, encoder_at, lay_out, leading_bits, seeded_hash
+from spark_jobs.shards import MOST_TASKS, count_documents, count_rows, encoder_at, lay_out
+from spark_jobs.splits import leading_bits, seeded_hash
 from spark_jobs.tables import Built, WrittenFile, groups, write_groups
 
 if TYPE_CHECKING:

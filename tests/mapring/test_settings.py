@@ -60,7 +60,7 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
         ("score.inputs.0.label_column=x", ["score.inputs.0", "format text has no columns"]),
         (
             "score.inputs.0={name: b, path: b.csv, format: csv, label_column: x}",
-            ["score", "inputs.0.label_column", "scoring does not read labels"],
+            ["score", "inputs.0.label_column", "scoring does not use it"],
         ),
         ("nonsense=1", ["nonsense", "unknown key", "use one of: name, run_dir"]),
     ],

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from mapring.errors import InputError
 from mapring.lineage import SourceFile
 from mapring.settings import Input
-from spark_jobs.readers import MALFORMED, UNDECODABLE, read_segment
+from spark_jobs.formats.raw import MALFORMED, UNDECODABLE
+from spark_jobs.readers import read_segment
 from spark_jobs.segments import plan_segments
 
 Read = Callable[..., list[dict[str, Any]]]
@@ -73,7 +74,16 @@ def test_jsonl_fields_and_everything_that_can_be_wrong_with_a_line(read: Read) -
         '{"text": "x", "label": ["a"]}',
     ]
     rows = read("\n".join(lines).encode(), "jsonl", label_column="label", id_column="id")
-    assert rows[0] == {"record": 1, "source_id": "7", "text": "fine", "label": "a", "rule": None, "detail": None}
+    assert rows[0] == {
+        "record": 1,
+        "source_id": "7",
+        "text": "fine",
+        "label": "a",
+        "time": None,
+        "group": None,
+        "rule": None,
+        "detail": None,
+    }
     assert rows[1]["label"] == "1"
     found = {number: (rule, detail) for number, rule, detail in problems(rows)}
     assert found[3][0] == MALFORMED and found[3][1].startswith("not JSON:")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from mapring.text import Encoder
 class Document(NamedTuple):
     text: str
     label_id: int | None
+    source: str = "made"
 
 
 def digest_of(text: str) -> str:
@@ -45,8 +46,9 @@ def build_shards(
     rows_per_shard: int = 48,
     rows_per_row_group: int = 16,
     fingerprint: str = "0" * 16,
+    weights: Mapping[str, float] | None = None,
 ) -> None:
-    """Publish shards at `directory`: row g of a split is in lane g mod `lanes`."""
+    """Publish shards at `directory`: row g of a split is in lane g mod `lanes`; `weights` are those of the sources."""
     encoder = Encoder(tokenizer, max_length)
     files, described = [], {}
     for name, documents in splits.items():
@@ -55,7 +57,7 @@ def build_shards(
         for document, ids in zip(documents, encoder.encode([document.text for document in documents]), strict=True):
             tokens += len(ids)
             doc_id = digest_of(document.text + name)
-            rows.append((doc_id, None, "made", document.text, document.label_id, ids))
+            rows.append((doc_id, None, document.source, None, None, document.text, document.label_id, ids))
         for lane in range(lanes):
             own, entries = rows[lane::lanes], []
             for start in range(0, len(own), rows_per_shard):
@@ -85,6 +87,7 @@ def build_shards(
         "tokenizer": {"path": "tokenizer", "files": names},
         "splits": described,
         "rows_per_row_group": rows_per_row_group,
+        "sources": {source: {"weight": weight} for source, weight in (weights or {"made": 1.0}).items()},
     }
     manifest = contract.Manifest(
         kind="shards",

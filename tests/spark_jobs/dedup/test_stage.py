@@ -13,8 +13,8 @@ from pyspark.sql import DataFrame, SparkSession
 from mapring.settings.dedup import NearDuplicates
 from mapring.settings.load import load_settings
 from spark_jobs.dedup.candidates import candidate_pairs
+from spark_jobs.dedup.classes import NEW
 from spark_jobs.dedup.near import find_near_duplicates
-from spark_jobs.dedup.sketches import NEW
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.records import document_id
 from tests.tiny import write_world
@@ -54,9 +54,14 @@ def similarity(first: str, second: str, measure: str) -> float:
     return len(one & two) / (len(one | two) if measure == "jaccard" else min(len(one), len(two)))
 
 
-def frame(spark: SparkSession, texts: list[str], partitions: int) -> DataFrame:
-    rows = [(document_id(f"{number}"), text, document_id(text)) for number, text in enumerate(texts)]
-    return spark.createDataFrame(rows, "doc_id string, text string, content_hash string").repartition(partitions)
+def frame(spark: SparkSession, texts: list[str], partitions: int, given: list[str | None] | None = None) -> DataFrame:
+    splits = given or [None] * len(texts)
+    rows = [
+        (document_id(f"{number}"), text, document_id(text), split)
+        for number, (text, split) in enumerate(zip(texts, splits, strict=True))
+    ]
+    schema = "doc_id string, text string, content_hash string, given_split string"
+    return spark.createDataFrame(rows, schema).repartition(partitions)
 
 
 @pytest.mark.parametrize("measure", ["jaccard", "containment"])

@@ -1,0 +1,80 @@
+"""Settings of one source of documents: where it is, how it is written, and what its fields mean."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from mapring.settings.base import Section, execution, output
+
+Format = Literal["text", "text_file", "jsonl", "csv", "tsv", "parquet", "warc"]
+Split = Literal["train", "validation", "test"]
+
+COLUMN_SETTINGS = ("label_column", "id_column", "time_column", "group_column")
+FOR_PREPROCESSING = ("label_column", "time_column", "group_column", "split", "weight")
+
+
+class Input(Section):
+    """One named source of documents."""
+
+    name: str = output(
+        description="Name of this source; stands in every row, ledger entry and table.", pattern=r"^[A-Za-z0-9_.-]+$"
+    )
+    path: str = execution(
+        description="File, directory or glob, local or a URI; content and position below it identify the documents."
+    )
+    format: Format = output(
+        description="How the files are written: text is a document a line, text_file a document a file. All but "
+        "parquet may be compressed (name ends in .gz, .bz2 or .zst)."
+    )
+    encoding: Literal["utf-8", "latin-1"] = output(
+        "utf-8", description="Character encoding of the files (not used for warc, whose pages say theirs)."
+    )
+    text_column: str = output("text", description="Field that holds the text (not used for text, text_file and warc).")
+    label_column: str | None = output(None, description="Field that holds the label; none where there is no label.")
+    id_column: str | None = output(
+        None, description="Field with your own id, carried along as source_id; for warc WARC-Target-URI if none."
+    )
+    time_column: str | None = output(None, description="Field with the time of a document, carried along as it stands.")
+    group_column: str | None = output(
+        None, description="Field with a group, such as an author; documents of a group are all in one split."
+    )
+    split: Split | None = output(
+        None, description="Split of all documents of this source; none divides them by preprocess.splits."
+    )
+    weight: float = output(
+        1.0,
+        description="Sampling weight in training: a row of weight 2 comes twice as often as one of weight 1.",
+        gt=0,
+        le=1000,
+        allow_inf_nan=False,
+    )
+
+    @model_validator(mode="after")
+    def _fields_exist(self) -> Input:
+        named = [name for name in COLUMN_SETTINGS if getattr(self, name) is not None]
+        if self.format in ("text", "text_file") and named:
+            raise ValueError(
+                f"{named[0]}: found {getattr(self, named[0])!r}, but format {self.format} has no columns; "
+                "remove it, or use csv, tsv, jsonl or parquet"
+            )
+        if self.format in ("text", "text_file", "warc") and self.text_column != "text":
+            raise ValueError(
+                f"text_column: found {self.text_column!r}, but format {self.format} has no text column; remove it"
+            )
+        if self.format == "warc" and self.encoding != "utf-8":
+            raise ValueError(f"encoding: found {self.encoding!r}, but pages in a warc say theirs; remove it")
+        if self.split in ("validation", "test") and self.weight != 1.0:
+            raise ValueError(
+                f"weight: found {self.weight} with split {self.split}, but only training text is sampled; remove it"
+            )
+        return self
+
+
+def refuse_repeated_names(inputs: tuple[Input, ...]) -> None:
+    """Raise ValueError where two inputs have one name."""
+    names = [source.name for source in inputs]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"inputs: found the name {repeated[0]!r} twice, expected a name of its own for each input")

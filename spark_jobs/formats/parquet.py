@@ -1,0 +1,72 @@
+"""Parquet files: a record a row."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mapring import storage
+from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode
+from spark_jobs.segments import Segment
+
+_BATCH_ROWS = 1024
+
+
+def read_parquet(segment: Segment) -> Iterator[RawRecord]:
+    """A record for each row of the segment's row groups."""
+    source = segment.source
+    columns = (source.id_column, source.text_column, source.label_column, source.time_column, source.group_column)
+    with storage.open_read(segment.uri) as handle:
+        file = pq.ParquetFile(handle)
+        number = segment.first_record
+        groups = list(range(segment.start, segment.end or file.num_row_groups))
+        wanted = list(dict.fromkeys(column for column in columns if column))
+        for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=wanted):
+            found = [_values(batch.column(column)) if column else [None] * batch.num_rows for column in columns]
+            for row_id, text, *others in zip(*found, strict=True):
+                try:
+                    rest = (_plain(value) for value in others)
+                    yield RawRecord(number, _plain(row_id), _text(text, source.encoding), *rest)
+                except RecordError as problem:
+                    yield problem.to_record(number)
+                number += 1
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """Python values of a column; texts as bytes, for Arrow does not check that a file's texts are UTF-8."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_string(column.type):
+        return _Text.of(column.cast(pa.binary()))
+    if pa.types.is_large_string(column.type):
+        return _Text.of(column.cast(pa.large_binary()))
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+class _Text(bytes):
+    """A value that the file says is a text, and so is UTF-8 whatever the input's encoding."""
+
+    @classmethod
+    def of(cls, column: pa.Array) -> list[Any]:
+        return [None if value is None else cls(value) for value in column.to_pylist()]
+
+
+def _text(value: Any, encoding: str) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return decode(value, "utf-8" if isinstance(value, _Text) else encoding)
+    raise RecordError(MALFORMED, f"the text is a {type(value).__name__}, expected text")
+
+
+def _plain(value: Any) -> str | None:
+    if isinstance(value, _Text):
+        return decode(value, "utf-8")
+    if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
+        return value.isoformat()
+    return None if value is None else str(value)
