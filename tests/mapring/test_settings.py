@@ -62,6 +62,25 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
             "score.inputs.0={name: b, path: b.csv, format: csv, label_column: x}",
             ["score", "inputs.0.label_column", "scoring does not use it"],
         ),
+        (
+            "preprocess.inputs.0={name: b, path: b.txt, format: text, time_column: x}",
+            ["preprocess.inputs.0", "time_column: found 'x'", "format text has no columns"],
+        ),
+        (
+            "preprocess.inputs.0={name: b, path: b, format: text_file, group_column: x}",
+            ["group_column: found 'x'", "format text_file has no columns"],
+        ),
+        ("preprocess.inputs.0={name: b, path: b, format: warc, text_column: x}", ["text_column: found 'x'", "remove"]),
+        ("preprocess.inputs.0={name: b, path: b, format: warc, encoding: latin-1}", ["encoding: found 'latin-1'"]),
+        ("preprocess.inputs.0.weight=0", ["preprocess.inputs.0.weight", "found 0", "greater than 0"]),
+        ("preprocess.inputs.0.weight=.inf", ["preprocess.inputs.0.weight", "found inf"]),
+        ("preprocess.inputs.0.split=dev", ["preprocess.inputs.0.split", "'train', 'validation' or 'test'"]),
+        (
+            "preprocess.inputs.0={name: b, path: b, format: text, split: test, weight: 2}",
+            ["weight: found 2.0 with split test", "only training text is sampled"],
+        ),
+        ("score.inputs.0.weight=2", ["inputs.0.weight: found 2.0", "scoring does not use it; remove it"]),
+        ("score.inputs.0.split=test", ["inputs.0.split: found 'test'", "scoring does not use it"]),
         ("nonsense=1", ["nonsense", "unknown key", "use one of: name, run_dir"]),
     ],
 )
@@ -126,3 +145,13 @@ def test_execution_settings_stay_out_of_the_fingerprint(tmp_path: Path) -> None:
     assert "max_quarantined_share" not in values
     assert "path" not in values["inputs"][0]
     assert values["inputs"][0]["format"] == "csv"
+
+
+def test_packed_sequences_refuse_weights_that_differ(tmp_path: Path) -> None:
+    values = minimal()
+    first = {key: value for key, value in values["preprocess"]["inputs"][0].items() if key != "label_column"}
+    values["preprocess"] |= {"packing": "best_fit", "inputs": [first, {**first, "name": "other", "weight": 2}]}
+    with pytest.raises(SettingsError, match=r"found weights 1\.0, 2\.0 with packing=best_fit.*set packing=none"):
+        load_settings(write(tmp_path, values))
+    values["preprocess"]["inputs"][0]["weight"] = 2
+    assert load_settings(write(tmp_path, values)).preprocess.packing == "best_fit"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.batches import BatchOrder
+from training.batches import HEAVIEST, BatchOrder, whole_weights
 
 
 @st.composite
@@ -106,3 +108,67 @@ def test_an_epoch_order_is_pinned() -> None:
     positions = [order.window_positions(1, window).tolist() for window in range(3)]
     assert positions == [[5, 4, 7, 6], [2, 0, 3, 1], [10, 8, 9]]
     assert [order.chunk_of(1, step) for step in range(order.steps)] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(order=orders(), weights=st.lists(st.integers(1, HEAVIEST), max_size=80), lane=st.integers(0, 11))
+def test_resampling_keeps_the_number_of_rows_and_gives_each_its_share(
+    order: BatchOrder, weights: list[int], lane: int
+) -> None:
+    drawn = order.resample_lane(2, 3, lane, np.array(weights, np.int64))
+    times = np.bincount(drawn, minlength=len(weights))
+    assert len(drawn) == len(weights) and (np.diff(drawn) >= 0).all()
+    for weight, count in zip(weights, times.tolist(), strict=True):
+        expected = Fraction(weight * len(weights), sum(weights))
+        assert expected - 1 < count < expected + 1
+    assert (drawn == order.resample_lane(2, 3, lane, np.array(weights, np.int64))).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(order=orders(), weight=st.integers(1, HEAVIEST), count=st.integers(0, 200))
+def test_equal_weights_give_every_row_once(order: BatchOrder, weight: int, count: int) -> None:
+    assert order.resample_lane(0, 0, 0, np.full(count, weight)).tolist() == list(range(count))
+
+
+def test_the_largest_window_of_a_lane_is_drawn_exactly() -> None:
+    weights = np.where(np.arange(2_000_000) % 2, HEAVIEST, 1)
+    drawn = big_order().resample_lane(0, 0, 0, weights)
+    assert len(drawn) == 2_000_000 and abs(int((drawn % 2 == 0).sum()) - 2_000_000 / HEAVIEST) < 2
+
+
+def test_expected_times_of_a_row_are_its_weight_by_the_mean() -> None:
+    weights = np.array([1, 2, 5, 1, 3, 3, 1], np.int64)
+    times = sum(np.bincount(big_order().resample_lane(epoch, 0, 1, weights), minlength=7) for epoch in range(4000))
+    assert np.allclose(times / 4000, weights * 7 / weights.sum(), atol=0.03)
+
+
+def test_weights_become_whole_numbers_that_keep_their_ratios() -> None:
+    assert whole_weights([2.0, 1.0, 0.5]).tolist() == [HEAVIEST, HEAVIEST // 2, HEAVIEST // 4]
+    assert whole_weights([1000.0, 1e-9]).tolist() == [HEAVIEST, 1]
+
+
+def weighted_batches(order: BatchOrder, epoch: int, size: int, weights: np.ndarray) -> list[Counter[int]]:
+    """Rows of every global batch, as `size` ranks that sample by the weights find them together."""
+    steps: list[Counter[int]] = [Counter() for _ in range(order.steps)]
+    lengths = lengths_of(order)
+    for rank in range(size):
+        for lane in range(rank, order.lanes, size):
+            for step in range(order.steps):
+                window, chunk = order.chunk_of(epoch, step)
+                positions = order.window_positions(epoch, window)
+                own = positions[positions < order.lane_rows(lane)] * order.lanes + lane
+                own = own[order.resample_lane(epoch, window, lane, weights[own])]
+                ranked = own[order.sort_lane(epoch, window, lane, lengths[own])]
+                steps[step].update(ranked[chunk * order.chunk : (chunk + 1) * order.chunk].tolist())
+    return steps
+
+
+@settings(max_examples=25, deadline=None)
+@given(order=orders(), epoch=st.integers(0, 3), size=st.integers(1, 64))
+def test_weighted_batches_are_full_and_the_same_for_any_number_of_ranks(
+    order: BatchOrder, epoch: int, size: int
+) -> None:
+    weights = whole_weights([1.0, 3.0, 0.25])[np.arange(order.rows) % 3]
+    batches = weighted_batches(order, epoch, size, weights)
+    assert [batch.total() for batch in batches] == [order.global_rows(step) for step in range(order.steps)]
+    assert batches == weighted_batches(order, epoch, 1, weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 import mapring
@@ -103,3 +104,55 @@ def test_a_damaged_file_is_told_by_name(directory: str) -> None:
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(PublishedError, match=file.name):
         list(reader(directory).epoch(0))
+
+
+WEIGHTS = {"often": 3.0, "seldom": 0.5, "plain": 1.0}
+
+
+def weighted(target: Path, tokenizer: Path, weights: dict[str, float]) -> str:
+    names = list(WEIGHTS)
+    documents = [Document(one.text, one.label_id, names[number % 3]) for number, one in enumerate(made_documents(900))]
+    splits = {"train": documents, "validation": [], "test": documents[:90]}
+    build_shards(str(target), splits, labels=LABELS, tokenizer=tokenizer, weights=weights)
+    return str(target)
+
+
+def sources_of(directory: str) -> dict[str, str]:
+    found = {}
+    for entry in mapring.contract.read_manifest(directory).files_below("data"):
+        rows = pq.read_table(Path(directory, entry.path), columns=["doc_id", "source"]).to_pylist()
+        found.update({row["doc_id"]: row["source"] for row in rows})
+    return found
+
+
+def test_sources_come_as_often_as_their_weights_say_and_steps_stay(tmp_path: Path, base_model: Path) -> None:
+    directory = weighted(tmp_path / "shards", base_model, WEIGHTS)
+    source = sources_of(directory)
+    seen: Counter[str] = Counter()
+    for epoch in range(4):
+        batches = list(reader(directory).epoch(epoch))
+        assert [len(batch) for batch in batches] == [16] * 56 + [4]
+        seen.update(source[doc_id] for batch in batches for doc_id in batch.doc_ids)
+    assert seen.total() == 3600
+    for name, weight in WEIGHTS.items():
+        assert abs(seen[name] / 3600 - weight / sum(WEIGHTS.values())) < 0.01
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_ranks_together_sample_what_one_process_does(tmp_path: Path, base_model: Path, size: int) -> None:
+    directory = weighted(tmp_path / "shards", base_model, WEIGHTS)
+    alone = content(list(reader(directory).epoch(1)))
+    ranks = [list(reader(directory, rank=rank, size=size).epoch(1)) for rank in range(size)]
+    assert [sorted(i for batch in step for i in batch.doc_ids) for step in zip(*ranks, strict=True)] == alone
+    assert content(list(reader(directory).epoch(1, 30))) == alone[30:]
+
+
+def test_weights_touch_neither_evaluation_nor_equal_sources(tmp_path: Path, base_model: Path) -> None:
+    plain = weighted(tmp_path / "plain", base_model, dict.fromkeys(WEIGHTS, 2.0))
+    other = weighted(tmp_path / "other", base_model, WEIGHTS)
+    assert {len(set(ids)) for ids in [[i for batch in reader(plain).epoch(0) for i in batch.doc_ids]]} == {900}
+    for split in ("test", "train"):
+        rows = [doc_id for batch in reader(other, split).rows() for doc_id in batch.doc_ids]
+        assert len(rows) == len(set(rows))
+    held = [doc_id for batch in reader(other, "test").epoch(0) for doc_id in batch.doc_ids]
+    assert len(held) == len(set(held)) == 90

@@ -123,3 +123,21 @@ def test_exact_copies_of_a_dropped_document_follow_it_to_its_twin(spark: SparkSe
         assert row["duplicate_threshold"] == (1.0 if same else 0.8)
         assert row["similarity"] == (1.0 if same else pytest.approx(similarity(texts[number], texts[long], "jaccard")))
     assert {rows[number]["duplicate_rule"] for number in kept} == {None}
+
+
+def test_of_similar_documents_the_copy_of_the_most_protected_split_stays(spark: SparkSession, tmp_path: Path) -> None:
+    texts = made_texts()
+    settings = NearDuplicates.model_validate(
+        {"enabled": True, "shingle_length": 3, "bands": 40, "rows": 4, "threshold": 0.7}
+    )
+    order: list[str | None] = [None, "validation", "test"]
+    given = [order[number % 3] for number in range(len(texts))]
+    documents = frame(spark, texts, 3, given)
+    rows = find_near_duplicates(documents, settings, seed=1, run_dir=str(tmp_path), partitions=3).collect()
+    number_of = {document_id(f"{number}"): number for number in range(len(texts))}
+    dropped = {number_of[row["doc_id"]]: number_of[row["kept_doc_id"]] for row in rows}
+    assert len(dropped) > 40
+    for number, kept in dropped.items():
+        assert order.index(given[kept]) >= order.index(given[number])
+    for first, second in combinations(set(range(len(texts))) - set(dropped), 2):
+        assert similarity(texts[first], texts[second], "jaccard") < 0.7
