@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -16,6 +17,8 @@ settings.register_profile(
 settings.load_profile("repeatable")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["PYSPARK_PYTHON"] = sys.executable
+hypothesis.settings.register_profile("mapring", deadline=None)  # a busy machine is slow, not wrong
+hypothesis.settings.load_profile("mapring")
 
 
 @pytest.fixture(scope="session")
