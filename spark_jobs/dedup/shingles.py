@@ -40,11 +40,36 @@ class Shingles(NamedTuple):
 
 def shingle(texts: pa.StringArray, *, unit: Literal["word", "character"], length: int) -> Shingles:
     """Shingle sets of texts without nulls; a text of fewer than `length` words or characters has none."""
-    lowered = pc.utf8_trim_whitespace(
-        pc.replace_substring_regex(pc.utf8_lower(texts), pattern=_NOT_A_WORD, replacement=" ")
-    )
-    units, counts = _words(lowered) if unit == "word" else _characters(lowered)
-    return _unique(*_runs(units, counts, length), len(texts))
+    return unique(*_runs(*_units(texts, unit), length), len(texts))
+
+
+def ngrams(
+    texts: pa.StringArray, *, unit: Literal["word", "character"], length: int
+) -> tuple[Hashes, npt.NDArray[np.int64]]:
+    """A hash of every n-gram of every text, repeated ones too, and the position of that text.
+
+    A text that is shorter than an n-gram has one: all of it. A text without letters and digits has none.
+    """
+    units, counts = _units(texts, unit)
+    runs, owner = _runs(units, counts, length)
+    short, short_owner = _short(units, counts, length)
+    return np.concatenate([runs, short]), np.concatenate([owner, short_owner])
+
+
+def canonical(texts: pa.StringArray) -> pa.StringArray:
+    """Texts as they are compared: in lower case, with one space for every run of other than letters and digits."""
+    spaced = pc.replace_substring_regex(pc.utf8_lower(texts), pattern=_NOT_A_WORD, replacement=" ")
+    return pc.utf8_trim_whitespace(spaced)
+
+
+def hash_strings(texts: pa.StringArray) -> Hashes:
+    """64 bits of the BLAKE2b digest of each string; every different one is hashed once."""
+    if not len(texts):
+        return np.empty(0, np.uint64)
+    encoded = texts.dictionary_encode()
+    hashes = np.array([_hash_string(text) for text in encoded.dictionary.to_pylist()], np.uint64)
+    spread: Hashes = hashes[encoded.indices.to_numpy()]
+    return spread
 
 
 def mix(values: Hashes) -> Hashes:
@@ -61,22 +86,24 @@ def odd_numbers(count: int, seed: int = 0) -> Hashes:
     return mix(start + steps) | np.uint64(1)
 
 
+def _units(texts: pa.StringArray, unit: Literal["word", "character"]) -> tuple[Hashes, Offsets]:
+    return _words(canonical(texts)) if unit == "word" else _characters(canonical(texts))
+
+
 def _words(texts: pa.StringArray) -> tuple[Hashes, Offsets]:
     """A hash of every word in order, and the number of words of each text."""
     lists = pc.split_pattern(texts, " ")
-    words = lists.flatten().dictionary_encode()
-    hashes = np.array([_hash_word(word) for word in words.dictionary.to_pylist()], np.uint64)
+    per_word = hash_strings(lists.flatten())
     counts = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
     empty = pc.equal(texts, "").to_numpy(zero_copy_only=False)  # splits into one empty word
-    per_word = hashes[words.indices.to_numpy()] if len(words) else hashes
     if empty.any():
         per_word = per_word[~np.repeat(empty, counts)]
         counts = np.where(empty, 0, counts)
     return per_word, counts
 
 
-def _hash_word(word: str) -> int:
-    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
+def _hash_string(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def _characters(texts: pa.StringArray) -> tuple[Hashes, Offsets]:
@@ -100,7 +127,20 @@ def _runs(units: Hashes, counts: Offsets, length: int) -> tuple[Hashes, Offsets]
     return mix(total[inside]), owner[:last][inside]
 
 
-def _unique(hashes: Hashes, owner: Offsets, texts: int) -> Shingles:
+def _short(units: Hashes, counts: Offsets, length: int) -> tuple[Hashes, Offsets]:
+    """A hash of all units of each text that has some, but fewer than `length`, and the position of that text."""
+    short = np.flatnonzero((counts > 0) & (counts < length))
+    if not len(short):
+        return units[:0], short
+    own = counts[short]
+    starts = np.cumsum(own) - own  # of each short text, among the units of all of them
+    place = np.arange(own.sum()) - np.repeat(starts, own)
+    at = np.repeat((np.cumsum(counts) - counts)[short], own) + place
+    total = np.add.reduceat(units[at] * odd_numbers(length)[place], starts)
+    return mix(total + own.astype(np.uint64) * np.uint64(_GOLDEN)), short
+
+
+def unique(hashes: Hashes, owner: Offsets, texts: int) -> Shingles:
     """Sort the hashes of each text and drop repeated ones."""
     order = np.lexsort((hashes, owner))
     hashes, owner = hashes[order], owner[order]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_jobs.dedup.minhash import _blocks, band_keys, signatures
-from spark_jobs.dedup.shingles import Shingles, shingle
+from spark_jobs.dedup.shingles import Shingles, ngrams, shingle
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d\u00e9", "\u4e2d"]), max_size=12)
 
@@ -96,3 +96,17 @@ def test_bands_are_equal_where_their_rows_are_and_never_between_bands() -> None:
     assert keys.shape == (3, 2)
     assert keys[0, 0] == keys[1, 0] and keys[0, 1] != keys[1, 1]
     assert keys[0, 0] != keys[2, 1], "the same rows in another band are another key"
+
+
+@given(st.lists(WORDS, min_size=1, max_size=8), st.integers(1, 4))
+def test_ngrams_are_those_of_word_tuples_and_a_short_text_is_one(documents: list[list[str]], length: int) -> None:
+    hashes, owner = ngrams(pa.array([" ".join(words) for words in documents], pa.string()), unit="word", length=length)
+    found = [hashes[owner == index].tolist() for index in range(len(documents))]
+    expected = [
+        [tuple(words[i : i + length]) for i in range(max(1, len(words) - length + 1))] if words else []
+        for words in documents
+    ]
+    assert [len(item) for item in found] == [len(item) for item in expected]
+    names = {name for item in expected for name in item}
+    pairs = {pair for one, two in zip(expected, found, strict=True) for pair in zip(one, two, strict=True)}
+    assert len(pairs) == len(names) == len({number for _, number in pairs}), "a tuple has one hash, a hash one tuple"
