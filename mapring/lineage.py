@@ -104,8 +104,10 @@ def _digest(stage: str, content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(full)).hexdigest()[:16]
 
 
-def shards_fingerprint(settings: Settings, sources: tuple[SourceFile, ...]) -> str:
-    """Fingerprint of the preprocessing stage (16 hex digits)."""
+def shards_fingerprint(
+    settings: Settings, sources: tuple[SourceFile, ...], evaluation: tuple[SourceFile, ...] = ()
+) -> str:
+    """Fingerprint of the preprocessing stage (16 hex digits); `evaluation` is what the corpus is kept clean of."""
     values = output_settings(settings.preprocess)
     tokenizer = settings.preprocess.tokenizer
     if tokenizer is not None and tokenizer.directory is not None:  # a trained one follows from settings and inputs
@@ -114,7 +116,10 @@ def shards_fingerprint(settings: Settings, sources: tuple[SourceFile, ...]) -> s
         read_manifest(path).fingerprint for path in settings.preprocess.duplicates.earlier
     ]
     inputs = [source.to_json() for source in sources]
-    return _digest("preprocess", {"seed": settings.seed, "settings": values, "inputs": inputs})
+    clean_of = [source.to_json() for source in evaluation]
+    return _digest(
+        "preprocess", {"seed": settings.seed, "settings": values, "inputs": inputs, "decontamination": clean_of}
+    )
 
 
 def model_fingerprint(settings: Settings, shards: str) -> str:

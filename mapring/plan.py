@@ -21,7 +21,8 @@ from mapring.settings import Input, Settings, load_settings
 class Plan:
     """What a pipeline reads and where its stages publish.
 
-    `shards`, `model` and `scores` are the fingerprints of the three stages.
+    `evaluation_sources` are the files that the corpus is kept clean of. `shards`, `model` and `scores` are the
+    fingerprints of the three stages.
     """
 
     config: str
@@ -29,6 +30,7 @@ class Plan:
     settings: Settings
     run: RunDirectory
     preprocess_sources: tuple[SourceFile, ...]
+    evaluation_sources: tuple[SourceFile, ...]
     score_sources: tuple[SourceFile, ...]
     shards: str
     model: str
@@ -64,10 +66,13 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     _check_directory(config, "train.model", settings.train.model, "config.json")
     _check_earlier(config, settings)
     preprocess_sources = lineage.list_sources(config, "preprocess.inputs", settings.preprocess.inputs)
+    evaluation = settings.preprocess.decontamination.inputs
+    evaluation_sources = lineage.list_sources(config, "preprocess.decontamination.inputs", evaluation)
     score_sources = lineage.list_sources(config, "score.inputs", settings.score.inputs)
     _check_sources(config, "preprocess.inputs", settings.preprocess.inputs, preprocess_sources)
+    _check_sources(config, "preprocess.decontamination.inputs", evaluation, evaluation_sources)
     _check_sources(config, "score.inputs", settings.score.inputs, score_sources)
-    shards = lineage.shards_fingerprint(settings, preprocess_sources)
+    shards = lineage.shards_fingerprint(settings, preprocess_sources, evaluation_sources)
     model = lineage.model_fingerprint(settings, shards)
     return Plan(
         config=config,
@@ -75,6 +80,7 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         settings=settings,
         run=RunDirectory(settings.run_dir),
         preprocess_sources=preprocess_sources,
+        evaluation_sources=evaluation_sources,
         score_sources=score_sources,
         shards=shards,
         model=model,

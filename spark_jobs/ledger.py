@@ -9,7 +9,9 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from mapring.contract.schemas import DROP
+from spark_jobs.dedup.parts import DUPLICATE_PARTS
 from spark_jobs.formats.raw import READ_RULES
+from spark_jobs.overlap.contamination import CONTAMINATED
 from spark_jobs.tables import Built, WrittenFile, write_groups
 
 if TYPE_CHECKING:
@@ -23,7 +25,12 @@ _ROWS_PER_ROW_GROUP = 65_536
 def drop_rows(rejected: DataFrame, duplicates: DataFrame) -> DataFrame:
     """Rows of the DROP schema from records with a rule and from duplicates with a kept twin."""
     nothing = F.lit(None).cast("string")
-    stage = F.when(F.col("rule").isin(*READ_RULES), "read").otherwise("filter")
+    stage = (
+        F.when(F.col("rule").isin(*READ_RULES), "read")
+        .when(F.col("rule") == CONTAMINATED, "decontaminate")
+        .when(F.col("rule") == DUPLICATE_PARTS, "dedup")
+        .otherwise("filter")
+    )
     rejected = rejected.select(
         *_PLACE,
         stage.alias("stage"),

@@ -18,10 +18,13 @@ from mapring.settings import output_settings
 from spark_jobs.arguments import run_main
 from spark_jobs.counting.stage import Frames, write_statistics
 from spark_jobs.counting.sums import describe_sources
+from spark_jobs.dedup.parts import describe_parts, remove_duplicate_parts
 from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.filters.storing import describe_measures, write_measures
 from spark_jobs.ledger import drop_rows, write_ledger
+from spark_jobs.overlap.contamination import mark_contaminated
+from spark_jobs.overlap.splits import measure_overlap
 from spark_jobs.packing.stage import describe_packing, pack_documents, write_sequences
 from spark_jobs.quarantine import check_quarantine, count_by_rule
 from spark_jobs.records import FirstPass, read_records
@@ -70,6 +73,9 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     with watch(spark, STAGE, "read", rows):
         by_rule = count_by_rule(records)
     check_quarantine(records, by_rule, allowed_share=settings.preprocess.max_quarantined_share, stage=STAGE)
+    records, parts = _clean(records, plan, count)
+    if parts is not None or plan.evaluation_sources:
+        by_rule = count_by_rule(records)
     if not by_rule.get(None):
         raise InputError(
             f"{plan.config}: preprocess.inputs: none of {sum(by_rule.values())} records can be kept "
@@ -89,6 +95,8 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         ledger, dropped = write_ledger(drops, sum(by_rule.values()) - total, directory)
     measures = write_measures(records, by_rule, settings.preprocess.filters, directory)
     sketches = _write_sketches(unique, total, plan)
+    with watch(spark, STAGE, "compare splits"):
+        overlap = measure_overlap(unique, settings.preprocess.splits)
     with watch(spark, STAGE, "count"):
         frames = Frames(records, marked, unique)
         statistics = write_statistics(frames, data, ledger, labels, settings.preprocess, directory)
@@ -100,7 +108,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         created=utc_now(),
         code_version=code_version(),
         settings={"seed": settings.seed, **output_settings(settings.preprocess)},
-        inputs=(*(source.to_json() for source in plan.preprocess_sources), *_earlier(plan)),
+        inputs=_inputs(plan),
         files=(*tokenizer, *(file.entry for file in (*data, *ledger, *measures, *sketches)), *statistics.entries),
         details={
             "counts": counts,
@@ -111,6 +119,8 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             "sources": describe_sources(settings.preprocess.inputs, data),
             "lanes": settings.preprocess.lanes,
             "rows_per_row_group": settings.preprocess.rows_per_row_group,
+            "overlap": overlap,
+            "duplicate_parts": parts,
             "max_length": settings.preprocess.max_length,
             "labels": labels,
             "measures": describe_measures(measures, settings.preprocess.filters),
@@ -175,12 +185,28 @@ def _write_sketches(unique: DataFrame, total: int, plan: Plan) -> list[WrittenFi
     return write_sketches(unique, total, Sketcher(chosen.near, plan.settings.seed), plan.shards_directory)
 
 
-def _earlier(plan: Plan) -> list[dict[str, Any]]:
-    """The earlier shards that this corpus was compared with, for the manifest's inputs."""
-    return [
+def _clean(records: DataFrame, plan: Plan, count: int) -> tuple[DataFrame, dict[str, Any] | None]:
+    """Drop contaminated records, and remove repeated parts from the others; also return what was removed."""
+    spark, settings = records.sparkSession, plan.settings
+    if plan.evaluation_sources:
+        with watch(spark, STAGE, "decontaminate"):
+            records = mark_contaminated(records, plan.evaluation_sources, settings, partitions=count)
+    chosen = settings.preprocess.duplicates.parts
+    if chosen.unit == "none":
+        return records, None
+    with watch(spark, STAGE, "duplicate parts"):
+        records = remove_duplicate_parts(records, chosen, seed=settings.seed, partitions=count).persist()
+        return records, describe_parts(records, chosen)
+
+
+def _inputs(plan: Plan) -> tuple[dict[str, Any], ...]:
+    """What the shards are made of for the manifest: files, evaluation files, and earlier shards compared with."""
+    evaluation = [{"kind": "evaluation", **source.to_json()} for source in plan.evaluation_sources]
+    earlier = [
         {"kind": "earlier_shards", "path": directory, "fingerprint": read_manifest(directory).fingerprint}
         for directory in plan.settings.preprocess.duplicates.earlier
     ]
+    return (*(source.to_json() for source in plan.preprocess_sources), *evaluation, *earlier)
 
 
 def _labels(unique: DataFrame, plan: Plan) -> list[str]:

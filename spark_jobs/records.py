@@ -16,7 +16,7 @@ from mapring.settings.normalization import Normalization
 from mapring.text import normalize
 from spark_jobs.filters.c4 import clean_lines
 from spark_jobs.filters.judging import apply_filters
-from spark_jobs.formats.raw import RAW
+from spark_jobs.formats.raw import RAW, READ_RULES
 from spark_jobs.readers import BATCH_BYTES, BATCH_ROWS, read_segment
 from spark_jobs.segments import Segment
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 EMPTY, MISSING_LABEL = "empty_text", "missing_label"
+UNJUDGED_RULES = (*READ_RULES, EMPTY, MISSING_LABEL)  # of records that no filter has looked at
 
 RECORD = pa.schema(
     [

@@ -36,9 +36,27 @@ class NearDuplicates(Section):
         }
 
 
+class DuplicateParts(Section):
+    """Lines or paragraphs that stand in several documents; case, punctuation and spaces do not count."""
+
+    unit: Literal["none", "line", "paragraph"] = output(
+        "none", description="What is compared; paragraphs are parted by an empty line. Needs normalization.keep_lines."
+    )
+    minimum_characters: int = output(30, description="Characters below which a part is never removed.", ge=1)
+    most_documents: int = output(
+        1,
+        description="Documents with different texts that a part may stand in; from more it is removed but once.",
+        ge=1,
+    )
+    maximum_share: float = output(
+        1.0, description="Share of removed characters from which a whole document is dropped.", gt=0, le=1
+    )
+
+
 class Duplicates(Section):
     """Documents that were there before, in this corpus or in an earlier one."""
 
+    parts: DuplicateParts = output(DuplicateParts(), description="Removal of repeated lines or paragraphs.")
     near: NearDuplicates = output(NearDuplicates(), description="Removal of near-duplicates.")
     keep_sketches: bool = output(
         False, description="Publish the sketches of kept documents, so that later corpora can be compared with them."

@@ -23,6 +23,33 @@ class Splits(Section):
 
     validation: float = output(0.05, description="Share of documents for validation.", ge=0, le=0.5)
     test: float = output(0.10, description="Share of documents for the final test.", ge=0, le=0.5)
+    overlap_length: int = output(
+        13, description="Length of the n-grams by which the splits are compared; 0 compares nothing.", ge=0, le=64
+    )
+    overlap_unit: Literal["word", "character"] = output(
+        "word", description="What those n-grams are made of; character for scripts without spaces."
+    )
+
+
+class Decontamination(Section):
+    """Documents that share n-grams with the texts of evaluations are dropped; without inputs nothing is."""
+
+    inputs: tuple[Input, ...] = output(
+        (), description="The evaluation files, one entry each; their labels are not read."
+    )
+    unit: Literal["word", "character"] = output(
+        "word", description="What an n-gram is made of; character for scripts without spaces."
+    )
+    length: int = output(
+        13, description="Words or characters of one n-gram; a text that is shorter is compared whole.", ge=1, le=64
+    )
+    minimum_share: float = output(
+        0.0,
+        description="Share of a document's different n-grams that occur in evaluation texts, from which it is dropped; "
+        "with 0 one is enough.",
+        ge=0,
+        le=1,
+    )
 
 
 class Preprocess(Section):
@@ -34,6 +61,7 @@ class Preprocess(Section):
     )
     normalization: Normalization = output(Normalization(), description="What happens to the characters.")
     filters: Filters = output(Filters(), description="Rules that drop documents.")
+    decontamination: Decontamination = output(Decontamination(), description="Removal of evaluation texts.")
     duplicates: Duplicates = output(Duplicates(), description="Removal of duplicates.")
     words: Words = output(Words(), description="Words and what is counted of them.")
     tokenizer: TokenizerSource | None = output(
@@ -55,6 +83,12 @@ class Preprocess(Section):
         refuse_repeated_names(self.inputs)
         if self.filters.c4_lines and not self.normalization.keep_lines:
             raise ValueError("filters.c4_lines: found true, but there are no lines; set normalization.keep_lines=true")
+        refuse_repeated_names(self.decontamination.inputs)
+        if self.duplicates.parts.unit != "none" and not self.normalization.keep_lines:
+            raise ValueError(
+                f"duplicates.parts.unit: found {self.duplicates.parts.unit}, but there are no lines; "
+                "set normalization.keep_lines=true"
+            )
         self._refuse_what_packed_documents_have_not()
         if self.packing != "none" and self.tokenizer is None:
             raise ValueError(f"packing: found {self.packing} without a tokenizer; give one, or set packing=none")

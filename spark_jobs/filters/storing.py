@@ -14,6 +14,7 @@ from mapring.contract.schemas import MEASURED
 from mapring.errors import StageError
 from mapring.filter_rules import RULE_NAMES, measures_of, rules_of
 from mapring.settings.filters import Filters
+from spark_jobs.records import UNJUDGED_RULES
 from spark_jobs.tables import Built, WrittenFile, write_groups
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ def write_measures(
     names = measures_of(rules_of(settings))
     if not names:
         return []
-    judged = sum(count for rule, count in by_rule.items() if rule is None or rule in RULE_NAMES)
+    judged = sum(count for rule, count in by_rule.items() if rule not in UNJUDGED_RULES)
     files = max(1, -(-judged // _ROWS_PER_FILE))
     place = F.conv(F.substring("doc_id", 1, 8), 16, 10).cast("long")
     part = F.shiftright(place * files, 32)  # ranges of ids: files, too, are in their order
     ordered = (
         records.where(F.col("measures").isNotNull())
+        .withColumn("rule", F.when(F.col("rule").isin(*RULE_NAMES), F.col("rule")))  # later rules are no filters
         .select(F.format_string("measures-%05d", part).alias("file_group"), *MEASURED.names, "measures")
         .repartition("file_group")
         .sortWithinPartitions("file_group", "doc_id")
