@@ -13,7 +13,7 @@ from sklearn import metrics as reference
 
 from tests.training.conftest import LABELS, PlanMaker, made_documents
 from tests.training.running import prepare
-from tests.training.shards import Document, build_shards
+from tests.training.shards import build_shards
 from tests.training.thread_ring import ThreadRing, run_ranks
 from training.baselines import baselines
 from training.evaluate import evaluate, figures
@@ -75,7 +75,7 @@ def test_loss_and_predictions_are_those_of_one_row_at_a_time(make_tiny_plan: Pla
 def test_rows_without_label_are_counted_apart(tmp_path: Path, base_model: Path, make_tiny_plan: PlanMaker) -> None:
     model = prepare(make_tiny_plan())[0].model
     documents = made_documents(40)
-    mixed = [Document(text, label if number % 4 else None) for number, (text, label) in enumerate(documents)]
+    mixed = [item if number % 4 else item._replace(label_id=None) for number, item in enumerate(documents)]
     target = str(tmp_path / "mixed")
     build_shards(target, {"train": [], "validation": [], "test": mixed}, labels=LABELS, tokenizer=base_model)
     found = evaluate(model, SingleRing(), target, "test", LABELS)
@@ -92,7 +92,7 @@ def test_baselines_learn_the_words_and_the_majority(make_tiny_plan: PlanMaker) -
 
 def test_baselines_need_two_labels(tmp_path: Path, base_model: Path) -> None:
     target = str(tmp_path / "one")
-    documents = [Document(text, 0) for text, _ in made_documents(20)]
+    documents = [item._replace(label_id=0) for item in made_documents(20)]
     splits = {"train": documents[:10], "validation": [], "test": documents[10:]}
     build_shards(target, splits, labels=LABELS, tokenizer=base_model)
     assert baselines(target, LABELS) == {}
