@@ -123,14 +123,17 @@ def _batches(directory: str, manifest: Manifest, columns: list[str]) -> Iterator
 
 
 class _Duplicates:
-    """Duplicates as published, and which of them and of their kept twins would pass the new filters."""
+    """What was dropped after the filters, and which of it and of its kept twins would pass the new filters.
+
+    Duplicates have a twin; contaminated documents and those of repeated parts have none, and would be dropped again.
+    """
 
     def __init__(self, directory: str, manifest: Manifest) -> None:
         parts = [pa.schema([DROP.field("doc_id"), DROP.field("kept_doc_id")]).empty_table()]
         for entry in manifest.files_below("drops"):
             with storage.open_read(storage.join(directory, entry.path)) as handle:
-                is_duplicate = ~pc.field("kept_doc_id").is_null()
-                parts.append(pq.read_table(handle, columns=["doc_id", "kept_doc_id"], filters=is_duplicate))
+                is_later = ~pc.field("stage").isin(["read", "filter"])
+                parts.append(pq.read_table(handle, columns=["doc_id", "kept_doc_id"], filters=is_later))
         table = pa.concat_tables(parts).combine_chunks()
         self._ids, self._twins = table.column("doc_id"), table.column("kept_doc_id")
         self._passes = np.zeros(table.num_rows, bool)

@@ -1,4 +1,10 @@
-"""From sketches to duplicate pairs: bands propose pairs, the true similarity of the shingle sets decides."""
+"""From sketches to duplicate pairs: bands propose pairs, the true similarity of the shingle sets decides.
+
+In a hot bucket not all pairs are proposed. One of two duplicates that are no leaders there is lost only if they share
+no other band: with b bands of r rows, of which h are hot, that is (1 - s**r)**(b - h) for a similarity s. Where 70 of
+100 words stand in all of 2,000 documents, and each has one duplicate of similarity 0.81, bands alone propose 0.911 of
+the pairs and leaders 0.896. Of 110,000 doc strings 8 buckets have more than 33, and without a limit the same ones stay.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -54,6 +55,19 @@ def test_the_published_thresholds_give_the_published_counts(plan: Plan) -> None:
     counts = read_manifest(plan.shards_directory).details["counts"]
     assert found.after == found.before
     assert found.after_duplicates == found.kept_before == counts["kept"]
+
+
+def test_what_later_rules_dropped_is_not_counted_as_left(plan: Plan, tmp_path: Path) -> None:
+    [entry, *_] = read_manifest(plan.shards_directory).files_below("data")
+    texts = pq.read_table(Path(plan.shards_directory, entry.path), columns=["text"]).column("text").to_pylist()
+    (tmp_path / "evaluation.txt").write_text(texts[0].replace("\n", " "))
+    inputs = f"[{{name: e, path: {tmp_path}/evaluation.txt, format: text}}]"
+    other = make_plan(plan.config, [f"run_dir={tmp_path}", f"preprocess.decontamination.inputs={inputs}"])
+    preprocess(other)
+    counts = read_manifest(other.shards_directory).details["counts"]
+    assert counts["dropped"]["contaminated"] >= 1
+    found = replay(other.shards_directory, other.settings.preprocess.filters)
+    assert found.after == found.before and found.after_duplicates == counts["kept"]
 
 
 def test_the_command_prints_a_table(plan: Plan) -> None:

@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
+from benchmarks.graphs import edges_of, ends_of
 from spark_jobs.dedup.independent_set import drop_duplicates, first_independent_set
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
@@ -47,10 +49,9 @@ def test_it_is_the_greedy_set_and_every_dropped_node_has_a_kept_neighbour(edges:
 @pytest.mark.parametrize("shape", ["chain", "star"])
 def test_a_million_nodes_finish(shape: str) -> None:
     count = 1_000_000
-    order = np.random.Generator(np.random.PCG64(1)).permutation(count)
-    ends = (order[:-1], order[1:]) if shape == "chain" else (np.full(count - 1, order[0]), order[1:])
+    low, high = ends_of(shape, count)  # type: ignore[arg-type]
     began = time.monotonic()
-    twins = first_independent_set(np.minimum(*ends), np.maximum(*ends), count)
+    twins = first_independent_set(low, high, count)
     assert time.monotonic() - began < 30
     assert len(twins.dropped) in ((1, count - 1) if shape == "star" else range(count // 2, count * 3 // 5))
 
@@ -81,3 +82,26 @@ def test_spark_finds_the_same_set_as_the_driver(spark: SparkSession, tmp_path: P
         assert (len(rounds) > 1) == (most_local < len(rows))
     assert found[0] == found[10] == found[1000]
     assert {high for high, _ in found[0]} == greedy(sorted(pairs))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["chain", "star"])
+def test_spark_alone_decides_a_million_nodes_as_the_driver_does(
+    spark: SparkSession, tmp_path: Path, shape: str
+) -> None:
+    count = 1_000_000
+    low, high = ends_of(shape, count)  # type: ignore[arg-type]
+    pq.write_table(edges_of(low, high), tmp_path / "edges.parquet")
+    edges = spark.read.parquet(str(tmp_path / "edges.parquet"))
+    rounds: list[int] = []
+    scratch = str(tmp_path / "scratch")
+    dropped = drop_duplicates(edges, scratch=scratch, on_round=lambda _, left: rounds.append(left), most_local=0)
+    names = dropped.select("high", "low").toArrow()
+    assert len(rounds) < 20 and rounds == sorted(rounds, reverse=True) and rounds[-1] == 0
+    plan = dropped._jdf.queryExecution().optimizedPlan().toString()
+    assert "Join" not in plan, "a round's joins are done when the next begins"
+    twins = first_independent_set(low, high, count)
+    found = {
+        (int(row_high[1:]), int(row_low[1:])) for row_high, row_low in zip(*names.to_pydict().values(), strict=True)
+    }
+    assert found == set(zip(twins.dropped.tolist(), twins.kept.tolist(), strict=True))
