@@ -17,6 +17,8 @@ from mapring.settings.load import load_settings
 from spark_jobs.dedup.candidates import LEADERS, candidate_pairs, pair_batches
 from spark_jobs.dedup.classes import NEW
 from spark_jobs.dedup.minhash import band_keys, signatures
+from spark_jobs.dedup.near import find_near_duplicates
+from spark_jobs.dedup.shingles import shingle
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.records import document_id
 from tests.tiny import write_world
