@@ -12,7 +12,8 @@ Format = Literal["text", "text_file", "jsonl", "csv", "tsv", "parquet", "warc"]
 Split = Literal["train", "validation", "test"]
 
 COLUMN_SETTINGS = ("label_column", "id_column", "time_column", "group_column")
-FOR_PREPROCESSING = ("label_column", "time_column", "group_column", "split", "weight")
+NOT_FOR_EVALUATION = ("time_column", "group_column", "split", "weight")
+FOR_PREPROCESSING = ("label_column", *NOT_FOR_EVALUATION)
 
 
 class Input(Section):
@@ -70,6 +71,15 @@ class Input(Section):
                 f"weight: found {self.weight} with split {self.split}, but only training text is sampled; remove it"
             )
         return self
+
+
+def refuse_settings(key: str, inputs: tuple[Input, ...], names: tuple[str, ...], reader: str) -> None:
+    """Raise ValueError where an input below `key` has a setting that its reader would pass over in silence."""
+    for position, source in enumerate(inputs):
+        for name in names:
+            found = getattr(source, name)
+            if found != Input.model_fields[name].default:
+                raise ValueError(f"{key}.{position}.{name}: found {found!r}, {reader} does not use it; remove it")
 
 
 def refuse_repeated_names(inputs: tuple[Input, ...]) -> None:

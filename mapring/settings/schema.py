@@ -12,7 +12,7 @@ from pydantic import field_validator, model_validator
 from mapring.settings.base import Section, execution, output
 from mapring.settings.dedup import Duplicates
 from mapring.settings.filters import Filters
-from mapring.settings.inputs import FOR_PREPROCESSING, Input, refuse_repeated_names
+from mapring.settings.inputs import FOR_PREPROCESSING, NOT_FOR_EVALUATION, Input, refuse_repeated_names, refuse_settings
 from mapring.settings.normalization import Normalization
 from mapring.settings.tokenizer import TokenizerSource
 from mapring.settings.words import Words
@@ -84,6 +84,12 @@ class Preprocess(Section):
         if self.filters.c4_lines and not self.normalization.keep_lines:
             raise ValueError("filters.c4_lines: found true, but there are no lines; set normalization.keep_lines=true")
         refuse_repeated_names(self.decontamination.inputs)
+        refuse_settings("decontamination.inputs", self.decontamination.inputs, NOT_FOR_EVALUATION, "decontamination")
+        if all(source.split in ("validation", "test") for source in self.inputs):
+            raise ValueError(
+                "inputs: found only inputs with split validation or test, but nothing to train on; "
+                "add an input without split, or with split=train"
+            )
         if self.duplicates.parts.unit != "none" and not self.normalization.keep_lines:
             raise ValueError(
                 f"duplicates.parts.unit: found {self.duplicates.parts.unit}, but there are no lines; "
@@ -162,12 +168,7 @@ class Score(Section):
     @model_validator(mode="after")
     def _inputs_are_sound(self) -> Score:
         refuse_repeated_names(self.inputs)
-        for position, source in enumerate(self.inputs):
-            for name in FOR_PREPROCESSING:
-                if getattr(source, name) != Input.model_fields[name].default:
-                    raise ValueError(
-                        f"inputs.{position}.{name}: found {getattr(source, name)!r}, scoring does not use it; remove it"
-                    )
+        refuse_settings("inputs", self.inputs, FOR_PREPROCESSING, "scoring")
         return self
 
 

@@ -2,9 +2,10 @@
 
 As in CCNet (Wenzek et al. 2020) this comes before whole documents are compared, so that those are judged, hashed,
 split and sketched by the text that is published. A part counts by the different texts that hold it. Where
-these are more than `most_documents`, one occurrence in the corpus stays: the first in the document that is first in a
-seeded order of contents. Equal documents lose the same parts, and stay equal. A part that one document repeats and no
-other holds is left alone: that is a matter of the filters of repetition.
+these are more than `most_documents`, one occurrence in the corpus stays: the first in the document that is first by
+class (`dedup.classes`, so an official test file keeps what training text repeats), then in a seeded order of contents.
+Equal documents lose the same parts, and stay equal. A part that one document repeats and no other holds is left alone:
+that is a matter of the filters of repetition.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from mapring.settings.dedup import DuplicateParts
+from spark_jobs.dedup.classes import class_of_new
 from spark_jobs.dedup.shingles import Hashes, Offsets, canonical, hash_strings, mix, odd_numbers
 from spark_jobs.records import RECORD, document_id
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 DUPLICATE_PARTS = "duplicate_parts"
 REMOVED = pa.schema([pa.field("parts_removed", pa.int32()), pa.field("characters_removed", pa.int64())])
 _SEPARATOR = {"line": "\n", "paragraph": "\n\n"}
-_LISTED = "content_hash string, part bigint, again boolean"
+_LISTED = "content_hash string, place int, part bigint, again boolean"
 
 
 class Parts(NamedTuple):
@@ -67,14 +69,15 @@ class PartLister:
     settings: DuplicateParts
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """For each batch of `content_hash` and `text`: `content_hash`, `part`, and whether the text has it `again`."""
+        """Of batches of `content_hash`, `place` and `text`: these two, `part`, and whether the text has it `again`."""
         for batch in batches:
             parts = parts_of(batch.column("text"), self.settings)
             hashes, owner = parts.hashes[parts.comparable], parts.owner[parts.comparable]
             _, first, times = np.unique(_keyed(hashes, owner), return_index=True, return_counts=True)
-            names = batch.column("content_hash").take(pa.array(owner[first]))
-            columns = [names, pa.array(hashes[first].view(np.int64)), pa.array(times > 1)]
-            yield pa.RecordBatch.from_arrays(columns, names=["content_hash", "part", "again"])
+            rows = pa.array(owner[first])
+            told = [batch.column(name).take(rows) for name in ("content_hash", "place")]
+            columns = [*told, pa.array(hashes[first].view(np.int64)), pa.array(times > 1)]
+            yield pa.RecordBatch.from_arrays(columns, names=["content_hash", "place", "part", "again"])
 
 
 @dataclass(frozen=True)
@@ -178,10 +181,13 @@ def remove_duplicate_parts(records: DataFrame, settings: DuplicateParts, *, seed
     """
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    texts = records.where(F.col("rule").isNull()).select("content_hash", "text")
+    place = F.conv(F.hex(class_of_new(F.col("given_split"))), 16, 10).cast("int")
+    texts = records.where(F.col("rule").isNull()).select("content_hash", place.alias("place"), "text")
     listed = texts.mapInArrow(PartLister(settings).__call__, _LISTED)
-    listed = listed.repartition(partitions, "part").distinct().persist()  # equal documents list the same
-    order = F.struct(F.xxhash64(F.lit(seed), "content_hash"), "content_hash")
+    # Equal documents list the same, and count once, in the first class that one of them has.
+    contents = listed.repartition(partitions, "part").groupBy("part", "content_hash")
+    listed = contents.agg(F.min("place").alias("place"), F.max("again").alias("again")).persist()
+    order = F.struct("place", F.xxhash64(F.lit(seed), "content_hash"), "content_hash")
     counted = listed.groupBy("part").agg(F.count("*").alias("documents"), F.min(order).alias("first"))
     repeated = counted.where(F.col("documents") > settings.most_documents).select("part", "first.content_hash")
     repeated = repeated.withColumnRenamed("content_hash", "keeper")

@@ -81,6 +81,14 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
         ),
         ("score.inputs.0.weight=2", ["inputs.0.weight: found 2.0", "scoring does not use it; remove it"]),
         ("score.inputs.0.split=test", ["inputs.0.split: found 'test'", "scoring does not use it"]),
+        (
+            "preprocess.inputs=[{name: b, path: b, format: text, split: test}]",
+            ["preprocess: inputs: found only inputs with split", "nothing to train on"],
+        ),
+        (
+            "preprocess.decontamination.inputs=[{name: b, path: b, format: text, split: test}]",
+            ["decontamination.inputs.0.split: found 'test'", "decontamination does not use it; remove it"],
+        ),
         ("nonsense=1", ["nonsense", "unknown key", "use one of: name, run_dir"]),
     ],
 )

@@ -139,6 +139,26 @@ def test_paragraphs_may_stand_in_some_documents_and_a_share_drops_the_rest(tmp_p
     }
 
 
+def test_an_official_test_file_keeps_the_lines_that_training_text_repeats(tmp_path: Path) -> None:
+    write_world(tmp_path)
+    shared = [f"A line of official document number {n} that others repeat" for n in range(4)]
+    official = [f"{line}\nOnly the official document number {n} says this" for n, line in enumerate(shared)]
+    texts = [f"{shared[n % 4]}\nWords that only document number {n} has in it" for n in range(24)] + official[:1]
+    (tmp_path / "official.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in official))
+    files = ("{name: lines, path: %s, format: jsonl}", "{name: official, path: %s, format: jsonl, split: test}")
+    paths = (tmp_path / "lines.jsonl", tmp_path / "official.jsonl")
+    inputs = ", ".join(text % path for text, path in zip(files, paths, strict=True))
+    plan = make_plan(plan_of(tmp_path, texts, unit="line").config, [f"preprocess.inputs=[{inputs}]"])
+    preprocess(plan)
+    manifest = read_manifest(plan.shards_directory)
+    rows = rows_of(plan, manifest, "data")
+    assert sorted(row["text"] for row in rows if row["source"] == "official") == official
+    training = [row["text"] for row in rows if row["source"] == "lines"]
+    assert len(training) == 24 and not any("official" in text for text in training)
+    assert manifest.details["splits"]["test"]["rows"] == 4
+    assert manifest.details["counts"]["dropped"] == {"exact_duplicate": 1}
+
+
 def test_parts_need_lines(tmp_path: Path) -> None:
     config, _ = write_world(tmp_path, duplicates={"parts": {"unit": "line"}})
     with pytest.raises(SettingsError, match=r"parts\.unit: found line, but there are no lines; set normalization"):
