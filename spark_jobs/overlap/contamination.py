@@ -1,6 +1,8 @@
 """Decontamination: documents that share n-grams with texts that models are evaluated on are dropped.
 
 Training on them would make the evaluation a test of memory (Brown et al. 2020, appendix C, who take 13-grams too).
+Documents that the settings put in the test or validation split are not trained on and stay: an official test file may
+itself be an evaluation file. Documents that a hash puts there are judged like all others.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from mapring.lineage import SourceFile
 from mapring.progress import say
 from mapring.settings import Settings
 from mapring.settings.schema import Decontamination
+from spark_jobs.formats.raw import QUARANTINE_RULES
 from spark_jobs.overlap.hash_filter import build_filter
 from spark_jobs.overlap.ngrams import NgramLister, list_ngrams
-from spark_jobs.records import EMPTY, FirstPass, read_records
+from spark_jobs.records import FirstPass, read_records
 from spark_jobs.segments import plan_segments
 
 if TYPE_CHECKING:
@@ -28,7 +31,7 @@ CONTAMINATED = "contaminated"
 def mark_contaminated(
     records: DataFrame, sources: tuple[SourceFile, ...], settings: Settings, *, partitions: int
 ) -> DataFrame:
-    """Give the rule `contaminated` to records that share n-grams with the evaluation texts.
+    """Give the rule `contaminated` to records for training that share n-grams with the evaluation texts.
 
     Args:
         records: RECORD rows in `partitions` partitions by content hash; their texts are not moved.
@@ -60,7 +63,8 @@ def mark_contaminated(
 
 def _read(spark: SparkSession, sources: tuple[SourceFile, ...], settings: Settings, partitions: int) -> DataFrame:
     """The evaluation texts as RECORD rows; one that cannot be read would leave the corpus contaminated."""
-    inputs = settings.preprocess.decontamination.inputs
+    given = settings.preprocess.decontamination.inputs
+    inputs = [source.model_copy(update={"label_column": None}) for source in given]
     first_pass = FirstPass(
         segments=plan_segments(inputs, sources, settings.spark.split_bytes),
         normalization=settings.preprocess.normalization,
@@ -68,7 +72,7 @@ def _read(spark: SparkSession, sources: tuple[SourceFile, ...], settings: Settin
         on_rows=_ignore,
     )
     found = read_records(spark, first_pass, partitions)
-    bad = found.where(F.col("rule").isNotNull() & (F.col("rule") != EMPTY)).orderBy("source", "path", "record").head()
+    bad = found.where(F.col("rule").isin(*QUARANTINE_RULES)).orderBy("source", "path", "record").head()
     if bad is not None:
         raise InputError(
             f"preprocess.decontamination.inputs: {bad['source']}/{bad['path']}:{bad['record']} cannot be read "
@@ -107,7 +111,8 @@ def _with_rule(records: DataFrame, judged: DataFrame, settings: Decontamination)
         "text": F.lit(None).cast("string"),
     }
     joined = records.join(judged.hint("shuffle_hash"), "content_hash", "left")  # sorting would move all the text
-    is_hit = F.col("rule").isNull() & F.col("share").isNotNull()
+    is_trained_on = F.coalesce("given_split", F.lit("train")) == "train"
+    is_hit = F.col("rule").isNull() & F.col("share").isNotNull() & is_trained_on
     return joined.withColumns({name: F.when(is_hit, new).otherwise(F.col(name)) for name, new in told.items()}).select(
         *columns
     )

@@ -16,9 +16,11 @@ from mapring.contract.verify import verify
 from mapring.errors import InputError, SettingsError
 from mapring.plan import Plan, make_plan
 from mapring.settings.schema import Splits
+from spark_jobs.overlap.contamination import _read as read_evaluation
 from spark_jobs.overlap.splits import measure_overlap
 from spark_jobs.preprocess import preprocess
 from spark_jobs.records import document_id
+from tests.spark_jobs.formats.archives import page, response
 from tests.tiny import config_values, write_world
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
@@ -110,6 +112,36 @@ def test_documents_with_an_ngram_of_an_evaluation_are_dropped_and_the_ledger_say
     other = make_plan(plan.config, [f"run_dir={tmp_path}/other", "spark.partitions=3"])
     preprocess(other)
     assert read_manifest(other.shards_directory).files == manifest.files
+
+
+def test_an_official_test_file_can_be_the_evaluation_and_stays(tmp_path: Path) -> None:
+    plan_of(tmp_path)
+    with (tmp_path / "corpus.txt").open("a") as corpus:
+        corpus.write(f"{QUESTION}\n")
+    official = f"{{name: official, path: {tmp_path}/quiz.jsonl, format: jsonl, text_column: q, split: test}}"
+    corpus_input = f"{{name: corpus, path: {tmp_path}/corpus.txt, format: text}}"
+    plan = make_plan(str(tmp_path / "clean.yaml"), [f"preprocess.inputs=[{corpus_input}, {official}]"])
+    preprocess(plan)
+    drops = drops_of(plan)
+    assert sorted(drops) == [21, 22, 23, 25, 26], "an equal text for training goes, the official one stays"
+    assert {(row["source"], row["rule"]) for row in drops.values()} == {("corpus", "contaminated")}
+    assert read_manifest(plan.shards_directory).details["splits"]["test"]["rows"] == 2
+
+
+def test_evaluation_files_need_no_labels_and_a_web_archive_may_hold_more_than_pages(tmp_path: Path) -> None:
+    plan_of(tmp_path)
+    archive = [
+        page("http://a/", QUESTION),
+        response("u", b"x", status="404 No"),
+        response("v", b"x", content_type="a/b"),
+    ]
+    (tmp_path / "quiz.warc").write_bytes(b"".join(archive))
+    web = f"{{name: web, path: {tmp_path}/quiz.warc, format: warc}}"
+    quiz = f"{{name: quiz, path: {tmp_path}/quiz.jsonl, format: jsonl, text_column: q, label_column: level}}"
+    plan = make_plan(str(tmp_path / "clean.yaml"), [f"preprocess.decontamination.inputs=[{quiz}, {web}]"])
+    spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    rows = read_evaluation(spark, plan.evaluation_sources, plan.settings, 2).select("source", "text").collect()
+    assert sorted(map(tuple, rows)) == [("quiz", "nothing"), ("quiz", QUESTION), ("web", QUESTION)]
 
 
 def test_a_share_can_be_asked_for_and_evaluation_files_are_part_of_the_fingerprint(tmp_path: Path) -> None:
