@@ -12,10 +12,8 @@ from mapring.contract import Manifest
 from mapring.errors import MapringError
 from mapring.lineage import SourceFile
 from mapring.plan import Plan
-from mapring.text import normalize
-from spark_jobs.filters.c4 import clean_lines
 from spark_jobs.readers import read_segment
-from spark_jobs.records import document_id
+from spark_jobs.records import document_id, prepare_texts
 from spark_jobs.segments import Segment, plan_segments
 
 
@@ -83,8 +81,7 @@ def _document_id(segment: Segment, record: int) -> str:
 def _original(plan: Plan, segment: Segment, raw: pa.RecordBatch) -> Original:
     preprocess = plan.settings.preprocess
     try:
-        texts = normalize(raw.column("text"), preprocess.normalization)
-        texts = clean_lines(texts) if preprocess.filters.c4_lines else texts
+        texts = prepare_texts(raw.column("text"), preprocess.normalization, preprocess.filters)
     except (MapringError, pa.ArrowException):
         texts = pa.nulls(1, pa.string())
     record = raw.column("record")[0].as_py()

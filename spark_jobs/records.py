@@ -75,9 +75,7 @@ class FirstPass:
         `paths` has the file of each record, as its place below the input's root.
         """
         count = raw.num_rows
-        text = normalize(raw.column("text"), self.normalization)
-        if self.filters is not None and self.filters.c4_lines:
-            text = clean_lines(text)
+        text = prepare_texts(raw.column("text"), self.normalization, self.filters)
         rule = raw.column("rule")
         empty = pc.and_(pc.is_null(rule), pc.fill_null(pc.equal(text, ""), True))
         rule = pc.if_else(empty, EMPTY, rule)
@@ -110,6 +108,12 @@ class FirstPass:
             "measures": verdict.measures,
         }
         return pa.RecordBatch.from_arrays([columns[field.name] for field in RECORD], schema=RECORD)
+
+
+def prepare_texts(texts: pa.StringArray, normalization: Normalization, filters: Filters | None) -> pa.StringArray:
+    """Texts as they are judged and published: normalized, and without the lines that C4 drops where asked for."""
+    texts = normalize(texts, normalization)
+    return clean_lines(texts) if filters is not None and filters.c4_lines else texts
 
 
 def _joined(
