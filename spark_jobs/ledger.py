@@ -57,7 +57,7 @@ def drop_rows(rejected: DataFrame, duplicates: DataFrame) -> DataFrame:
 def write_ledger(drops: DataFrame, total: int, directory: str) -> tuple[list[WrittenFile], Counter[str]]:
     """Write the ledger below `drops/`, ordered by document id; returns its files and the drops by rule."""
     files = max(1, -(-total // _ROWS_PER_FILE))
-    bucket = F.pmod(F.conv(F.substring("doc_id", 1, 8), 16, 10).cast("long"), F.lit(files))
+    bucket = F.pmod(F.xxhash64("doc_id"), F.lit(files))
     ordered = (
         drops.withColumn("file_group", F.format_string("drops-%05d", bucket))
         .repartition("file_group")

@@ -24,7 +24,7 @@ from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.filters.storing import describe_measures, write_measures
 from spark_jobs.ledger import drop_rows, write_ledger
 from spark_jobs.overlap.contamination import mark_contaminated
-from spark_jobs.overlap.splits import measure_overlap
+from spark_jobs.overlap.splits import HELD_OUT, measure_overlap
 from spark_jobs.packing.stage import describe_packing, pack_documents, write_sequences
 from spark_jobs.quarantine import check_quarantine, count_by_rule
 from spark_jobs.records import FirstPass, read_records
@@ -84,11 +84,13 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     with watch(spark, STAGE, "duplicates"):
         kept = keep_groups_together(records.where(F.col("rule").isNull()), settings.preprocess.inputs)
         marked = mark_duplicates(kept, settings, run_dir=plan.run.root, partitions=count)
+        marked = marked.drop("text", "measures").persist()
         duplicates = count_by_rule(marked.select(F.col("duplicate_rule").alias("rule")))
-        unique = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
-        labels = _labels(unique, plan)
+        placed = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
+        labels = _labels(placed, plan)
+    unique = _with_texts(placed, records)
     tokenizer, told = _publish_tokenizer(unique, plan)
-    data, sizes = _write_data(unique, labels, plan)
+    data, sizes = _write_data(placed, records, labels, plan)
     with watch(spark, STAGE, "write ledger"):
         drops = drop_rows(records.where(F.col("rule").isNotNull()), marked.where("doc_id != kept_doc_id"))
         total = duplicates[None]
@@ -96,7 +98,8 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     measures = write_measures(records, by_rule, settings.preprocess.filters, directory)
     sketches = _write_sketches(unique, total, plan)
     with watch(spark, STAGE, "compare splits"):
-        overlap = measure_overlap(unique, settings.preprocess.splits)
+        has_held_out = any(sizes[split] for split in HELD_OUT)
+        overlap = measure_overlap(unique, settings.preprocess.splits) if has_held_out else None
     with watch(spark, STAGE, "count"):
         frames = Frames(records, marked, unique)
         statistics = write_statistics(frames, data, ledger, labels, settings.preprocess, directory)
@@ -156,23 +159,31 @@ def _publish_tokenizer(unique: DataFrame, plan: Plan) -> tuple[list[FileEntry], 
         return publish_tokenizer(unique, source, plan.shards_directory, STAGE)
 
 
-def _write_data(unique: DataFrame, labels: list[str], plan: Plan) -> tuple[list[WrittenFile], dict[str, int]]:
+def _with_texts(documents: DataFrame, records: DataFrame) -> DataFrame:
+    """Documents of which all but the text is known, and their texts, which are not moved."""
+    texts = records.select("content_hash", "doc_id", "text")
+    return texts.join(documents.hint("shuffle_hash"), ["content_hash", "doc_id"])
+
+
+def _write_data(
+    unique: DataFrame, records: DataFrame, labels: list[str], plan: Plan
+) -> tuple[list[WrittenFile], dict[str, int]]:
     """Write the kept documents, or the sequences they are packed into; also return the rows of each split."""
     spark, settings, directory = unique.sparkSession, plan.settings, plan.shards_directory
     is_packed = settings.preprocess.packing != "none"
     with watch(spark, STAGE, "pack" if is_packed else "order"):
-        rows = pack_documents(unique, settings, directory).persist() if is_packed else unique
+        rows = pack_documents(_with_texts(unique, records), settings, directory).persist() if is_packed else unique
         positioned, sizes = assign_positions(rows, settings)
     if not sizes["train"]:
         raise InputError(
             f"{plan.config}: preprocess.splits: the training split is empty; give more text or smaller shares"
         )
-    total = sum(sizes.values())
     with watch(spark, STAGE, "write shards"):
         if is_packed:
-            data = write_sequences(positioned, settings, rows=total, directory=directory)
+            data = write_sequences(positioned, settings, sizes=sizes, directory=directory)
         else:
-            data = write_shards(positioned, settings, rows=total, labels=labels, directory=directory)
+            documents = _with_texts(positioned, records)
+            data = write_shards(documents, settings, sizes=sizes, labels=labels, directory=directory)
     if is_packed:
         rows.unpersist()
     return data, sizes

@@ -56,7 +56,7 @@ class ScoreBuilder:
 
 def write_scores(records: DataFrame, build: ScoreBuilder, *, files: int, directory: str) -> list[WrittenFile]:
     """Score and write all records as `files` files below `directory`, spread by a hash of their ids."""
-    bucket = F.pmod(F.conv(F.substring("doc_id", 1, 8), 16, 10).cast("long"), F.lit(files))
+    bucket = F.pmod(F.xxhash64("doc_id"), F.lit(files))
     spread = (
         records.withColumn("file_group", F.format_string(f"{build.run_id[:8]}-%05d", bucket))
         .repartition(files, "file_group")

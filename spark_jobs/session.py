@@ -23,7 +23,7 @@ _DEFAULTS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.session.timeZone": "UTC",
-    "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",  # else many small files and tasks
+    "spark.sql.requireAllClusterKeysForCoPartition": "false",  # texts stay where their content hash has put them
     "spark.sql.inMemoryColumnarStorage.compressed": "false",  # of text and hashes it saves little and costs a fifth
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),

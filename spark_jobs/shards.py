@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,70 +30,82 @@ from spark_jobs.splits import SPLITS, leading_bits, seeded_hash
 from spark_jobs.tables import Built, WrittenFile, write_groups
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 COLUMNS = ("doc_id", "source_id", "source", "time", "group", "text", "label")
 MOST_TASKS = 10_000
-_BUCKETS = 4096  # of the hash order: each is ranked in one task, so a billion documents make 250,000 a task
+_BUCKET_BITS = 12  # 4096 buckets of the hash order, each ranked in one task: 250,000 of a billion documents
+_OFFSETS = pa.schema([("split", pa.string()), ("bucket", pa.int32()), ("offset", pa.int64())])
 
 
-def assign_positions(documents: DataFrame, settings: Settings) -> tuple[DataFrame, dict[str, int]]:
+def assign_positions(rows: DataFrame, settings: Settings) -> tuple[DataFrame, dict[str, int]]:
     """Add `lane` and `position`; also return the number of rows in each split.
 
     The global rank is the offset of a bucket of the hash order plus the rank within it, so no
-    task ever sorts a whole split.
+    task ever sorts a whole split. Only keys are moved and ranked, not the rows.
     """
-    ordered = documents.withColumn("order_key", seeded_hash("order", settings.seed))
-    ordered = ordered.withColumn("bucket", leading_bits(F.col("order_key"), 3).cast("int"))
-    found = {
-        (row["split"], row["bucket"]): row["count"] for row in ordered.groupBy("split", "bucket").count().collect()
-    }
+    keys = rows.select("split", "content_hash", seeded_hash("order", settings.seed).alias("order_key"))
+    keys = keys.withColumn("bucket", leading_bits(F.col("order_key"), _BUCKET_BITS).cast("int"))
+    found = {(row["split"], row["bucket"]): row["count"] for row in keys.groupBy("split", "bucket").count().collect()}
     offsets, sizes = _offsets(found)
-    spark = documents.sparkSession
-    table = spark.createDataFrame(offsets, "split string, bucket int, offset long")
-    within = Window.partitionBy("split", "bucket").orderBy("order_key")
+    table = rows.sparkSession.createDataFrame(offsets)
+    within = Window.partitionBy("split", "bucket").orderBy("order_key", "content_hash")
     rank = F.col("offset") + F.row_number().over(within) - 1
     lanes = settings.preprocess.lanes
-    positioned = (
-        ordered.join(F.broadcast(table), ["split", "bucket"])
-        .withColumn("rank", rank)
-        .withColumn("lane", F.pmod("rank", F.lit(lanes)))
-        .withColumn("position", F.expr(f"rank div {lanes}"))
+    ranked = keys.join(F.broadcast(table), ["split", "bucket"]).withColumn("rank", rank)
+    places = ranked.select(
+        "content_hash", F.pmod("rank", F.lit(lanes)).alias("lane"), F.expr(f"rank div {lanes}").alias("position")
     )
-    return positioned, sizes
+    return rows.join(places.hint("shuffle_hash"), "content_hash"), sizes
 
 
-def _offsets(found: Mapping[tuple[str, int], int]) -> tuple[list[tuple[str, int, int]], dict[str, int]]:
+def _offsets(found: Mapping[tuple[str, int], int]) -> tuple[pa.Table, dict[str, int]]:
+    """The number of rows before each bucket of its split, and the rows of each split."""
     offsets, sizes = [], dict.fromkeys(SPLITS, 0)
     for split, bucket in sorted(found):
-        offsets.append((split, bucket, sizes[split]))
+        offsets.append({"split": split, "bucket": bucket, "offset": sizes[split]})
         sizes[split] += found[split, bucket]
-    return offsets, sizes
+    return pa.Table.from_pylist(offsets, _OFFSETS), sizes
 
 
 def write_shards(
-    positioned: DataFrame, settings: Settings, *, rows: int, labels: list[str], directory: str
+    positioned: DataFrame, settings: Settings, *, sizes: Mapping[str, int], labels: list[str], directory: str
 ) -> list[WrittenFile]:
     """Tokenize and write the documents below `data/`, one file for each (split, lane, shard)."""
-    ordered = lay_out(positioned, settings, rows=rows, columns=COLUMNS)
+    ordered = lay_out(positioned, settings, sizes=sizes, columns=COLUMNS)
     tokenizer = None if settings.preprocess.tokenizer is None else storage.join(directory, "tokenizer")
     build = ShardBuilder(tokenizer, settings.preprocess.max_length, tuple(labels))
     groups = settings.preprocess.rows_per_row_group
     return write_groups(ordered, build, directory=directory, folder="data", rows_per_row_group=groups)
 
 
-def lay_out(positioned: DataFrame, settings: Settings, *, rows: int, columns: tuple[str, ...]) -> DataFrame:
-    """These columns of the rows, each file's rows (`file_group`) together and in order of their positions."""
-    preprocess = settings.preprocess
-    shard = F.expr(f"position div {preprocess.rows_per_shard}")
-    files = preprocess.lanes * len(SPLITS) * -(-rows // (preprocess.lanes * preprocess.rows_per_shard))
+def lay_out(
+    positioned: DataFrame, settings: Settings, *, sizes: Mapping[str, int], columns: tuple[str, ...]
+) -> DataFrame:
+    """These columns of the rows, in order of their positions in each file (`file_group`); a file is a task.
+
+    `sizes` are the rows of each split.
+    """
+    lanes, rows_per_shard = settings.preprocess.lanes, settings.preprocess.rows_per_shard
+    shards = {split: -(-rows // (lanes * rows_per_shard)) for split, rows in sizes.items()}  # of every lane
+    ends = list(accumulate(lanes * count for count in shards.values()))
+    first = dict(zip(shards, [0, *ends], strict=False))
+    shard = F.expr(f"position div {rows_per_shard}")
+    file = _by_split(first) + F.col("lane") * _by_split(shards) + shard
+    tasks = max(1, min(MOST_TASKS, ends[-1]))
     return (
         positioned.withColumn("file_group", F.format_string("%s-%05d-%05d", "split", "lane", shard))
-        .select("file_group", "position", *columns)
-        # A number, or Spark would merge small partitions and tokenize on one core.
-        .repartition(max(1, min(MOST_TASKS, files)), "file_group")
+        .withColumn("task", F.pmod(file, F.lit(tasks)).cast("int"))
+        .select("task", "file_group", "position", *columns)
+        .repartitionById(tasks, "task")
+        .drop("task")
         .sortWithinPartitions("file_group", "position")
     )
+
+
+def _by_split(values: Mapping[str, int]) -> Column:
+    """The value of a row's split."""
+    return F.element_at(F.create_map(*(F.lit(item) for pair in values.items() for item in pair)), F.col("split"))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from spark_jobs.dedup.classes import EARLIER, class_of_new
+from spark_jobs.splits import seeded_hash
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -24,5 +25,5 @@ def keep_one_of_each(records: DataFrame, seed: int, earlier: DataFrame | None = 
     if earlier is not None:
         first = F.lit(bytearray(EARLIER)).alias("class")
         candidates = candidates.unionByName(earlier.select("content_hash", "doc_id", first))
-    priority = F.struct("class", F.sha2(F.concat(F.lit(f"exact:{seed}:"), F.col("doc_id")), 256))
+    priority = F.struct("class", seeded_hash("exact", seed, F.col("doc_id")), "doc_id")
     return candidates.groupBy("content_hash").agg(F.min_by("doc_id", priority).alias("kept_doc_id"))

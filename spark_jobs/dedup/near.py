@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 from pyspark.sql import functions as F
 
 from mapring import storage
@@ -13,12 +15,13 @@ from mapring.settings.dedup import NearDuplicates
 from spark_jobs.dedup.candidates import candidate_pairs, duplicate_pairs
 from spark_jobs.dedup.classes import class_of_new
 from spark_jobs.dedup.independent_set import drop_duplicates
-from spark_jobs.dedup.sketches import NODES, Sketcher
+from spark_jobs.dedup.sketches import NODES, Sketcher, document_ids
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 NEAR_DUPLICATE = "near_duplicate"
+DROPPED = pa.schema([("doc_id", pa.string()), ("kept_doc_id", pa.string()), ("similarity", pa.float64())])
 
 
 def find_near_duplicates(
@@ -48,24 +51,27 @@ def find_near_duplicates(
     texts = documents.select("doc_id", "content_hash", "text", class_of_new(F.col("given_split")).alias("class"))
     sketches = texts.mapInArrow(Sketcher(settings, seed).nodes, from_arrow_schema(NODES))
     if earlier is not None:
-        sketches = sketches.unionByName(earlier.where(F.size("bands") > 0))
+        sketches = sketches.unionByName(earlier.where(F.octet_length("bands") > 0))
     sketches = sketches.persist()
-    pairs = candidate_pairs(sketches, partitions)
+    pairs = candidate_pairs(sketches, partitions).persist()
+    pairs.count()  # Spark knows their size now: few ones are taken to the sketches, not all sketches to them
     edges = duplicate_pairs(pairs, sketches, measure=settings.measure, threshold=settings.threshold).persist()
     scratch = storage.join(run_dir, "scratch", uuid.uuid4().hex)
     try:
         twins = drop_duplicates(edges, scratch=scratch, on_round=_tell, most_local=settings.local_pairs)
-        names = sketches.select("node", "doc_id")
-        dropped = twins.join(names.withColumnsRenamed({"node": "high"}), "high").join(
-            names.withColumnsRenamed({"node": "low", "doc_id": "kept_doc_id"}), "low"
-        )
-        found = dropped.select("doc_id", "kept_doc_id", "similarity").persist()
+        found = twins.select("high", "low", "similarity").mapInArrow(_with_names, from_arrow_schema(DROPPED)).persist()
         found.count()  # while the scratch directory still stands
     finally:
         storage.remove_tree(scratch)
-        for frame in (edges, sketches):
+        for frame in (edges, pairs, sketches):
             frame.unpersist()
     return found
+
+
+def _with_names(twins: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in twins:
+        names = [document_ids(batch.column(name)) for name in ("high", "low")]
+        yield pa.RecordBatch.from_arrays([*names, batch.column("similarity")], schema=DROPPED)
 
 
 def _tell(number: int, edges: int) -> None:

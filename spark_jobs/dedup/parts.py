@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from mapring.settings.dedup import DuplicateParts
+from spark_jobs.dedup.canonical import canonical
 from spark_jobs.dedup.classes import class_of_new
-from spark_jobs.dedup.shingles import Hashes, Offsets, canonical, hash_strings, mix, odd_numbers
+from spark_jobs.dedup.shingles import Hashes, Offsets, hash_strings, mix, odd_numbers
 from spark_jobs.records import RECORD, document_id
 
 if TYPE_CHECKING:

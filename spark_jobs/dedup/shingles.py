@@ -16,10 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spark_jobs.dedup.canonical import canonical
+
 Hashes = npt.NDArray[np.uint64]
 Offsets = npt.NDArray[np.int64]
 
-_NOT_A_WORD = r"[^\p{L}\p{M}\p{N}]+"
 _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio, SplitMix64's increment
 
 
@@ -54,12 +55,6 @@ def ngrams(
     runs, owner = _runs(units, counts, length)
     short, short_owner = _short(units, counts, length)
     return np.concatenate([runs, short]), np.concatenate([owner, short_owner])
-
-
-def canonical(texts: pa.StringArray) -> pa.StringArray:
-    """Texts as they are compared: in lower case, with one space for every run of other than letters and digits."""
-    spaced = pc.replace_substring_regex(pc.utf8_lower(texts), pattern=_NOT_A_WORD, replacement=" ")
-    return pc.utf8_trim_whitespace(spaced)
 
 
 def hash_strings(texts: pa.StringArray) -> Hashes:
@@ -142,7 +137,9 @@ def _short(units: Hashes, counts: Offsets, length: int) -> tuple[Hashes, Offsets
 
 def unique(hashes: Hashes, owner: Offsets, texts: int) -> Shingles:
     """Sort the hashes of each text and drop repeated ones."""
-    order = np.lexsort((hashes, owner))
+    order = np.argsort(hashes)
+    # By two bytes numpy sorts with a radix sort, so this takes two thirds of a lexsort's time.
+    order = order[np.argsort(owner[order].astype(np.uint16 if texts <= 1 << 16 else np.int64), kind="stable")]
     hashes, owner = hashes[order], owner[order]
     first = np.ones(len(hashes), bool)
     first[1:] = (hashes[1:] != hashes[:-1]) | (owner[1:] != owner[:-1])

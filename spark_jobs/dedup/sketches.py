@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,7 +20,7 @@ from mapring.contract.schemas import SKETCH
 from mapring.settings.dedup import NearDuplicates
 from spark_jobs.dedup.classes import EARLIER
 from spark_jobs.dedup.minhash import band_keys, signatures
-from spark_jobs.dedup.shingles import shingle
+from spark_jobs.dedup.shingles import mix, odd_numbers, shingle
 from spark_jobs.tables import Built, WrittenFile, write_groups
 
 if TYPE_CHECKING:
@@ -27,9 +28,19 @@ if TYPE_CHECKING:
 
 _ROWS_PER_FILE, _ROWS_PER_ROW_GROUP = 250_000, 8192
 
-NODE = pa.field("node", pa.binary(), nullable=False)  # class and 16 bytes: identity and place in the seeded order
+NODE = pa.field("node", pa.binary(), nullable=False)  # place in the seeded order and identity, see `node_bytes`
 KEPT_IN = pa.field("kept_in", pa.string())  # fingerprint of the shards that hold it; null in this corpus
-NODES = pa.schema([NODE, *SKETCH, KEPT_IN])
+NODE_BYTES = 25
+# In here numbers are bytes: Spark moves them, and would make an object of every one in a list.
+NODES = pa.schema(
+    [
+        NODE,
+        *(SKETCH.field(name) for name in ("doc_id", "content_hash")),
+        pa.field("shingles", pa.binary(), nullable=False),  # 8 bytes each, sorted as unsigned numbers
+        pa.field("bands", pa.binary(), nullable=False),  # 8 bytes each; none of a document without shingles
+        KEPT_IN,
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -58,8 +69,8 @@ class Sketcher:
     def nodes(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """NODES rows of the documents that have shingles, whose classes are in `class`: for mapInArrow."""
         for batch in batches:
-            rows = as_nodes(self.sketch(batch), batch.column("class").to_pylist(), self.seed)
-            yield rows.filter(pc.greater(pc.list_value_length(rows.column("bands")), 0))
+            rows = as_nodes(self.sketch(batch), batch.column("class"), self.seed)
+            yield rows.filter(pc.greater(pc.binary_length(rows.column("bands")), 0))
 
     def __call__(self, table: pa.Table) -> Built:
         """A file of the published sketches."""
@@ -67,23 +78,56 @@ class Sketcher:
         return Built(pa.Table.from_batches(batches, SKETCH), {})
 
 
-def node_of(doc_id: str, kind: bytes, seed: int) -> bytes:
-    """A document's place in the order of classes, and in the seeded one within: compared as unsigned bytes."""
-    return kind + hashlib.blake2b(doc_id.encode(), digest_size=16, key=f"near:{seed}".encode()).digest()
+def node_bytes(doc_ids: pa.StringArray, classes: pa.BinaryArray, seed: int) -> pa.BinaryArray:
+    """Documents as what they are in a graph: 25 bytes that compare as the order of who stays.
+
+    The class, a seeded random number of 8 bytes, and the 16 bytes of the document's id, so that a node tells its
+    document.
+    """
+    ids = np.frombuffer(bytes.fromhex("".join(doc_ids.to_pylist())), np.uint8).reshape(-1, 16)
+    leading = ids[:, :8].copy().view(">u8").ravel().astype(np.uint64)
+    random = mix(leading ^ odd_numbers(1, seed)).astype(">u8").view(np.uint8).reshape(-1, 8)
+    kinds = np.frombuffer(b"".join(classes.to_pylist()), np.uint8).reshape(-1, 1)
+    return binary_rows(np.concatenate([kinds, random, ids], axis=1))
 
 
-def as_nodes(rows: pa.RecordBatch, kinds: Sequence[bytes], seed: int, kept_in: str | None = None) -> pa.RecordBatch:
-    """SKETCH rows as NODES rows; `kinds` has the class of each."""
-    ids = zip(rows.column("doc_id").to_pylist(), kinds, strict=True)
-    nodes = pa.array([node_of(doc_id, kind, seed) for doc_id, kind in ids], pa.binary())
-    origin = pa.array([kept_in] * rows.num_rows, pa.string())
-    return pa.RecordBatch.from_arrays([nodes, *rows.columns, origin], schema=NODES)
+def binary_rows(rows: npt.NDArray[np.uint8]) -> pa.BinaryArray:
+    """Rows of bytes, shape (rows, width), as one binary value each."""
+    width = pa.binary(rows.shape[1])
+    fixed = pa.FixedSizeBinaryArray.from_buffers(width, len(rows), [None, pa.py_buffer(rows.tobytes())])
+    return fixed.cast(pa.binary())
+
+
+def document_ids(nodes: pa.BinaryArray) -> pa.StringArray:
+    """The ids of the nodes' documents."""
+    digits = "".join(node[-16:].hex() for node in nodes.to_pylist())
+    return pa.array([digits[start : start + 32] for start in range(0, len(digits), 32)], pa.string())
+
+
+def as_nodes(rows: pa.RecordBatch, classes: pa.BinaryArray, seed: int, kept_in: str | None = None) -> pa.RecordBatch:
+    """SKETCH rows as NODES rows; `classes` has the class of each."""
+    columns = [
+        node_bytes(rows.column("doc_id"), classes, seed),
+        *(rows.column(name) for name in ("doc_id", "content_hash")),
+        *(_as_bytes(rows.column(name)) for name in ("shingles", "bands")),
+        pa.array([kept_in] * rows.num_rows, pa.string()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=NODES)
+
+
+def _as_bytes(lists: pa.ListArray) -> pa.BinaryArray:
+    """Lists of int64 as the bytes of their numbers."""
+    values = pc.list_flatten(lists).to_numpy(zero_copy_only=False)
+    ends = np.cumsum(pc.list_value_length(lists).to_numpy(zero_copy_only=False), dtype=np.int64)
+    offsets = np.concatenate([[0], ends * values.itemsize]).astype(np.int32)
+    buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(values.tobytes())]
+    return pa.BinaryArray.from_buffers(pa.binary(), len(lists), buffers)
 
 
 def write_sketches(documents: DataFrame, total: int, sketcher: Sketcher, directory: str) -> list[WrittenFile]:
     """Write the sketches of kept documents below `sketches/`, ordered by document id."""
     files = max(1, -(-total // _ROWS_PER_FILE))
-    bucket = F.pmod(F.conv(F.substring("doc_id", 1, 8), 16, 10).cast("long"), F.lit(files))
+    bucket = F.pmod(F.xxhash64("doc_id"), F.lit(files))
     ordered = (
         documents.select(F.format_string("sketches-%05d", bucket).alias("file_group"), "doc_id", "content_hash", "text")
         .repartition("file_group")
@@ -117,4 +161,4 @@ def _read_files(
         uri, fingerprint = files[index]
         with storage.open_read(uri) as handle:
             for rows in pq.ParquetFile(handle).iter_batches(_ROWS_PER_ROW_GROUP):
-                yield as_nodes(rows.cast(SKETCH), [EARLIER] * rows.num_rows, seed, fingerprint)
+                yield as_nodes(rows.cast(SKETCH), pa.repeat(EARLIER, rows.num_rows), seed, fingerprint)

@@ -13,13 +13,12 @@ from pyspark.sql import functions as F
 from mapring.settings.schema import Splits
 from spark_jobs.overlap.hash_filter import build_filter
 from spark_jobs.overlap.ngrams import NgramLister, list_ngrams
-from spark_jobs.splits import SPLITS, leading_bits
+from spark_jobs.splits import SPLITS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 TRAIN, *HELD_OUT = SPLITS
-_ID_DIGITS = 15  # of a content hash, to tell documents apart by a number
 
 
 def measure_overlap(documents: DataFrame, settings: Splits) -> dict[str, Any] | None:
@@ -40,7 +39,7 @@ def measure_overlap(documents: DataFrame, settings: Splits) -> dict[str, Any] | 
     if not settings.overlap_length:
         return None
     lister = NgramLister(unit=settings.overlap_unit, length=settings.overlap_length, keys=("split", "document"))
-    numbered = documents.select("split", leading_bits(F.col("content_hash"), _ID_DIGITS).alias("document"), "text")
+    numbered = documents.select("split", F.xxhash64("content_hash").alias("document"), "text")
     held_out = list_ngrams(numbered.where(F.col("split") != TRAIN), lister).select("split", "document", "ngram")
     held_out = held_out.persist()
     sizes = _counts(held_out)

@@ -63,7 +63,7 @@ def pack_documents(documents: DataFrame, settings: Settings, directory: str) -> 
     count = F.element_at(F.create_map(*(F.lit(item) for pair in buckets.items() for item in pair)), F.col("split"))
     keyed = documents.withColumn("pack_key", seeded_hash("pack", settings.seed))
     ordered = (
-        keyed.withColumn("bucket", F.pmod(leading_bits(F.col("pack_key"), 12), count))
+        keyed.withColumn("bucket", F.pmod(leading_bits(F.col("pack_key"), 48), count))
         .withColumn("file_group", F.format_string("%s-%d", "split", "bucket"))
         .select("file_group", "pack_key", "doc_id", "content_hash", "source", "text")
         .repartition(max(1, min(MOST_TASKS, sum(buckets.values()))), "file_group")
@@ -135,9 +135,11 @@ def _sequence_ids(content_hashes: list[str], offsets: Integers, bounds: Integers
     return pa.array([hashlib.blake2b(name.encode(), digest_size=16).hexdigest() for name in joined], pa.string())
 
 
-def write_sequences(positioned: DataFrame, settings: Settings, *, rows: int, directory: str) -> list[WrittenFile]:
+def write_sequences(
+    positioned: DataFrame, settings: Settings, *, sizes: Mapping[str, int], directory: str
+) -> list[WrittenFile]:
     """Write the sequences below `data/`, one file for each (split, lane, shard)."""
-    ordered = lay_out(positioned, settings, rows=rows, columns=(*PACKED.names, *_COUNTED))
+    ordered = lay_out(positioned, settings, sizes=sizes, columns=(*PACKED.names, *_COUNTED))
     groups_of = settings.preprocess.rows_per_row_group
     return write_groups(ordered, build_packed, directory=directory, folder="data", rows_per_row_group=groups_of)
 
