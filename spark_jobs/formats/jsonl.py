@@ -3,18 +3,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice, repeat
 from typing import Any
 
+from mapring.settings import Input
 from spark_jobs.formats.lines import numbered_lines
 from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode, without_surrogates
 from spark_jobs.segments import Segment
 
+_LINES_AT_ONCE = 256
+_SPACE = " \t\n\r"  # what JSON allows around a value
+_TEXT_OR_NULL = {str, type(None)}
+_decode = json.JSONDecoder().raw_decode
+
 
 def read_jsonl(segment: Segment) -> Iterator[RawRecord]:
     """A record for each line; an empty line has an empty text."""
-    source = segment.source
-    for number, line in numbered_lines(segment):
+    lines = numbered_lines(segment)
+    while some := list(islice(lines, _LINES_AT_ONCE)):
+        records = _plain_records(some, segment.source)
+        yield from _any_records(some, segment.source) if records is None else records
+
+
+def _plain_records(lines: Sequence[tuple[int, bytes]], source: Input) -> list[RawRecord] | None:
+    """The records of lines that are all as they should be, in half the time; None where one is not."""
+    values = []
+    try:
+        for _, line in lines:
+            text = line.decode(source.encoding).strip(_SPACE)
+            value, end = _decode(text)
+            if end != len(text):
+                return None
+            values.append(value)
+        if {*map(type, values)} != {dict}:
+            return None
+        columns = [[value[source.text_column] for value in values]]
+        for name in (source.id_column, source.label_column, source.time_column, source.group_column):
+            columns.append([] if name is None else [value.get(name) for value in values])
+        for column in columns:
+            if not {*map(type, column)} <= _TEXT_OR_NULL:
+                return None
+            "".join(filter(None, column)).encode()
+    except (ValueError, KeyError, RecursionError):  # the other way says which line, and what is wrong
+        return None
+    texts, ids, *others = (column or repeat(None) for column in columns)
+    numbers = [number for number, _ in lines]
+    return list(map(RawRecord, numbers, ids, texts, *others))
+
+
+def _any_records(lines: Sequence[tuple[int, bytes]], source: Input) -> Iterator[RawRecord]:
+    for number, line in lines:
         try:
             text = decode(line, source.encoding)
             if not text.strip():

@@ -49,7 +49,7 @@ def numbered_lines(segment: Segment) -> Iterator[tuple[int, bytes]]:
             for line in whole:
                 if segment.end is not None and position >= segment.end:
                     return
-                yield number, _without_ends(line, number)
+                yield number, line.removesuffix(b"\r") if number > 1 else _without_ends(line, number)
                 position += len(line) + 1
                 number += 1
             begun = [rest]

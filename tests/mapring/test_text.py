@@ -88,3 +88,10 @@ def test_normalize_is_idempotent_under_all_settings_that_claim_it(text: str, set
 @given(TEXT)
 def test_repairs_never_crash(text: str) -> None:
     assert one(text, fix_mojibake=True, unescape_html=True, lowercase=True) is not None
+
+
+def test_every_white_space_character_and_every_second_space_becomes_one_space() -> None:
+    blanks = [chr(point) for point in range(0x3001) if chr(point).isspace() and not 0x1C <= point <= 0x1F]
+    texts = [f"a{first}{second}b" for first in blanks for second in ("", " ", "\u00a0")]
+    assert len(blanks) == 25
+    assert set(normalize(pa.array(texts), Normalization()).to_pylist()) == {"a b"}
