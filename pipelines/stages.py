@@ -11,9 +11,15 @@ from pathlib import Path
 from mapring.contract import is_published
 from mapring.plan import Plan
 from mapring.scores_table import is_scored
+from mapring.settings.schema import Spark
 from pipelines.archive import package_directory
 
 STAGES = ("preprocess", "train", "score")
+CLASS_ARCHIVE = Path(sys.prefix, "share", "mapring", "spark-classes.jsa")  # made by `driver_jvm.py`
+
+_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+# The second compiler and the concurrent collector take more of two cores than they give back within minutes.
+_SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseParallelGC")
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,21 @@ def _spark_submit(stage: str, plan: Plan, arguments: tuple[str, ...], archive: P
     conf = [word for key, value in spark.conf.items() for word in ("--conf", f"{key}={value}")]
     words = (
         *(_program("spark-submit"), "--master", spark.master, "--driver-memory", spark.driver_memory),
+        *_java_options(spark),
         *conf,
         *("--py-files", str(archive), str(package_directory("spark_jobs") / f"{stage}.py")),
         *arguments,
     )
     home = {"SPARK_HOME": str(package_directory("pyspark"))} if "SPARK_HOME" not in os.environ else {}
     return Command(words, {"PYSPARK_PYTHON": sys.executable, **home})
+
+
+def _java_options(spark: Spark) -> tuple[str, ...]:
+    """A quick start of the driver's JVM, where it works here and the settings leave it to us."""
+    if _JAVA_OPTIONS in spark.conf or not spark.master.startswith("local"):
+        return ()
+    archive = [f"-XX:SharedArchiveFile={CLASS_ARCHIVE}", "-Xlog:cds=off,cds+dynamic=off"]
+    return ("--driver-java-options", " ".join([*(archive if CLASS_ARCHIVE.exists() else ()), *_SHORT_LIVED]))
 
 
 def _train(plan: Plan, arguments: tuple[str, ...]) -> Command:
