@@ -2,7 +2,7 @@
 
 Both sides read the same doc strings (`corpus.py`) and start as a user starts them, so the time of a Spark session is
 in ours and that of four executors in datatrove's. They run in turn; the medians of three are compared.
-A NAME measures one part only (neardup, growth, full, graphs) and leaves the other figures of the file.
+A NAME measures one part only (neardup, growth, full, tokenizing, graphs) and leaves the other figures of the file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from benchmarks.corpus import FOLDER, doc_strings
 from benchmarks.graphs import graph_figures
 from benchmarks.processes import Run, run
 from benchmarks.results import Figure, figure, merge_figures, table
+from benchmarks.tokenizing import tokenizing_figures
 from mapring.plan import make_plan
 from mapring.storage import resolve
 
@@ -89,10 +90,16 @@ def full_pipeline() -> list[Figure]:
     ]
 
 
-NEAR: dict[str, Any] = {"duplicates": {"near": {"enabled": True}}}
+# What datatrove does not do is left out: counting words, and holding documents back to compare them.
+NEAR: dict[str, Any] = {
+    "duplicates": {"near": {"enabled": True}},
+    "words": {"statistics": False},
+    "splits": {"validation": 0.0, "test": 0.0},
+}
 FULL: dict[str, Any] = {
     "tokenizer": TOKENIZER,
     "max_length": 512,
+    "packing": "best_fit",
     "normalization": {"fix_mojibake": True, "keep_lines": True, "redact": ["email", "ip"]},
     "filters": {
         "languages": ["en"],
@@ -105,6 +112,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "neardup": near_duplicates,
     "growth": growth,
     "full": full_pipeline,
+    "tokenizing": lambda: tokenizing_figures(TOKENIZER),
     "graphs": graph_figures,
 }
 
