@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-INPUTS = ("setup.cfg", "pyproject.toml", "constraints.txt", "scripts/setup.sh", "scripts/build_horovod.sh")
+INPUTS = (
+    "setup.cfg",
+    "pyproject.toml",
+    "constraints.txt",
+    "scripts/setup.sh",
+    "scripts/build_horovod.sh",
+    "pipelines/driver_jvm.py",
+)
 TOOLS = ("bash", "dirname", "cat", "sha256sum", "cut", "sed", "head", "id", "mkdir")
 
 
