@@ -29,11 +29,6 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 }
 
 
-def layouts_are_identical(ground: Ground) -> None:
-    """All layouts publish the same bytes."""
-    assert identical_shard_layouts(ground.own) == len(LAYOUTS)
-
-
 def identical_shard_layouts(folder: Path | None = None) -> int:
     """Publish one corpus in every layout; returns how many of them have the bytes that most of them have.
 

@@ -1,4 +1,4 @@
-"""Every row of the table of faults: quarantine or a clear error, nothing lost, nothing twice, nothing half published."""
+"""Every row of the table of faults: quarantine or a clear error, nothing lost, nothing twice, none half published."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.spark_jobs.faults.ground import Ground
+from tests.spark_jobs.faults.layouts import LAYOUTS, identical_shard_layouts
 from tests.spark_jobs.faults.registry import FAULTS, Fault, fault_points_survived
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
@@ -24,6 +25,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("fault", ROWS)
 def test_fault(fault: Fault, shared: Path, tmp_path: Path) -> None:
     fault.check(Ground(shared, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_all_layouts_publish_the_same_bytes(tmp_path: Path) -> None:
+    assert identical_shard_layouts(tmp_path) == len(LAYOUTS) == 6
 
 
 def test_the_page_of_failures_tells_of_every_row_and_no_other() -> None:
