@@ -2,7 +2,7 @@
 
 Both sides read the same doc strings (`corpus.py`) and start as a user starts them, so the time of a Spark session is
 in ours and that of four executors in datatrove's. They run in turn; the medians of three are compared.
-A NAME measures one part only (neardup, growth, full, tokenizing, graphs) and leaves the other figures of the file.
+A NAME measures one part only (neardup, growth, full, tokenizing, graphs, faults) and leaves the other figures.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import psutil
 import yaml
 
 from benchmarks.corpus import FOLDER, doc_strings
+from benchmarks.faults import fault_figures
 from benchmarks.graphs import graph_figures
 from benchmarks.processes import Run, run
 from benchmarks.results import Figure, figure, merge_figures, table
@@ -114,6 +115,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "full": full_pipeline,
     "tokenizing": lambda: tokenizing_figures(TOKENIZER),
     "graphs": graph_figures,
+    "faults": fault_figures,
 }
 
 

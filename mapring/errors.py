@@ -23,5 +23,9 @@ class PublishedError(MapringError):
     """A published directory is missing, damaged, or does not fit what refers to it."""
 
 
+class DiskFullError(MapringError):
+    """There is no room for what is to be written."""
+
+
 class StageError(MapringError):
     """A stage ended without publishing its result."""

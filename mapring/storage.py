@@ -25,6 +25,7 @@ import fsspec
 import pyarrow as pa
 
 from mapring.errors import InputError, MapringError
+from mapring.full_disk import told_when_full
 
 _BLOCK_BYTES = 1 << 20
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
@@ -133,7 +134,15 @@ def create(uri: str, content: bytes) -> bool:
 
     Returns:
         True if this call created the file, False if the name was already taken.
+
+    Raises:
+        DiskFullError: there is no room for it.
     """
+    with told_when_full(uri, len(content)):
+        return _create(uri, content)
+
+
+def _create(uri: str, content: bytes) -> bool:
     filesystem, path = _filesystem(uri)
     if not _is_local(filesystem):
         try:
@@ -174,7 +183,16 @@ def create_identical(uri: str, content: bytes) -> None:
 
 
 def replace(uri: str, content: bytes) -> None:
-    """Write a file that is not published and may be overwritten (metrics, reports)."""
+    """Write a file that is not published and may be overwritten (metrics, reports).
+
+    Raises:
+        DiskFullError: there is no room for it.
+    """
+    with told_when_full(uri, len(content)):
+        _replace(uri, content)
+
+
+def _replace(uri: str, content: bytes) -> None:
     filesystem, path = _filesystem(uri)
     if not _is_local(filesystem):
         filesystem.pipe_file(path, content)
@@ -182,8 +200,11 @@ def replace(uri: str, content: bytes) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(target)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def remove_tree(uri: str) -> None:

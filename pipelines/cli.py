@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from mapring.errors import MapringError
+from mapring.full_disk import is_full
 
 app = typer.Typer(
     help="Text corpus to scored table: Spark preprocessing, ring-allreduce training, Spark scoring.",
@@ -130,6 +131,11 @@ def main() -> None:
     except MapringError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        sys.stderr.write(f"error: {error.filename or 'a file'}: its disk is full ({error.strerror}); make room there\n")
+        sys.exit(MapringError.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("error: stopped\n")
         sys.exit(130)

@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from mapring import storage
 from mapring.errors import SettingsError, StageError
-from mapring.progress import PREFIX
+from mapring.full_disk import is_full
+from mapring.progress import PREFIX, say
 from pipelines.stages import Command
 
 _LAUNCHER_PREFIX = re.compile(r"^\[[\d,]+\](?:<std(?:out|err)>)?:? ?")
 _LAST_LINES = 15
 _STOP_SECONDS = 20
+_SHELL_SIGNAL = 128
 
 
 def log_path(run_dir: str, stage: str) -> Path:
@@ -48,12 +51,11 @@ def run_process(command: Command, *, stage: str, log: Path, advice: Callable[[],
     """
     last: deque[str] = deque(maxlen=_LAST_LINES)
     errors: list[str] = []
-    with log.open("w") as sink, _started(command) as process:
+    with _Log(log, stage) as sink, _started(command) as process:
         assert process.stdout is not None
         for raw in process.stdout:
             line = _LAUNCHER_PREFIX.sub("", raw.rstrip("\n"))
-            sink.write(f"{line}\n")
-            sink.flush()
+            sink.write(line)
             last.append(line)
             if line.startswith("error: "):
                 errors.append(line.removeprefix("error: "))
@@ -69,8 +71,48 @@ def run_process(command: Command, *, stage: str, log: Path, advice: Callable[[],
     raise StageError(f"{stage}: {reason}\n{advice()} The whole log: {log}")
 
 
+class _Log:
+    """The log file; where its disk is full it ends, that is said, and the stage can still tell its own error."""
+
+    def __init__(self, path: Path, stage: str) -> None:
+        self._path, self._stage = path, stage
+        self._file: IO[bytes] | None = None
+
+    def __enter__(self) -> _Log:
+        try:
+            self._file = self._path.open("wb", buffering=0)
+        except OSError as error:
+            self._end(error)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, line: str) -> None:
+        """Append one line, at once."""
+        try:
+            if self._file is not None:
+                self._file.write(f"{line}\n".encode())
+        except OSError as error:
+            self._end(error)
+
+    def _end(self, error: OSError) -> None:
+        if not is_full(error):
+            raise error
+        say(self._stage, f"{self._path}: the log ends here, its disk is full; make room there")
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+
 def _ending(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    number = -code if code < 0 else code - _SHELL_SIGNAL  # launchers pass a signal on as a shell does
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        return f"exit code {code}"
+    return f"signal {name}" + (": it was killed, by somebody or by the system for want of memory" * (number == 9))
 
 
 @contextmanager

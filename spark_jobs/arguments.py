@@ -6,11 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from mapring.errors import InputError, MapringError
+from mapring.errors import MapringError, StageError
 from mapring.plan import Plan, make_plan
+from spark_jobs.failures import explain_failure
 
 
 def run_main(stage: Callable[[Plan], None], arguments: Sequence[str]) -> int:
@@ -23,28 +25,25 @@ def run_main(stage: Callable[[Plan], None], arguments: Sequence[str]) -> int:
         stage(make_plan(options.config, options.overrides))
     except MapringError as error:
         return _fail(error, error.exit_code)
-    except PySparkException as error:
-        inner = _raised_in_worker(str(error))
-        if inner is None:
+    except (PySparkException, Py4JError, OSError) as error:
+        told = explain_failure(error)
+        if told is None:
             raise
-        return _fail(inner, InputError.exit_code)
+        return _fail(told, StageError.exit_code)
     finally:
-        session = SparkSession.getActiveSession()
-        if session is not None:
-            session.stop()
+        _stop_session()
     return 0
+
+
+def _stop_session() -> None:
+    session = SparkSession.getActiveSession()
+    if session is not None:
+        try:
+            session.stop()
+        except (Py4JError, OSError) as error:  # the JVM is gone, and with it all that could be stopped
+            sys.stderr.write(f"the Spark session could not be stopped: {error}\n")
 
 
 def _fail(error: object, exit_code: int) -> int:
     sys.stderr.write(f"error: {error}\n")
     return exit_code
-
-
-def _raised_in_worker(text: str) -> str | None:
-    """The message of one of our own errors that a Python worker raised, taken out of Spark's stack trace."""
-    marker = "mapring.errors."
-    for line in text.splitlines():
-        stripped = line.strip()
-        if stripped.startswith(marker) and ": " in stripped:
-            return stripped.split(": ", 1)[1]
-    return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from mapring.progress import Progress
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from pyspark.accumulators import Accumulator
 
 _POLL_SECONDS = 1.0
+
+_STARTED_BY_SPARK_SUBMIT = "PYSPARK_GATEWAY_PORT"
+_ATTEMPTS = "spark.task.maxFailures"
+_LOCAL = re.compile(r"local(?:\[(\*|\d+)\])?")
 
 # Defaults of ours; spark-submit's --conf and the settings' spark.conf come first.
 _DEFAULTS = {
@@ -28,22 +34,40 @@ _DEFAULTS = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
     "spark.python.worker.faulthandler.enabled": "true",
+    _ATTEMPTS: "4",
 }
 
 
 def start_session(settings: Settings, stage: str) -> SparkSession:
     """Start (or join) the Spark session of one stage."""
-    given = SparkConf()
-    builder = SparkSession.builder.appName(f"mapring {settings.name} {stage}")
-    if not given.contains("spark.master"):
-        builder = builder.master(settings.spark.master)
-    for key, value in {**_DEFAULTS, **settings.spark.conf}.items():
-        if not given.contains(key):
-            builder = builder.config(key, value)
+    given = _given_to_spark_submit()
+    chosen = {**_DEFAULTS, **settings.spark.conf, **given}
+    master = with_retries(given.get("spark.master", settings.spark.master), chosen[_ATTEMPTS])
+    builder = SparkSession.builder.appName(f"mapring {settings.name} {stage}").master(master)
+    for key in chosen.keys() - given.keys():
+        builder = builder.config(key, chosen[key])
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
     spark.conf.set("spark.sql.shuffle.partitions", str(partitions(spark, settings)))
     return spark
+
+
+def _given_to_spark_submit() -> dict[str, str]:
+    """What spark-submit was told; nothing where this process was started without it."""
+    if _STARTED_BY_SPARK_SUBMIT not in os.environ:
+        return {}
+    SparkContext._ensure_initialized()  # only the JVM knows; until it is asked, a SparkConf is empty
+    return dict(SparkConf().getAll())
+
+
+def with_retries(master: str, attempts: str) -> str:
+    """A local master with as many attempts at each task as a cluster makes; any other master as it is.
+
+    Spark reads `spark.task.maxFailures` on clusters only: under its own `local[N]` one killed Python worker
+    ends the job.
+    """
+    found = _LOCAL.fullmatch(master)
+    return master if found is None else f"local[{found.group(1) or 1},{attempts}]"
 
 
 def partitions(spark: SparkSession, settings: Settings) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -46,6 +47,20 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "SPARK_HOME")}
 
 
+def events(cwd: Path) -> Path:
+    folder = cwd / "events"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def ran_on(cwd: Path) -> set[str]:
+    """Executors that tasks of all applications so far ended on; Spark's local mode has one of the name driver."""
+    told = [
+        json.loads(line) for path in events(cwd).rglob("events_*") for line in path.read_text().splitlines() if line
+    ]
+    return {event["Task Info"]["Executor ID"] for event in told if event["Event"] == "SparkListenerTaskEnd"}
+
+
 def submit(python: Path, job: Path, archive: Path, config: str, cwd: Path) -> str:
     environment = {
         **clean_environment(),
@@ -57,6 +72,8 @@ def submit(python: Path, job: Path, archive: Path, config: str, cwd: Path) -> st
         "spark-submit",
         "--master",
         "local-cluster[2,1,1024]",
+        *("--conf", "spark.eventLog.enabled=true", "--conf", "spark.eventLog.compress=false"),
+        *("--conf", f"spark.eventLog.dir={events(cwd).as_uri()}"),
         "--py-files",
         str(archive),
         str(job),
@@ -89,6 +106,7 @@ def test_both_jobs_run_on_executors_that_have_nothing_of_ours(bare_python: Path,
     submit(bare_python, jobs / "score.py", archive, config, elsewhere)
     assert pa.table(DeltaTable(plan.run.scores).to_pyarrow_table()).num_rows == 2
     assert verify_scores(plan.run.scores) == []
+    assert ran_on(elsewhere) == {"0", "1"}, "what spark-submit is told comes before the settings"
 
     local = make_plan(config, [f"run_dir={tmp_path / 'local'}"])
     preprocess(local)

@@ -178,12 +178,3 @@ def test_too_much_quarantine_fails_before_anything_is_published(world: World, tm
     with pytest.raises(InputError, match=r"3 of 310 records \(1\.0%\) are malformed.*allowed are 0\.5%.*a/a\.csv:79"):
         preprocess(other)
     assert not Path(other.shards_directory, "published.json").exists()
-
-
-def test_a_corpus_of_which_nothing_can_be_kept_is_refused(tmp_path: Path) -> None:
-    config, _ = write_world(tmp_path)
-    Path(tmp_path, "empty.txt").write_text("\n\n  \n")
-    inputs = f"[{{name: e, path: {tmp_path}/empty.txt, format: text}}]"
-    plan = make_plan(config, [f"preprocess.inputs={inputs}"])
-    with pytest.raises(InputError, match="none of 3 records can be kept"):
-        preprocess(plan)

@@ -210,7 +210,7 @@ def test_a_model_with_another_tokenizer_or_a_cut_file_is_refused(tmp_path: Path)
 
 
 def test_the_udf_scores_a_column_and_says_why_a_row_has_no_label(plan: Plan) -> None:
-    spark = SparkSession.builder.master("local[2]").getOrCreate()
+    spark = SparkSession.builder.master("local[2,4]").getOrCreate()
     texts = pd.DataFrame({"id": range(6), "text": ["good film", None, "", " \n", "  good   film ", "awful day"]})
     predict = mapring.predict_udf(plan.model_directory)
     frame = spark.createDataFrame(texts).repartition(2).select("id", predict("text").alias("p"))
@@ -229,7 +229,7 @@ def test_the_udf_scores_a_column_and_says_why_a_row_has_no_label(plan: Plan) -> 
 
 
 def test_the_udf_loads_the_model_once_in_each_worker(plan: Plan, tmp_path: Path) -> None:
-    spark = SparkSession.builder.master("local[2]").getOrCreate()
+    spark = SparkSession.builder.master("local[2,4]").getOrCreate()
 
     def count_loads(batches: Any) -> Any:
         import pyarrow as pa

@@ -29,7 +29,7 @@ SETTINGS = Words(most_words=30, most_ngrams=15, top_terms=4)
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
-    yield SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    yield SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false").getOrCreate()
 
 
 def frame(spark: SparkSession, partitions: int) -> DataFrame:

@@ -58,7 +58,7 @@ def test_a_million_nodes_finish(shape: str) -> None:
 
 @pytest.fixture(scope="module")
 def spark() -> SparkSession:
-    session = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    session = SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false").getOrCreate()
     session.conf.set("spark.sql.shuffle.partitions", "4")
     return session
 

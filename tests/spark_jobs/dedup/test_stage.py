@@ -30,7 +30,7 @@ WORDS = [f"{a}{b}" for a in "bcdfg" for b in "aeiou"]
 
 @pytest.fixture(scope="module")
 def spark() -> SparkSession:
-    session = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    session = SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false").getOrCreate()
     session.conf.set("spark.sql.shuffle.partitions", "4")
     return session
 

@@ -17,7 +17,7 @@ def test_sizes_are_sixteen_slots_for_a_hash_within_bounds() -> None:
 
 @pytest.mark.parametrize("most", [28, 10])
 def test_known_hashes_pass_and_most_others_do_not(most: int) -> None:
-    spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    spark = SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false").getOrCreate()
     generator = np.random.Generator(np.random.PCG64(7))
     known = generator.integers(0, 1 << 64, 3000, np.uint64, endpoint=False)
     rows = spark.createDataFrame([(value,) for value in known.view(np.int64).tolist()], "ngram long")

@@ -35,7 +35,7 @@ def tuples(text: str) -> set[tuple[str, ...]]:
 
 
 def test_the_overlap_of_splits_is_the_count_of_shared_tuples() -> None:
-    spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    spark = SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false").getOrCreate()
     words = [f"w{n * n % 53}" for n in range(4000)]
     texts = [" ".join(words[n * 13 % 3900 :][: 3 + n % 20]) + ("" if n % 3 else f" own{n}") for n in range(300)]
     splits = ["test" if n % 7 == 0 else "validation" if n % 11 == 0 else "train" for n in range(300)]
@@ -139,7 +139,7 @@ def test_evaluation_files_need_no_labels_and_a_web_archive_may_hold_more_than_pa
     web = f"{{name: web, path: {tmp_path}/quiz.warc, format: warc}}"
     quiz = f"{{name: quiz, path: {tmp_path}/quiz.jsonl, format: jsonl, text_column: q, label_column: level}}"
     plan = make_plan(str(tmp_path / "clean.yaml"), [f"preprocess.decontamination.inputs=[{quiz}, {web}]"])
-    spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    spark = SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false").getOrCreate()
     rows = read_evaluation(spark, plan.evaluation_sources, plan.settings, 2).select("source", "text").collect()
     assert sorted(map(tuple, rows)) == [("quiz", "nothing"), ("quiz", QUESTION), ("web", QUESTION)]
 

@@ -1,0 +1,81 @@
+"""Real kill -9 of each process of a job, at the point where it has most to lose, and what a rerun publishes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mapring.contract import is_published
+from tests.spark_jobs.faults.ground import (
+    CLUSTER,
+    Ground,
+    assert_clear_failure,
+    assert_identical,
+    faults_done,
+    faults_of,
+    run_job,
+)
+
+_WROTE = {"point": "mapring.contract.publish:write_file", "when": "after"}  # and has not told the driver of it
+_WRITES = {"point": "os:link"}  # the temporary file is there, its name is not
+_RECORD = {"point": "os:link", "where": "driver", "match": "published.json"}
+
+
+def killed_worker(ground: Ground) -> None:
+    """A worker killed between writing a file and telling of it: the second attempt finds its own bytes."""
+    _survives(ground, faults=1, **_WROTE)
+
+
+def worker_killed_at_every_attempt(ground: Ground) -> None:
+    """A worker that dies each time ends the job in one line; a rerun ignores what it left."""
+    said = "Python worker was killed at every attempt"
+    _fails(ground, said, faults=4, **{**_WRITES, "most": 100, "first_attempts": 100, "match": "/data/"})
+
+
+def killed_executor(ground: Ground) -> None:
+    """An executor JVM killed as its task writes: another one takes over, what it had computed is computed again."""
+    _survives(ground, CLUSTER, faults=1, **_WROTE, victim="jvm")
+
+
+def killed_driver_jvm(ground: Ground) -> None:
+    """The driver's JVM killed as a task writes."""
+    _fails(ground, "Java process of Spark's driver is gone", faults=1, **_WROTE, victim="jvm")
+
+
+def killed_driver_python(ground: Ground) -> None:
+    """The driver's Python killed between the manifest and the record that would make it count."""
+    _fails(ground, "signal SIGKILL: it was killed", faults=1, **_RECORD)
+
+
+def tasks_killed_at_random(ground: Ground) -> None:
+    """Two of five first attempts at writing die, anywhere."""
+    _survives(ground, faults=2, **_WROTE, share=0.4, most=1000, first_attempts=2)
+
+
+def speculation(ground: Ground) -> None:
+    """A task that hangs after writing is overtaken by a second attempt, which writes the same file again."""
+    overrides = [
+        CLUSTER,
+        *(f"spark.conf.spark.speculation{key}" for key in ("=true", ".interval=100ms", ".multiplier=1.1")),
+        *(f"spark.conf.spark.speculation{key}" for key in (".quantile=0.1", ".minTaskRuntime=100ms")),
+    ]
+    plan = _survives(ground, *overrides, faults=1, **_WROTE, victim="none", seconds=40, match="")
+    attempts = [path.name for path in faults_of(plan).iterdir() if path.name.endswith("-1")]
+    assert any(not name.startswith("fault") for name in attempts), "no second attempt was made"
+
+
+def _survives(ground: Ground, *overrides: str, faults: int, **fault: Any) -> Any:
+    plan = ground.plan(*overrides)
+    done = run_job(plan, **fault)
+    assert done.returncode == 0, done.stderr
+    assert faults_done(plan) >= faults, "the fault was not planted"
+    assert_identical(plan, ground.undisturbed())
+    return plan
+
+
+def _fails(ground: Ground, said: str, *, faults: int, **fault: Any) -> None:
+    plan = ground.plan()
+    assert_clear_failure(run_job(plan, **fault), plan, said)
+    assert faults_done(plan) >= faults, "the fault was not planted"
+    again = run_job(plan)
+    assert again.returncode == 0 and is_published(plan.shards_directory), again.stderr
+    assert_identical(plan, ground.undisturbed())
