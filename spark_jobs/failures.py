@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from py4j.protocol import Py4JError
+from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -14,7 +15,6 @@ _OURS = "mapring.errors."
 _FULL = ("No space left on device", "Disk quota exceeded")
 _LOST_WORKER = ("Python worker exited unexpectedly", "Python worker process terminated")
 _LOST_EXECUTOR = ("ExecutorLostFailure", "Executor heartbeat timed out", "Master removed our application")
-_LOST_JVM = ("Answer from Java side is empty", "Error while sending or receiving", "An error occurred while trying")
 _AGAIN = "nothing was published; run the same command again"
 
 
@@ -29,7 +29,7 @@ def explain_failure(error: PySparkException | Py4JError | OSError) -> str | None
         return ours
     if (isinstance(error, OSError) and is_full(error)) or any(sign in text for sign in _FULL):
         return _tell_full(error, text)
-    if _is_jvm_gone(error, text):
+    if _is_jvm_gone(error):
         return (
             "the Java process of Spark's driver is gone, expected it to live to the end; it was killed, by somebody or "
             f"by the system for want of memory (spark.driver_memory, or the machine's); {_AGAIN}"
@@ -66,14 +66,21 @@ def _tell_full(error: Exception, text: str) -> str:
 
 
 def _local_folder() -> str:
-    """Where this session keeps what it shuffles, by the setting that names it."""
+    """Where Spark keeps what it shuffles, by the setting that names it."""
     if "SPARK_LOCAL_DIRS" in os.environ:
         return f"SPARK_LOCAL_DIRS={os.environ['SPARK_LOCAL_DIRS']}"
-    session = SparkSession.getActiveSession()
-    folder = None if session is None else session.sparkContext.getConf().get("spark.local.dir")
+    session = SparkSession.getActiveSession()  # none where the disk was full before it was made
+    folder = (SparkConf() if session is None else session.sparkContext.getConf()).get("spark.local.dir")
     return f"spark.local.dir={folder}" if folder else "spark.local.dir, /tmp unless it is set in spark.conf"
 
 
-def _is_jvm_gone(error: Exception, text: str) -> bool:
-    """Whether Py4J has lost its peer: its own errors then have no Java exception in them."""
-    return isinstance(error, ConnectionError) or (isinstance(error, Py4JError) and text.startswith(_LOST_JVM))
+def _is_jvm_gone(error: Exception) -> bool:
+    """Whether the driver's JVM no longer answers; a refused connection may be one of a remote store."""
+    gateway = SparkContext._gateway
+    if gateway is None or not isinstance(error, Py4JError | ConnectionError):
+        return False
+    try:
+        gateway.jvm.System.nanoTime()
+    except (Py4JError, OSError):
+        return True
+    return False

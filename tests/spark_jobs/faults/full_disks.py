@@ -7,9 +7,11 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from pipelines.archive import archive_bytes
 from tests.spark_jobs.faults.ground import MAPRING, Ground, assert_clear_failure, assert_identical
 
-_SMALL, _LARGE = "64k", "64m"
+_SMALL, _LARGE = 64 << 10, 64 << 20
+_SPARE = 16 << 10
 
 
 def full_run_dir(ground: Ground) -> None:
@@ -19,13 +21,15 @@ def full_run_dir(ground: Ground) -> None:
 
 
 def full_spark_disk(ground: Ground) -> None:
-    """The disk of what Spark shuffles is full."""
+    """The disk of what Spark shuffles is full, with room for the job's code and not for the first shuffle."""
     spark = ground.own / "spark"
-    failed = _on_small_disk(ground, spark, f"spark.conf.spark.local.dir={spark}")
+    failed = _on_small_disk(ground, spark, f"spark.conf.spark.local.dir={spark}", room=len(archive_bytes()) + _SPARE)
     assert_clear_failure(failed, ground.plan(), f"spark.local.dir={spark}", "make room there")
 
 
-def _on_small_disk(ground: Ground, place: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
+def _on_small_disk(
+    ground: Ground, place: Path, *overrides: str, room: int = _SMALL
+) -> subprocess.CompletedProcess[str]:
     """Run on a small disk at `place`, enlarge that, run again, and copy away what is there, all in one name space.
 
     Returns the first run, whose output is all that is printed before the mark.
@@ -36,7 +40,7 @@ def _on_small_disk(ground: Ground, place: Path, *overrides: str) -> subprocess.C
     job = shlex.join([MAPRING, "preprocess", plan.config, *plan.overrides])
     verify = shlex.join([MAPRING, "verify", plan.run.root])
     script = f"""
-        mount -t tmpfs -o size={_SMALL} small {shlex.quote(str(place))} || exit 90
+        mount -t tmpfs -o size={room} small {shlex.quote(str(place))} || exit 90
         {job} > {shlex.quote(str(ground.own))}/first 2>&1
         echo $? > {shlex.quote(str(ground.own))}/code
         find {shlex.quote(plan.shards_directory)} -name published.json | grep . && exit 91

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import psutil
+
 from mapring.contract import is_published
 from tests.spark_jobs.faults.ground import (
     CLUSTER,
@@ -37,8 +39,10 @@ def killed_executor(ground: Ground) -> None:
 
 
 def killed_driver_jvm(ground: Ground) -> None:
-    """The driver's JVM killed as a task writes."""
-    _fails(ground, "Java process of Spark's driver is gone", faults=1, **_WROTE, victim="jvm")
+    """The driver's JVM killed as a task writes; the Python that it left behind ends by itself."""
+    _fails(ground, "signal SIGKILL: it was killed", faults=1, **_WROTE, victim="jvm")
+    left = [process for process in psutil.process_iter() if str(ground.own) in " ".join(_words(process))]
+    assert not left
 
 
 def killed_driver_python(ground: Ground) -> None:
@@ -61,6 +65,13 @@ def speculation(ground: Ground) -> None:
     plan = _survives(ground, *overrides, faults=1, **_WROTE, victim="none", seconds=40, match="")
     attempts = [path.name for path in faults_of(plan).iterdir() if path.name.endswith("-1")]
     assert any(not name.startswith("fault") for name in attempts), "no second attempt was made"
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it ended between the two looks
+        return []
 
 
 def _survives(ground: Ground, *overrides: str, faults: int, **fault: Any) -> Any:
