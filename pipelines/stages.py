@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapring.contract import is_published
+from mapring.driver_memory import DRIVER_MEMORY, fitted_driver_memory, jvm_size
 from mapring.plan import Plan
 from mapring.scores_table import is_scored
 from pipelines.archive import package_directory
@@ -34,13 +35,26 @@ def _spark_submit(stage: str, plan: Plan, arguments: tuple[str, ...], archive: P
     spark = plan.settings.spark
     conf = [word for key, value in spark.conf.items() for word in ("--conf", f"{key}={value}")]
     words = (
-        *(_program("spark-submit"), "--master", spark.master, "--driver-memory", spark.driver_memory),
+        *(_program("spark-submit"), "--master", spark.master),
+        *_driver_memory(stage, plan),
         *conf,
         *("--py-files", str(archive), str(package_directory("spark_jobs") / f"{stage}.py")),
         *arguments,
     )
     home = {"SPARK_HOME": str(package_directory("pyspark"))} if "SPARK_HOME" not in os.environ else {}
     return Command(words, {"PYSPARK_PYTHON": sys.executable, **home})
+
+
+def _driver_memory(stage: str, plan: Plan) -> tuple[str, ...]:
+    """The JVM's memory as set, else fitted to this machine; what spark.conf says of it stands among the --conf."""
+    spark = plan.settings.spark
+    if spark.driver_memory is not None:
+        return ("--driver-memory", spark.driver_memory)
+    if DRIVER_MEMORY in spark.conf:
+        return ()
+    files = plan.preprocess_sources if stage == "preprocess" else plan.score_sources
+    fitted = fitted_driver_memory(stage, plan.settings, files, master=spark.master)
+    return ("--driver-memory", jvm_size(fitted))
 
 
 def _train(plan: Plan, arguments: tuple[str, ...]) -> Command:
