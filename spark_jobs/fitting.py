@@ -70,8 +70,8 @@ def _tell_partitions(given: dict[str, str], sizes: Sizes, sample: Sample, cores:
         f"{bytes_text(sample.text_bytes)} of text estimated from a sample of {sample.sampled} of {sample.files} files"
     )
     if PARTITIONS in given:
-        return f"{int(given[PARTITIONS]):,} partitions as set ({seen}; {sizes.partitions:,} would fit)"
-    return f"{sizes.partitions:,} partition{'s' if sizes.partitions > 1 else ''} ({seen}, {cores} cores)"
+        return f"partitions: {given[PARTITIONS]} as set ({seen}; {sizes.partitions:,} would fit)"
+    return f"partitions: {sizes.partitions:,} ({seen}, {cores} cores)"
 
 
 def _tell_batches(given: dict[str, str], sizes: Sizes, sample: Sample) -> str:

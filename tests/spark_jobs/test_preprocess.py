@@ -141,7 +141,7 @@ def test_the_same_bytes_whatever_the_partitions(
     assert other.shards == plan.shards
     preprocess(other)
     told = capfd.readouterr().err
-    assert f"sizing: {partitions} partitions as set (" in told and f"at most {batch} (as set) documents" in told
+    assert f"sizing: partitions: {partitions} as set (" in told and f"at most {batch} (as set) documents" in told
     again = read_manifest(other.shards_directory)
     assert again.files == manifest.files and again.details == manifest.details
     assert shard_bytes(other.shards_directory) == shard_bytes(plan.shards_directory)
@@ -174,10 +174,11 @@ def test_a_killed_attempt_leaves_garbage_that_the_next_one_ignores(
     (data / "train-00000-00000-dead.parquet").write_bytes(b"half")
     (data / ".train-00000-00000-x.parquet.123.tmp").write_bytes(b"half")
     preprocess(other)
-    chosen = re.search(
-        r"sizing: 1 partition \((.*) of text estimated from a sample of 4 of 4 files, 2 cores\)", capfd.readouterr().err
+    told = capfd.readouterr().err
+    assert re.search(
+        r"sizing: partitions: 1 \([\d.]+ kB of text estimated from a sample of 4 of 4 files, 2 cores\)", told
     )
-    assert chosen is not None and chosen.group(1).endswith(" kB")
+    assert re.search(r"sizing: driver memory [\d.]+ GiB of [\d.]+ GiB, Spark's default; .* --driver-memory \d+m", told)
     assert read_manifest(other.shards_directory).files == manifest.files
     assert verify(other.shards_directory) == []
 
