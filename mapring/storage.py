@@ -106,11 +106,16 @@ def open_text_bytes(uri: str) -> IO[bytes]:
     truncated or damaged, or goes on with something else; of bz2 also at an empty member between two others,
     which Arrow 26 takes for damage.
     """
-    handle, name = open_read(uri), compression(uri)
+    return decompressing(open_read(uri), uri)
+
+
+def decompressing(handle: IO[bytes], uri: str, buffer_bytes: int = _BLOCK_BYTES) -> IO[bytes]:
+    """The content of an open file, decompressed as the end of its name says, `buffer_bytes` at a time."""
+    name = compression(uri)
     if name is None:
         return handle
     stream = pa.CompressedInputStream(pa.PythonFile(handle, mode="r"), name)
-    return io.BufferedReader(stream, _BLOCK_BYTES)
+    return io.BufferedReader(stream, buffer_bytes)
 
 
 def read_bytes(uri: str) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapring.contract import is_published
+from mapring.driver_memory import DRIVER_MEMORY, fitted_driver_memory, jvm_size
 from mapring.plan import Plan
 from mapring.scores_table import is_scored
 from mapring.settings.schema import Spark
@@ -40,7 +41,8 @@ def _spark_submit(stage: str, plan: Plan, arguments: tuple[str, ...], archive: P
     spark = plan.settings.spark
     conf = [word for key, value in spark.conf.items() for word in ("--conf", f"{key}={value}")]
     words = (
-        *(_program("spark-submit"), "--master", spark.master, "--driver-memory", spark.driver_memory),
+        *(_program("spark-submit"), "--master", spark.master),
+        *_driver_memory(stage, plan),
         *_java_options(spark),
         *conf,
         *("--py-files", str(archive), str(package_directory("spark_jobs") / f"{stage}.py")),
@@ -56,6 +58,18 @@ def _java_options(spark: Spark) -> tuple[str, ...]:
         return ()
     archive = [f"-XX:SharedArchiveFile={CLASS_ARCHIVE}", "-Xlog:cds=off,cds+dynamic=off"]
     return ("--driver-java-options", " ".join([*(archive if CLASS_ARCHIVE.exists() else ()), *_SHORT_LIVED]))
+
+
+def _driver_memory(stage: str, plan: Plan) -> tuple[str, ...]:
+    """The JVM's memory as set, else fitted to this machine; what spark.conf says of it stands among the --conf."""
+    spark = plan.settings.spark
+    if spark.driver_memory is not None:
+        return ("--driver-memory", spark.driver_memory)
+    if DRIVER_MEMORY in spark.conf:
+        return ()
+    files = plan.preprocess_sources if stage == "preprocess" else plan.score_sources
+    fitted = fitted_driver_memory(stage, plan.settings, files, master=spark.master)
+    return ("--driver-memory", jvm_size(fitted))
 
 
 def _train(plan: Plan, arguments: tuple[str, ...]) -> Command:

@@ -22,6 +22,7 @@ from spark_jobs.dedup.parts import describe_parts, remove_duplicate_parts
 from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.filters.storing import describe_measures, write_measures
+from spark_jobs.fitting import fit_session
 from spark_jobs.ledger import drop_rows, write_ledger
 from spark_jobs.overlap.contamination import mark_contaminated
 from spark_jobs.overlap.splits import HELD_OUT, measure_overlap
@@ -52,7 +53,9 @@ def preprocess(plan: Plan) -> None:
         say(STAGE, f"skipped: shards {plan.shards} are already published")
         return
     start = time.monotonic()
-    manifest = _build(start_session(plan.settings, STAGE), plan)
+    spark = start_session(plan.settings, STAGE)
+    fit_session(spark, STAGE, plan.settings, plan.settings.preprocess.inputs, plan.preprocess_sources)
+    manifest = _build(spark, plan)
     if not publish(plan.shards_directory, manifest):
         say(STAGE, "another attempt published these shards first; its manifest stands")
     counts = manifest.details["counts"]
@@ -66,7 +69,7 @@ def preprocess(plan: Plan) -> None:
 def _build(spark: SparkSession, plan: Plan) -> Manifest:
     settings, directory = plan.settings, plan.shards_directory
     rows = spark.sparkContext.accumulator(0)
-    count = partitions(spark, settings)
+    count = partitions(spark)
     # The only time that all texts are moved: equal ones meet, and no partition is much larger than another,
     # whatever the files were; that also spreads what one task had to read.
     records = _read(spark, plan, rows.add).repartition(count, "content_hash").persist()
@@ -81,7 +84,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             f"{plan.config}: preprocess.inputs: none of {sum(by_rule.values())} records can be kept "
             f"({_by_rule_text(by_rule)}); check the inputs, their format and their columns"
         )
-    with watch(spark, STAGE, "duplicates"):
+    with watch(spark, STAGE, "duplicates", documents=by_rule[None]):
         kept = keep_groups_together(records.where(F.col("rule").isNull()), settings.preprocess.inputs)
         marked = mark_duplicates(kept, settings, run_dir=plan.run.root, partitions=count)
         marked = marked.drop("text", "measures").persist()
@@ -148,7 +151,7 @@ def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> Da
         filters=settings.preprocess.filters,
         on_rows=on_rows,
     )
-    return read_records(spark, first_pass, partitions(spark, settings))
+    return read_records(spark, first_pass, partitions(spark))
 
 
 def _publish_tokenizer(unique: DataFrame, plan: Plan) -> tuple[list[FileEntry], dict[str, Any] | None]:
@@ -178,7 +181,8 @@ def _write_data(
         raise InputError(
             f"{plan.config}: preprocess.splits: the training split is empty; give more text or smaller shares"
         )
-    with watch(spark, STAGE, "write shards"):
+    total = sum(sizes.values())
+    with watch(spark, STAGE, "write shards", documents=None if is_packed else total):
         if is_packed:
             data = write_sequences(positioned, settings, sizes=sizes, directory=directory)
         else:

@@ -16,6 +16,7 @@ from mapring.progress import say, seconds_text
 from mapring.scores_seal import seal
 from mapring.scores_table import latest_commit
 from spark_jobs.arguments import run_main
+from spark_jobs.fitting import fit_session
 from spark_jobs.quarantine import check_quarantine, count_by_rule
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.scores_commit import Scoring, commit_scores, open_table
@@ -46,7 +47,9 @@ def score(plan: Plan) -> None:
             f"{plan.config}: found no model at {plan.model_directory}; run `mapring train {plan.config}` first, "
             "with the same settings"
         )
-    scoring = _score(start_session(plan.settings, STAGE), plan)
+    spark = start_session(plan.settings, STAGE)
+    fit_session(spark, STAGE, plan.settings, plan.settings.score.inputs, plan.score_sources)
+    scoring = _score(spark, plan)
     version = commit_scores(plan, scoring, table)
     seal(plan.run.scores, version)
     say(
@@ -75,7 +78,7 @@ def _score(spark: SparkSession, plan: Plan) -> Scoring:
         scored_at=datetime.datetime.now(datetime.UTC),
         on_rows=scored.add,
     )
-    files = max(partitions(spark, plan.settings), -(-read // settings.rows_per_file))
+    files = max(partitions(spark), -(-read // settings.rows_per_file))
     start = time.monotonic()
     with watch(spark, STAGE, f"score {read:,} rows", scored):
         written = write_scores(records, build, files=files, directory=plan.run.scores)
@@ -90,7 +93,7 @@ def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> Da
     first_pass = FirstPass(
         segments=segments, normalization=plan.settings.preprocess.normalization, filters=None, on_rows=on_rows
     )
-    count = partitions(spark, plan.settings)
+    count = partitions(spark)
     records = read_records(spark, first_pass, count)
     large = unsplittable(inputs, plan.score_sources, plan.settings.spark.split_bytes)
     tell_unsplittable(STAGE, large)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pyspark import SparkConf, SparkContext
+from pyspark import SparkConf, SparkContext, StatusTracker
 from pyspark.sql import SparkSession
 
 from mapring.progress import Progress
@@ -31,8 +31,6 @@ _DEFAULTS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.requireAllClusterKeysForCoPartition": "false",  # texts stay where their content hash has put them
     "spark.sql.inMemoryColumnarStorage.compressed": "false",  # of text and hashes it saves little and costs a fifth
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "4096",
-    "spark.sql.execution.arrow.maxBytesPerBatch": str(64 << 20),
     "spark.python.worker.faulthandler.enabled": "true",
     _ATTEMPTS: "4",
 }
@@ -48,7 +46,6 @@ def start_session(settings: Settings, stage: str) -> SparkSession:
         builder = builder.config(key, chosen[key])
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
-    spark.conf.set("spark.sql.shuffle.partitions", str(partitions(spark, settings)))
     return spark
 
 
@@ -70,45 +67,52 @@ def with_retries(master: str, attempts: str) -> str:
     return master if found is None else f"local[{found.group(1) or 1},{attempts}]"
 
 
-def partitions(spark: SparkSession, settings: Settings) -> int:
-    """Shuffle partitions: as set, else twice the cores, so that one slow task does not idle the others."""
-    return settings.spark.partitions or 2 * spark.sparkContext.defaultParallelism
+def partitions(spark: SparkSession) -> int:
+    """Shuffle partitions, as `fit_session` chose them."""
+    return int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
 
 
 @contextmanager
-def watch(spark: SparkSession, stage: str, task: str, rows: Accumulator[int] | None = None) -> Iterator[None]:
-    """Print finished and total tasks, rows so far, and the time still needed, while the body runs a job.
+def watch(
+    spark: SparkSession, stage: str, task: str, rows: Accumulator[int] | None = None, *, documents: int | None = None
+) -> Iterator[None]:
+    """Print finished and total tasks, documents, documents/s, and the time still needed, while the body runs jobs.
 
-    `rows` counts rows of finished tasks.
+    `rows` counts documents of finished tasks. Without it `documents` says how many the body works on in all, for the
+    speed told at its end. Tasks of jobs that Spark has not yet planned are not in the total.
     """
     group = f"{stage}: {task}"
     spark.sparkContext.setJobGroup(group, group)
+    progress = Progress(stage, task, 0, "tasks")
     done = threading.Event()
-    poller = threading.Thread(target=_poll, args=(spark, stage, task, group, rows, done), daemon=True)
+    poller = threading.Thread(target=_poll, args=(spark, progress, group, rows, done), daemon=True)
     poller.start()
     try:
         yield
     finally:
         done.set()
         poller.join()
+    progress.finish(documents if rows is None else rows.value)
 
 
 def _poll(
-    spark: SparkSession, stage: str, task: str, group: str, rows: Accumulator[int] | None, done: threading.Event
+    spark: SparkSession, progress: Progress, group: str, rows: Accumulator[int] | None, done: threading.Event
 ) -> None:
     tracker = spark.sparkContext.statusTracker()
-    progress: Progress | None = None
     while not done.wait(_POLL_SECONDS):
-        total = completed = 0
-        for job in tracker.getJobIdsForGroup(group):
-            info = tracker.getJobInfo(job)
-            for stage_id in info.stageIds if info else ():
-                stage_info = tracker.getStageInfo(stage_id)
-                if stage_info is not None:
-                    total += stage_info.numTasks
-                    completed += stage_info.numCompletedTasks
-        if not total:
-            continue
-        progress = progress or Progress(stage, task, total, "tasks")
-        progress.total = total
-        progress.update(completed, f"{rows.value:,} rows" if rows is not None else "")
+        completed, progress.total = _count_tasks(tracker, group)
+        if progress.total:
+            progress.update(completed, documents=None if rows is None else rows.value)
+
+
+def _count_tasks(tracker: StatusTracker, group: str) -> tuple[int, int]:
+    """Completed and all tasks of a group's jobs. Stages that a job skipped, their output being there, count as done."""
+    completed = total = 0
+    for job in tracker.getJobIdsForGroup(group):
+        info = tracker.getJobInfo(job)
+        for stage_id in info.stageIds if info else ():
+            found = tracker.getStageInfo(stage_id)
+            if info is not None and found is not None:
+                total += found.numTasks
+                completed += found.numTasks if info.status == "SUCCEEDED" else found.numCompletedTasks
+    return completed, total

@@ -176,8 +176,14 @@ class Spark(Section):
     """The Spark session of preprocessing and scoring."""
 
     master: str = execution("local[*]", description="Spark master URL; spark-submit's own --master comes first.")
-    driver_memory: str = execution("2g", description="Memory of the driver's JVM.", pattern=r"^\d+[kmgt]$")
-    partitions: int = execution(0, description="Shuffle partitions; 0 takes twice the cores.", ge=0)
+    driver_memory: str | None = execution(
+        None,
+        description="Memory of the driver's JVM, such as 4g; none fits it to the machine and the inputs.",
+        pattern=r"^\d+[kmgt]$",
+    )
+    partitions: int = execution(
+        0, description="Shuffle partitions; 0 chooses them by a sample of the inputs and the cores.", ge=0
+    )
     split_bytes: int = execution(
         64 << 20, description="Size in bytes of the pieces in which large text and jsonl files are read.", ge=1024
     )

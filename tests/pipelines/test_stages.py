@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mapring import machine
 from mapring.contract import publish
 from mapring.plan import Plan, make_plan
 from pipelines import launch
@@ -27,12 +28,25 @@ def plan(tmp_path: Path) -> Plan:
 def test_spark_stages_are_spark_submit_with_the_archive(plan: Plan) -> None:
     words = list(stage_command("preprocess", plan, Path("a.zip")).words)
     assert Path(words[0]).name == "spark-submit"
-    assert words[1:5] == ["--master", "local[2]", "--driver-memory", "2g"]
+    assert words[1:4] == ["--master", "local[2]", "--driver-memory"]
     assert words[words.index("--py-files") + 1] == "a.zip"
     script = words.index("--config") - 1
     assert words[script].endswith("spark_jobs/preprocess.py") and Path(words[script]).is_file()
     assert words[script + 1 :] == ["--config", plan.config, *plan.overrides]
     assert Path(stage_command("score", plan, Path("a.zip")).words[script]).name == "score.py"
+
+
+def test_the_driver_s_memory_fits_the_machine_unless_it_is_set(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def words(*overrides: str) -> tuple[str, ...]:
+        return stage_command("preprocess", make_plan(plan.config, overrides), Path("a.zip")).words
+
+    for gib, expected in ((64, "2048m"), (4, "1024m")):
+        monkeypatch.setattr(machine, "memory_limit", lambda gib=gib: gib << 30)
+        assert words()[words().index("--driver-memory") + 1] == expected
+    as_set = words("spark.driver_memory=3g")
+    assert as_set[as_set.index("--driver-memory") + 1] == "3g"
+    by_conf = words("spark.conf.spark.driver.memory=5g")
+    assert "--driver-memory" not in by_conf and "spark.driver.memory=5g" in by_conf
 
 
 @pytest.mark.parametrize(

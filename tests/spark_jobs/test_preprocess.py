@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -129,15 +130,18 @@ def shard_bytes(directory: str) -> dict[str, str]:
     return {str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-@pytest.mark.parametrize(("partitions", "split_bytes"), [(1, 1 << 26), (2, 1024), (7, 1500)])
+@pytest.mark.parametrize(("partitions", "split_bytes", "batch"), [(1, 1 << 26, 5000), (2, 1024, 3), (7, 1500, 64)])
 def test_the_same_bytes_whatever_the_partitions(
-    world: World, tmp_path: Path, partitions: int, split_bytes: int
+    world: World, tmp_path: Path, capfd: pytest.CaptureFixture[str], partitions: int, split_bytes: int, batch: int
 ) -> None:
     plan, manifest, _ = world
     overrides = [f"run_dir={tmp_path}", f"spark.partitions={partitions}", f"spark.split_bytes={split_bytes}"]
+    overrides.append(f"spark.conf.spark.sql.execution.arrow.maxRecordsPerBatch={batch}")
     other = make_plan(plan.config, overrides)
     assert other.shards == plan.shards
     preprocess(other)
+    told = capfd.readouterr().err
+    assert f"sizing: partitions: {partitions} as set (" in told and f"at most {batch} (as set) documents" in told
     again = read_manifest(other.shards_directory)
     assert again.files == manifest.files and again.details == manifest.details
     assert shard_bytes(other.shards_directory) == shard_bytes(plan.shards_directory)
@@ -160,7 +164,9 @@ def test_a_second_run_writes_nothing(world: World, capfd: pytest.CaptureFixture[
     assert "already published" in capfd.readouterr().err
 
 
-def test_a_killed_attempt_leaves_garbage_that_the_next_one_ignores(world: World, tmp_path: Path) -> None:
+def test_a_killed_attempt_leaves_garbage_that_the_next_one_ignores(
+    world: World, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     plan, manifest, _ = world
     other = make_plan(plan.config, [f"run_dir={tmp_path}"])
     data = Path(other.shards_directory, "data")
@@ -168,6 +174,11 @@ def test_a_killed_attempt_leaves_garbage_that_the_next_one_ignores(world: World,
     (data / "train-00000-00000-dead.parquet").write_bytes(b"half")
     (data / ".train-00000-00000-x.parquet.123.tmp").write_bytes(b"half")
     preprocess(other)
+    told = capfd.readouterr().err
+    assert re.search(
+        r"sizing: partitions: 1 \([\d.]+ kB of text estimated from a sample of 4 of 4 files, 2 cores\)", told
+    )
+    assert re.search(r"sizing: driver memory [\d.]+ GiB of [\d.]+ GiB, Spark's default; .* --driver-memory \d+m", told)
     assert read_manifest(other.shards_directory).files == manifest.files
     assert verify(other.shards_directory) == []
 
