@@ -25,7 +25,7 @@ from mapring.settings.base import output_settings
 from mapring.settings.inputs import Input
 from mapring.settings.schema import Settings
 
-ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 2, "train": 1, "score": 1}
+ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 1, "score": 1}
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "preprocess": ("fastwarc", "pyarrow", "resiliparse", "rjieba", "sentencepiece", "stopwordsiso", "tokenizers"),
