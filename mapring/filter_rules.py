@@ -80,7 +80,8 @@ GOPHER_REPETITION = (
     ),
 )
 
-# Raffel et al. 2020 (T5), section 2.2, as printed in JMLR: at least 3 sentences. Lines are cleaned apart (c4_lines).
+# Raffel et al. 2020 (T5), section 2.2, as printed in JMLR: at least 3 sentences, counted
+# nearly as there (spark_jobs/filters/sentences.py). Lines are cleaned apart (c4_lines).
 C4 = (
     Rule("c4_sentences", "sentences", minimum=3),
     Rule("c4_lorem_ipsum", "lorem_ipsum", maximum=0),

@@ -48,6 +48,21 @@ def _permutation(count: int, *entropy: int) -> Integers:
     return np.argsort(bits, kind="stable").astype(np.int64)
 
 
+def _products_divided(factors: Integers, count: int, divisor: int) -> tuple[Integers, Integers]:
+    """Quotients and remainders of `factors * count` by a divisor, exact also where the products exceed 64 bits.
+
+    Long division: as many binary digits of `count` at a time as leave every step below 2**63. `factors` are from 0 to
+    the divisor, which is less than 2**61; with rows of the largest weight that is two million million of them.
+    """
+    digits = 62 - divisor.bit_length()
+    assert digits > 0
+    quotient, rest = np.zeros_like(factors), np.zeros_like(factors)
+    for shift in reversed(range(0, count.bit_length(), digits)):
+        step = (rest << digits) + factors * (count >> shift & (1 << digits) - 1)
+        quotient, rest = (quotient << digits) + step // divisor, step % divisor
+    return quotient, rest
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchOrder:
     """The sequence of global batches of one split.
@@ -150,8 +165,8 @@ class BatchOrder:
         total = int(ends[-1]) if count else 0
         bits = np.random.Philox(np.random.SeedSequence((self.seed, _Purpose.RESAMPLING, epoch, window, lane)))
         offset = int(bits.random_raw()) % total if total else 0
-        assert count * count * HEAVIEST < 1 << 63, "a window of a lane has less than two million rows"
-        drawn_before = -((offset - count * ends) // total) if total else ends  # points on the line up to each row's end
+        whole, rest = _products_divided(ends, count, total) if total else (ends, ends)
+        drawn_before = whole + (rest > offset)  # points on the line up to each row's end, whose first is at the offset
         return np.repeat(np.arange(count, dtype=np.int64), np.diff(drawn_before, prepend=0))
 
     def chunk_of(self, epoch: int, step: int) -> tuple[int, int]:

@@ -28,11 +28,11 @@ from mapring.filter_rules import Measures
 from spark_jobs.filters.language import identify_languages
 from spark_jobs.filters.pieces import Batch, Floats
 from spark_jobs.filters.repetition import DUPLICATE, TOP, ngram_measures
+from spark_jobs.filters.sentences import count_sentences
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")  # Rae et al. 2021, appendix A.1.1
 SHORT_LINE = 30  # characters; Penedo et al. 2024, section 3.6
 _ENDS = r"[.!?\x{2026}\x{3002}\x{ff01}\x{ff1f}\x{ff0e}\x{061f}\x{06d4}\x{0964}][\"'\x{2019}\x{201d})\]]*$"
-_SENTENCE_END = r"[.!?\x{3002}\x{ff01}\x{ff1f}]+[\"'\x{2019}\x{201d})\]]*(?:\s|$)|[\x{3002}\x{ff01}\x{ff1f}]"
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ _MEASURES: dict[str, Callable[[Batch], Floats]] = {
         batch.paragraphs.repeated_sums() / np.maximum(batch.paragraphs.totals, 1)
     ),
     "duplicate_paragraph_character_share": _duplicate_paragraph_characters,
-    "sentences": lambda batch: batch.occurrences(_SENTENCE_END),
+    "sentences": lambda batch: count_sentences(batch.texts),
     "lorem_ipsum": lambda batch: batch.occurrences("(?i)lorem ipsum"),
     "curly_brackets": lambda batch: batch.occurrences("[{}]"),
     "punctuated_line_share": _line_share(_ENDS),

@@ -1,6 +1,7 @@
 """Word counts to a vocabulary: SentencePiece learns BPE and unigram, `tokenizers` learns WordPiece.
 
-Both get the counts in one canonical order and run on one thread, so equal counts give equal vocabularies.
+Both get the counts in one canonical order and run on one thread, so equal counts give equal vocabularies. Counts
+that are too many for the trainer's memory are scaled down in that order, too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from mapring.settings.tokenizer import TokenizerSource
 
 _EXPANDED_WORDS = 20_000_000  # what WordPiece counts again; SentencePiece takes the counts themselves
 _LINE_WORDS = 1000
+UNIGRAM_WORDS = 5_000_000  # SentencePiece's unigram trainer holds each word as often as it is counted, 140 bytes a time
 _SENTENCEPIECE: Mapping[str, Any] = {
     "hard_vocab_limit": False,  # a small corpus has fewer pieces
     "normalization_rule_name": "identity",  # texts are normalized, and words have their space
@@ -51,16 +53,20 @@ def train_sentencepiece(counts: Mapping[str, int], source: TokenizerSource, size
     Raises:
         InputError: the vocabulary is too small for the characters of the corpus.
     """
-    needed = source.vocabulary_size - size + len(covered_characters(counts, source.character_coverage))
+    characters = covered_characters(counts, source.character_coverage)
+    needed = source.vocabulary_size - size + len(characters)
     if needed > source.vocabulary_size:  # SentencePiece would leave characters out in silence
         raise InputError(_too_small(source.vocabulary_size, needed))
     from sentencepiece import SentencePieceTrainer
 
+    learned_from, coverage, total = counts, source.character_coverage, scaled_to(counts, source)
+    if total is not None:
+        learned_from, coverage = _scaled(counts, characters, total), 1.0
     model = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "words.tsv")
         with path.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{word}\t{counts[word]}\n" for word in _canonical(counts))
+            file.writelines(f"{word}\t{learned_from[word]}\n" for word in _canonical(learned_from))
         try:
             SentencePieceTrainer.train(
                 input=str(path),
@@ -68,7 +74,7 @@ def train_sentencepiece(counts: Mapping[str, int], source: TokenizerSource, size
                 model_writer=model,
                 model_type=source.train,
                 vocab_size=max(1, size + 1),
-                character_coverage=source.character_coverage,
+                character_coverage=coverage,
                 **_SENTENCEPIECE,
             )
         except RuntimeError as error:
@@ -118,6 +124,47 @@ def covered_characters(counts: Mapping[str, int], coverage: float) -> list[str]:
         kept.append(character)
         reached += count
     return sorted(kept)
+
+
+def scaled_to(counts: Mapping[str, int], source: TokenizerSource) -> int | None:
+    """The sum that the counts are scaled down to before they are learned from; None where they are few enough."""
+    return UNIGRAM_WORDS if source.train == "unigram" and sum(counts.values()) > UNIGRAM_WORDS else None
+
+
+def _scaled(counts: Mapping[str, int], characters: Sequence[str], total: int) -> Mapping[str, int]:
+    """Scaled counts of the same words, cut at other characters than these; each of these is in at least one word.
+
+    SentencePiece finds its characters in what it is given: so those that the true counts cover are all that is given.
+    (Its `required_chars` leaves out the ones that do not occur once the others reach the coverage.)
+    """
+    known = set(characters)
+    cut: Counter[str] = Counter()
+    for word, count in counts.items():
+        for part in [word] if known.issuperset(word) else _runs_of(known, word):
+            cut[part] += count
+    scaled = scale(cut, total)
+    missing = known.difference(*scaled)
+    return {**scaled, **dict.fromkeys(missing, 1)}
+
+
+def _runs_of(known: set[str], word: str) -> list[str]:
+    cut = "".join(character if character in known else "\n" for character in word)
+    return [run for run in cut.split("\n") if run]
+
+
+def scale(counts: Mapping[str, int], total: int) -> dict[str, int]:
+    """Whole counts in proportion to these, which sum up to `total`; each is its share rounded up or down.
+
+    Running sums are rounded and not single counts: rare words stay as a share of all, where rounding
+    each would drop them all or double them.
+    """
+    of, before, scaled = sum(counts.values()), 0, {}
+    for word in _canonical(counts):
+        after = before + counts[word]
+        if share := after * total // of - before * total // of:
+            scaled[word] = share
+        before = after
+    return scaled
 
 
 def expand(counts: Mapping[str, int], most: int = _EXPANDED_WORDS) -> Iterator[str]:

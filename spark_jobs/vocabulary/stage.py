@@ -14,6 +14,7 @@ from mapring.errors import InputError
 from mapring.progress import say
 from mapring.settings.tokenizer import TokenizerSource
 from spark_jobs.vocabulary.fast_tokenizer import train_tokenizer
+from spark_jobs.vocabulary.learning import scaled_to
 from spark_jobs.vocabulary.words import count_words
 
 if TYPE_CHECKING:
@@ -60,13 +61,15 @@ def _copied(directory: str) -> dict[str, bytes]:
 
 
 def _trained(documents: DataFrame, source: TokenizerSource, stage: str) -> tuple[dict[str, bytes], dict[str, Any]]:
-    counts, told = corpus_words(documents, source)
+    counts, found = corpus_words(documents, source)
     if not counts:
         raise InputError(
             "preprocess.tokenizer: the training split has no words to learn from; give more text or smaller shares "
             "of preprocess.splits"
         )
+    told = {**found, "counts_scaled_to": scaled_to(counts, source)}
     cut = f", {told['words_cut_off']:,} rarest left out" if told["words_cut_off"] else ""
+    cut += f", counts scaled down to {told['counts_scaled_to']:,}" if told["counts_scaled_to"] else ""
     say(stage, f"{source.train} tokenizer from {told['words_counted']:,} words, {told['words']:,} different{cut}")
     return train_tokenizer(counts, source), told
 

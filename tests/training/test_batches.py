@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.batches import HEAVIEST, BatchOrder, whole_weights
+from training.batches import HEAVIEST, BatchOrder, _products_divided, _Purpose, whole_weights
 
 
 @st.composite
@@ -130,10 +130,31 @@ def test_equal_weights_give_every_row_once(order: BatchOrder, weight: int, count
     assert order.resample_lane(0, 0, 0, np.full(count, weight)).tolist() == list(range(count))
 
 
-def test_the_largest_window_of_a_lane_is_drawn_exactly() -> None:
-    weights = np.where(np.arange(2_000_000) % 2, HEAVIEST, 1)
+@settings(max_examples=300, deadline=None)
+@given(
+    divisor=st.integers(1, (1 << 61) - 1), count=st.integers(0, 1 << 41), parts=st.lists(st.floats(0, 1), max_size=8)
+)
+def test_products_beyond_64_bits_are_divided_exactly(divisor: int, count: int, parts: list[float]) -> None:
+    factors = sorted({0, divisor, divisor - 1, *(min(divisor, int(part * divisor)) for part in parts)})
+    quotients, rests = _products_divided(np.array(factors, np.int64), count, divisor)
+    expected = [divmod(factor * count, divisor) for factor in factors]
+    assert list(zip(quotients.tolist(), rests.tolist(), strict=True)) == expected
+
+
+def test_a_window_of_millions_of_rows_of_a_lane_is_drawn_exactly() -> None:
+    """Four million of alternating weights: the products have 65 bits. Every boundary is the one of whole numbers."""
+    rows = 4_000_000
+    weights = np.where(np.arange(rows) % 2, HEAVIEST, HEAVIEST - 1)
     drawn = big_order().resample_lane(0, 0, 0, weights)
-    assert len(drawn) == 2_000_000 and abs(int((drawn % 2 == 0).sum()) - 2_000_000 / HEAVIEST) < 2
+    assert len(drawn) == rows and (np.diff(drawn) >= 0).all()
+    times = np.bincount(drawn, minlength=rows)
+    total = rows // 2 * (2 * HEAVIEST - 1)
+    bits = np.random.Philox(np.random.SeedSequence((big_order().seed, _Purpose.RESAMPLING, 0, 0, 0)))
+    offset = int(bits.random_raw()) % total
+    before = np.cumsum(times)
+    for row in range(0, rows, 99_991):
+        end = int(weights[:2].sum()) * ((row + 1) // 2) + (int(weights[0]) if row % 2 == 0 else 0)
+        assert before[row] == -((offset - rows * end) // total)
 
 
 def test_expected_times_of_a_row_are_its_weight_by_the_mean() -> None:

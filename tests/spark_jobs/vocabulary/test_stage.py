@@ -28,6 +28,7 @@ def trained(root: Path, kind: str, *overrides: str, reverse: bool = False) -> by
     plan = make_plan(config, [f"preprocess.inputs={inputs}", f"preprocess.tokenizer={tokenizer}", *overrides])
     preprocess(plan)
     details = read_manifest(plan.shards_directory).details["tokenizer"]
+    assert details["trained"]["counts_scaled_to"] is None
     assert details["trained"]["words_cut_off"] == 0 and details["trained"]["words"] > 100
     loaded = AutoTokenizer.from_pretrained(str(Path(plan.shards_directory, "tokenizer")))
     assert loaded.unk_token_id not in loaded("the film was good")["input_ids"]
