@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pyspark.accumulators import Accumulator
 
 _POLL_SECONDS = 1.0
+_NUMBERS = itertools.count()
 
 # Defaults of ours; spark-submit's --conf and the settings' spark.conf come first.
 _DEFAULTS = {
@@ -57,8 +59,8 @@ def watch(
     `rows` counts documents of finished tasks. Without it `documents` says how many the body works on in all, for the
     speed told at its end. Tasks of jobs that Spark has not yet planned are not in the total.
     """
-    group = f"{stage}: {task}"
-    spark.sparkContext.setJobGroup(group, group)
+    group = f"{stage}: {task} {next(_NUMBERS)}"  # or jobs of an earlier step of this name would be counted too
+    spark.sparkContext.setJobGroup(group, f"{stage}: {task}")
     progress = Progress(stage, task, 0, "tasks")
     done = threading.Event()
     poller = threading.Thread(target=_poll, args=(spark, progress, group, rows, done), daemon=True)
