@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import threading
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pyspark.accumulators import Accumulator
 
 _POLL_SECONDS = 1.0
+_NUMBERS = itertools.count()
 
 _STARTED_BY_SPARK_SUBMIT = "PYSPARK_GATEWAY_PORT"
 _ATTEMPTS = "spark.task.maxFailures"
@@ -81,8 +83,8 @@ def watch(
     `rows` counts documents of finished tasks. Without it `documents` says how many the body works on in all, for the
     speed told at its end. Tasks of jobs that Spark has not yet planned are not in the total.
     """
-    group = f"{stage}: {task}"
-    spark.sparkContext.setJobGroup(group, group)
+    group = f"{stage}: {task} {next(_NUMBERS)}"  # or jobs of an earlier step of this name would be counted too
+    spark.sparkContext.setJobGroup(group, f"{stage}: {task}")
     progress = Progress(stage, task, 0, "tasks")
     done = threading.Event()
     poller = threading.Thread(target=_poll, args=(spark, progress, group, rows, done), daemon=True)
