@@ -53,17 +53,21 @@ class Ground:
         return plan
 
 
-def run_job(plan: Plan, **fault: Any) -> subprocess.CompletedProcess[str]:
-    """`mapring preprocess` as a user starts it, with a fault planted where one is given (see plant/)."""
-    environment = dict(os.environ)
-    if fault:
-        folder = faults_of(plan)
-        folder.mkdir(parents=True)
-        path = [str(PLANT), *filter(None, [environment.get("PYTHONPATH")])]
-        environment["PYTHONPATH"] = os.pathsep.join(path)
-        environment["FAULT"] = json.dumps({**_USUAL, "folder": str(folder), **fault})
+def run_job(plan: Plan, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """`mapring preprocess` as a user starts it."""
     command = [MAPRING, "preprocess", plan.config, *plan.overrides]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
+
+
+def planted(plan: Plan, **fault: Any) -> dict[str, str] | None:
+    """The environment that plants a fault in every Python process of a job (see plant/); ours where there is none."""
+    if not fault:
+        return None
+    folder = faults_of(plan)
+    folder.mkdir(parents=True)
+    path = [str(PLANT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    described = json.dumps({**_USUAL, "folder": str(folder), **fault})
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "FAULT": described}
 
 
 def faults_of(plan: Plan) -> Path:
