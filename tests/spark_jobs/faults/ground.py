@@ -21,6 +21,7 @@ from tests.spark_jobs.faults.corpus import write_dirty_world
 MAPRING = str(Path(sys.executable).parent / "mapring")
 PLANT = Path(__file__).parent / "plant"
 CLUSTER = "spark.master=local-cluster[2,1,1024]"
+_MOST_SECONDS = 900
 _USUAL: dict[str, Any] = {
     "when": "before",
     "where": "task",
@@ -54,9 +55,16 @@ class Ground:
 
 
 def run_job(plan: Plan, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """`mapring preprocess` as a user starts it."""
+    """`mapring preprocess` as a user starts it; one that does not end is told to stop, and stops its processes."""
     command = [MAPRING, "preprocess", plan.config, *plan.overrides]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, error = process.communicate(timeout=_MOST_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        out, error = process.communicate()
+        error += f"stopped after {_MOST_SECONDS} s"
+    return subprocess.CompletedProcess(command, process.returncode, out, error)
 
 
 def planted(plan: Plan, **fault: Any) -> dict[str, str] | None:
