@@ -37,7 +37,8 @@ def numbered_lines(segment: Segment) -> Iterator[tuple[int, bytes]]:
         position = segment.start
         if segment.start > 0:
             handle.seek(segment.start - 1)
-            position += len(handle.readline()) - 1
+            most = -1 if segment.end is None else segment.end - segment.start + 1  # no line begins behind that
+            position += len(handle.readline(most)) - 1
         number = segment.first_record
         begun: list[bytes] = []  # blocks of a line that is longer than one; joined once
         while (segment.end is None or position < segment.end) and (block := handle.read(_BLOCK_BYTES)):

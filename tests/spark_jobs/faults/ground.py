@@ -21,6 +21,7 @@ from tests.spark_jobs.faults.corpus import write_dirty_world
 MAPRING = str(Path(sys.executable).parent / "mapring")
 PLANT = Path(__file__).parent / "plant"
 CLUSTER = "spark.master=local-cluster[2,1,1024]"
+_MOST_SECONDS = 900
 _USUAL: dict[str, Any] = {
     "when": "before",
     "where": "task",
@@ -53,17 +54,28 @@ class Ground:
         return plan
 
 
-def run_job(plan: Plan, **fault: Any) -> subprocess.CompletedProcess[str]:
-    """`mapring preprocess` as a user starts it, with a fault planted where one is given (see plant/)."""
-    environment = dict(os.environ)
-    if fault:
-        folder = faults_of(plan)
-        folder.mkdir(parents=True)
-        path = [str(PLANT), *filter(None, [environment.get("PYTHONPATH")])]
-        environment["PYTHONPATH"] = os.pathsep.join(path)
-        environment["FAULT"] = json.dumps({**_USUAL, "folder": str(folder), **fault})
+def run_job(plan: Plan, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """`mapring preprocess` as a user starts it; one that does not end is told to stop, and stops its processes."""
     command = [MAPRING, "preprocess", plan.config, *plan.overrides]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, error = process.communicate(timeout=_MOST_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        out, error = process.communicate()
+        error += f"stopped after {_MOST_SECONDS} s"
+    return subprocess.CompletedProcess(command, process.returncode, out, error)
+
+
+def planted(plan: Plan, **fault: Any) -> dict[str, str] | None:
+    """The environment that plants a fault in every Python process of a job (see plant/); ours where there is none."""
+    if not fault:
+        return None
+    folder = faults_of(plan)
+    folder.mkdir(parents=True)
+    path = [str(PLANT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    described = json.dumps({**_USUAL, "folder": str(folder), **fault})
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "FAULT": described}
 
 
 def faults_of(plan: Plan) -> Path:

@@ -21,7 +21,8 @@ def huge_document(ground: Ground) -> None:
     (ground.own / "huge.txt").write_text(f"before\n{text}\nafter\nbetween\n")
     values = yaml.safe_load(Path(ground.plan().config).read_text())
     values["preprocess"]["inputs"] = [{"name": "one", "path": str(ground.own / "huge.txt"), "format": "text"}]
-    values["preprocess"].update(lanes=1, splits={"validation": 0, "test": 0})
+    values["preprocess"]["splits"] = {"validation": 0, "test": 0}
+    del values["spark"]["split_bytes"]
     values["run_dir"] = str(ground.own / "run")
     config = ground.own / "huge.yaml"
     config.write_text(yaml.safe_dump(values))

@@ -13,7 +13,7 @@ from tests.spark_jobs.faults.ground import (
     assert_clear_failure,
     assert_identical,
     faults_done,
-    faults_of,
+    planted,
     run_job,
 )
 
@@ -55,18 +55,6 @@ def tasks_killed_at_random(ground: Ground) -> None:
     _survives(ground, faults=2, **_WROTE, share=0.4, most=1000, first_attempts=2)
 
 
-def speculation(ground: Ground) -> None:
-    """A task that hangs after writing is overtaken by a second attempt, which writes the same file again."""
-    overrides = [
-        CLUSTER,
-        *(f"spark.conf.spark.speculation{key}" for key in ("=true", ".interval=100ms", ".multiplier=1.1")),
-        *(f"spark.conf.spark.speculation{key}" for key in (".quantile=0.1", ".minTaskRuntime=100ms")),
-    ]
-    plan = _survives(ground, *overrides, faults=1, **_WROTE, victim="none", seconds=40, match="")
-    attempts = [path.name for path in faults_of(plan).iterdir() if path.name.endswith("-1")]
-    assert any(not name.startswith("fault") for name in attempts), "no second attempt was made"
-
-
 def _words(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
@@ -74,18 +62,17 @@ def _words(process: psutil.Process) -> list[str]:
         return []
 
 
-def _survives(ground: Ground, *overrides: str, faults: int, **fault: Any) -> Any:
+def _survives(ground: Ground, *overrides: str, faults: int, **fault: Any) -> None:
     plan = ground.plan(*overrides)
-    done = run_job(plan, **fault)
+    done = run_job(plan, planted(plan, **fault))
     assert done.returncode == 0, done.stderr
     assert faults_done(plan) >= faults, "the fault was not planted"
     assert_identical(plan, ground.undisturbed())
-    return plan
 
 
 def _fails(ground: Ground, said: str, *, faults: int, **fault: Any) -> None:
     plan = ground.plan()
-    assert_clear_failure(run_job(plan, **fault), plan, said)
+    assert_clear_failure(run_job(plan, planted(plan, **fault)), plan, said)
     assert faults_done(plan) >= faults, "the fault was not planted"
     again = run_job(plan)
     assert again.returncode == 0 and is_published(plan.shards_directory), again.stderr

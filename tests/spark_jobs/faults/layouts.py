@@ -8,7 +8,7 @@ from typing import Any
 
 from mapring.contract.verify import verify
 from mapring.progress import say
-from tests.spark_jobs.faults.ground import CLUSTER, Ground, faults_done, published_bytes, run_job
+from tests.spark_jobs.faults.ground import CLUSTER, Ground, faults_done, planted, published_bytes, run_job
 
 LAYOUTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "1 partition": (("spark.partitions=1", "spark.master=local[1]"), {}),
@@ -42,7 +42,7 @@ def identical_shard_layouts(folder: Path | None = None) -> int:
         own = folder / name.replace(" ", "-")
         own.mkdir()
         plan = Ground(folder / "corpus", own).plan(*overrides)
-        done = run_job(plan, **fault)
+        done = run_job(plan, planted(plan, **fault))
         killed = faults_done(plan) if fault else 0
         if done.returncode != 0 or verify(plan.shards_directory) or (fault and not killed):
             say("layouts", f"{name}: exit code {done.returncode}, {killed} tasks killed; {done.stderr[-2000:]}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mapring.progress import say
-from tests.spark_jobs.faults import dirty_records, disturbed, full_disks, huge, kills, refused_inputs
+from tests.spark_jobs.faults import dirty_records, disturbed, full_disks, huge, kills, overtaken, refused_inputs
 from tests.spark_jobs.faults.ground import Ground
 
 
@@ -54,7 +54,7 @@ FAULTS = [
             kills.killed_driver_jvm,
             kills.killed_driver_python,
             kills.tasks_killed_at_random,
-            kills.speculation,
+            overtaken.speculation,
         )
     ),
 ]
