@@ -23,6 +23,7 @@ from typing import IO, Any, NamedTuple
 
 import fsspec
 import pyarrow as pa
+from fsspec.utils import glob_translate
 
 from mapring.errors import InputError, MapringError
 from mapring.full_disk import told_when_full
@@ -231,22 +232,42 @@ def list_names(uri: str) -> list[str]:
 def list_files(pattern: str) -> Iterator[FileInfo]:
     """Yield the files that a path, a directory (recursively) or a glob stands for, sorted by path.
 
-    Names that begin with `_` or `.` are passed over below a directory or glob, as Spark does.
+    Names that begin with `_` or `.` are passed over below a directory or glob, as Spark does. Links to local
+    directories are followed, which fsspec does not do, but none that leads back to where it stands.
     """
     filesystem, path = _filesystem(pattern)
     if filesystem.isfile(path):
         root, found = str(Path(path).parent), [path]
     elif filesystem.isdir(path):
-        root, found = path, filesystem.find(path)
+        root, found = path, list(_walk(path) if _is_local(filesystem) else filesystem.find(path))
     else:
         fixed = re.split(r"[*?\[]", path, maxsplit=1)[0]
-        root, found = fixed.rpartition("/")[0], [entry for entry in filesystem.glob(path) if filesystem.isfile(entry)]
+        root = fixed.rpartition("/")[0]
+        if not _is_local(filesystem):
+            found = [entry for entry in filesystem.glob(path) if filesystem.isfile(entry)]
+        elif "**" in path:
+            found = [entry for entry in _walk(root or "/") if re.match(glob_translate(path), entry)]
+        else:
+            inside = Path(root or "/").glob(path[len(root) :].lstrip("/"))
+            found = [str(entry) for entry in inside if not entry.is_dir()]
     for entry in sorted(found):
         relative = entry.removeprefix(root).strip("/")
         if entry != path and any(part.startswith(("_", ".")) for part in relative.split("/")):
             continue
         uri = entry if _is_local(filesystem) else filesystem.unstrip_protocol(entry)
         yield FileInfo(uri, relative, int(filesystem.size(entry)))
+
+
+def _walk(directory: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Files below a local directory if there is one, also through links; `above` are the true folders passed."""
+    true = os.path.realpath(directory)
+    if true in above or not Path(true).is_dir():
+        return
+    for entry in os.scandir(directory):
+        if entry.is_dir():
+            yield from _walk(entry.path, (*above, true))
+        elif entry.is_file() or entry.is_symlink():  # a link to nothing is an error where it is read, not passed over
+            yield entry.path
 
 
 def check_writable(uri: str) -> None:

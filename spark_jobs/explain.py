@@ -16,7 +16,7 @@ from mapring.filter_rules import judge, rules_of
 from mapring.plan import Plan, make_plan
 from mapring.settings.filters import Filters
 from spark_jobs.lookup import Place, find_places, find_rows
-from spark_jobs.originals import Original, locate, read_again, what_changed
+from spark_jobs.originals import Original, locate, read_again, records_with, what_changed
 from spark_jobs.word_diff import word_diff
 
 _MOST_DOCUMENTS = 5  # shown where several share one id of the user
@@ -35,8 +35,10 @@ def explain(plan: Plan, wanted: str) -> Iterator[str]:
     drops = {row["doc_id"]: row for row in find_rows(directory, manifest, "drops", {wanted})}
     places = find_places(directory, manifest, {wanted})
     kept = {place.row["doc_id"] for place in places if "doc_id" in place.row}
-    if not drops and not places and manifest.details.get("packing") and (found := locate(plan, wanted)):
-        places, kept = find_places(directory, manifest, {found.doc_id}), {found.doc_id}
+    if manifest.details.get("packing") and not places and wanted not in drops:  # sequences do not hold your own ids
+        others = {found.doc_id for found in records_with(plan, wanted)} - set(drops)
+        places = find_places(directory, manifest, others)
+        kept = {doc_id for doc_id in others if any(_holds(place, doc_id) for place in places)}
     documents = [*drops, *sorted(kept)] or ([wanted] if places else [])
     if not documents:
         raise PublishedError(_unknown(wanted, directory, manifest))
@@ -90,14 +92,19 @@ def _tell_kept(plan: Plan, manifest: Manifest, doc_id: str, places: list[Place])
             yield f"  note: {changed}"
     else:
         yield f"  from {'/'.join(sources) or 'an input'}; its record is no longer in the input files"
-    yield from _tell_places(places)
+    yield from _tell_places(places, doc_id)
     yield from _tell_measures(plan.shards_directory, manifest, doc_id)
     yield _text_line(row.get("text", original and original.text))
 
 
-def _tell_places(places: list[Place]) -> Iterator[str]:
-    for split, path, lane, position, _ in places:
-        yield f"  kept: split {split}, {path}, lane {lane}, position {position:,}"
+def _tell_places(places: list[Place], doc_id: str) -> Iterator[str]:
+    """A line for each row; of a packed sequence also where in it the document's pieces begin."""
+    for split, path, lane, position, row in places:
+        pieces = zip(row.get("doc_ids", ()), row.get("starts", ()), row.get("offsets", ()), strict=True)
+        within = [
+            f"from its token {offset:,} at {start:,} of the sequence" for of, start, offset in pieces if of == doc_id
+        ]
+        yield ", ".join([f"  kept: split {split}, {path}, lane {lane}, position {position:,}", *within])
 
 
 def _tell_measures(directory: str, manifest: Manifest, doc_id: str) -> Iterator[str]:
@@ -109,7 +116,8 @@ def _tell_measures(directory: str, manifest: Manifest, doc_id: str) -> Iterator[
     stored = {name: np.array([rows[0][name]], np.float32) for name in manifest.details["measures"]["names"]}
     language = rows[0]["language"]
     verdict, seen = judge(stored, pa.array([language], pa.string()), rules, settings, 1)
-    yield f"  measures{f' (language {language})' if language else ''}:"
+    told = f" (language {language}, score {stored['language_score'][0]:.3g})" if language else ""
+    yield f"  measures{told}:"
     for place, rule in enumerate(rules):
         bound = f"at least {rule.minimum:g}" if rule.minimum is not None else f"at most {rule.maximum:g}"
         outside = bool(rule.fails(seen[rule.measure])[0])
@@ -127,7 +135,7 @@ def _tell_twin(plan: Plan, manifest: Manifest, row: dict[str, Any], original: Or
         yield "    its shards are not among preprocess.duplicates.earlier of this pipeline any more"
         return
     places = find_places(directory, read_manifest(directory), {twin})
-    yield from (f"  {line}" for line in _tell_places(places))
+    yield from (f"  {line}" for line in _tell_places(places, twin))
     text = next((place.row["text"] for place in places if "text" in place.row), None)
     if text is None and directory == plan.shards_directory:
         found = locate(plan, twin)
@@ -135,7 +143,8 @@ def _tell_twin(plan: Plan, manifest: Manifest, row: dict[str, Any], original: Or
     if text is not None and original is not None and original.text is not None:
         yield f"    from the twin to this one: {word_diff(text, original.text)}"
     else:
-        yield "    the two texts cannot be compared any more"
+        why = "packed shards hold no texts" if places and directory != plan.shards_directory else "an input has changed"
+        yield f"    the two texts cannot be compared: {why}"
 
 
 def _earlier(plan: Plan, fingerprint: str) -> str | None:

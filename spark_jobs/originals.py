@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -28,10 +28,15 @@ class Original(NamedTuple):
     text: str | None
 
 
-def locate(plan: Plan, wanted: str, sources: Iterable[str] = ()) -> Original | None:
-    """The record with this document id, or your own id, in the files of these inputs (of all, where none is named).
+def locate(plan: Plan, doc_id: str, sources: Iterable[str] = ()) -> Original | None:
+    """The record with this document id in the files of these inputs; None where the files no longer hold it."""
+    return next(records_with(plan, doc_id, sources), None)
 
-    A document id is a digest of a position, so records are passed over until one has it.
+
+def records_with(plan: Plan, wanted: str, sources: Iterable[str] = ()) -> Iterator[Original]:
+    """Records with this document id, or your own id, in the files of these inputs (of all, where none is named).
+
+    A document id is a digest of a position, so all records are passed over.
     """
     names = set(sources)
     for file in plan.preprocess_sources:
@@ -42,8 +47,7 @@ def locate(plan: Plan, wanted: str, sources: Iterable[str] = ()) -> Original | N
                 pairs = zip(batch.column("record").to_pylist(), batch.column("source_id").to_pylist(), strict=True)
                 for row, (record, source_id) in enumerate(pairs):
                     if wanted in (source_id, _document_id(segment, record)):
-                        return _original(plan, segment, batch.slice(row, 1))
-    return None
+                        yield _original(plan, segment, batch.slice(row, 1))
 
 
 def read_again(plan: Plan, source: str, path: str, record: int) -> Original | None:

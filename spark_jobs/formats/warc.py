@@ -21,6 +21,7 @@ from spark_jobs.segments import Segment
 
 _ABOUT_THE_CRAWL = WarcRecordType.warcinfo | WarcRecordType.request | WarcRecordType.metadata
 _HTML = ("text/html", "application/xhtml+xml")
+_URI = "WARC-Target-URI"
 _NEEDED = ("WARC-Type", "WARC-Record-ID", "Content-Length")
 
 
@@ -70,11 +71,19 @@ def _block(record: WarcRecord, number: int) -> bytes:
 def _fields(record: WarcRecord, source: Input) -> dict[str, str | None]:
     """Header fields that stand for columns."""
     return {
-        "source_id": record.headers.get(source.id_column or "WARC-Target-URI"),
-        "label": record.headers.get(source.label_column) if source.label_column else None,
-        "time": record.headers.get(source.time_column) if source.time_column else None,
-        "group": record.headers.get(source.group_column) if source.group_column else None,
+        "source_id": _field(record, source.id_column or _URI),
+        "label": _field(record, source.label_column),
+        "time": _field(record, source.time_column),
+        "group": _field(record, source.group_column),
     }
+
+
+def _field(record: WarcRecord, name: str | None) -> str | None:
+    """A header field; the address without the brackets that WARC 1.0's grammar (and so wget) puts around it."""
+    value: str | None = record.headers.get(name) if name else None
+    if value and (name or "").lower() == _URI.lower() and value.startswith("<") and value.endswith(">"):
+        return value[1:-1]
+    return value
 
 
 def _page(record: WarcRecord, block: bytes) -> str:

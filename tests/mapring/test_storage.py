@@ -61,6 +61,26 @@ def test_replace_overwrites(base: str) -> None:
     assert storage.read_bytes(uri) == b"new"
 
 
+def test_links_to_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    (tmp_path / "in" / "real").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("in/a.txt", "in/real/b.txt", "elsewhere/c.txt"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "in" / "linked").symlink_to("../elsewhere")
+    (tmp_path / "in" / "real" / "back").symlink_to("..")
+    (tmp_path / "in" / "d.txt").symlink_to("../elsewhere/c.txt")
+
+    def listed(pattern: str) -> list[str]:
+        return [info.relative for info in storage.list_files(str(tmp_path / pattern))]
+
+    assert listed("in") == ["a.txt", "d.txt", "linked/c.txt", "real/b.txt"] == listed("in/**/*.txt")
+    assert listed("in/*/*.txt") == ["linked/c.txt", "real/b.txt"]
+    assert listed("in/*.txt") == ["a.txt", "d.txt"] and listed("in/[r-z]*/?.txt") == ["real/b.txt"]
+    (tmp_path / "in" / "real" / "gone.txt").symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError, match=r"gone\.txt"):
+        listed("in")
+
+
 def test_list_files_gives_paths_below_what_was_asked_for(base: str) -> None:
     for name in ("in/b/2.csv", "in/a.csv", "in/_SUCCESS", "in/.hidden", "in/_temporary/x.csv"):
         storage.create(storage.join(base, name), b"1")

@@ -61,7 +61,9 @@ def test_a_filtered_document_is_told_with_its_numbers_and_its_text(plan: Plan) -
     assert "dropped at stage filter by rule too_few_words: measured 4, threshold 8" in told
     assert "too_few_words: words 4, at least 8 <- dropped it" in told
     assert "'Too short to keep.'" in told
-    assert "language en" in told
+    assert "  measures (language en, score 0." in told
+    german = story(plan, "u82")
+    assert "measured 0, threshold" in german and "  measures (language de, score 0.9" in german
 
 
 def test_what_is_read_again_is_redacted_again(plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from mapring.contract.schemas import SKETCH
 from mapring.contract.verify import verify
 from mapring.errors import SettingsError
 from mapring.plan import Plan, make_plan
+from spark_jobs.explain import explain
 from spark_jobs.preprocess import preprocess
 from tests.tiny import config_values, write_world
 
@@ -56,14 +58,16 @@ def test_sketches_of_kept_documents_are_published(first: Plan) -> None:
     assert verify(first.shards_directory) == []
 
 
-def test_duplicates_of_earlier_documents_are_dropped_without_reading_their_text(first: Plan, tmp_path: Path) -> None:
-    root = Path(first.config).parent
+@pytest.fixture(scope="module")
+def second(first: Plan, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A later corpus, compared with the first while the first's texts were elsewhere."""
+    root, aside = Path(first.config).parent, tmp_path_factory.mktemp("aside")
     near = made(3).replace(made(3).split()[0], "changed", 1)
     texts = [made(100), made(1), near, "short", made(101), made(101)]
     second = lines_of(root, "second", texts, near=NEAR, earlier=[first.shards_directory])
     manifest = read_manifest(first.shards_directory)
     hidden = [
-        (Path(first.shards_directory, entry.path), tmp_path / str(i))
+        (Path(first.shards_directory, entry.path), aside / str(i))
         for i, entry in enumerate(manifest.files_below("data"))
     ]
     for place, hide in hidden:
@@ -73,6 +77,10 @@ def test_duplicates_of_earlier_documents_are_dropped_without_reading_their_text(
     finally:
         for place, hide in hidden:
             hide.rename(place)
+    return second
+
+
+def test_duplicates_of_earlier_documents_are_dropped_without_reading_their_text(first: Plan, second: Plan) -> None:
     found = read_manifest(second.shards_directory)
     assert found.details["counts"] == {
         "read": 6,
@@ -87,14 +95,37 @@ def test_duplicates_of_earlier_documents_are_dropped_without_reading_their_text(
     by_record = {row["record"]: row for row in drops}
     earlier = {
         row["text"]: row["doc_id"]
-        for place, _ in hidden
-        for row in pq.read_table(place, columns=["doc_id", "text"]).to_pylist()
+        for entry in read_manifest(first.shards_directory).files_below("data")
+        for row in pq.read_table(Path(first.shards_directory, entry.path), columns=["doc_id", "text"]).to_pylist()
     }
     for record, twin in ((2, made(1)), (3, made(3)), (4, "short")):
         assert by_record[record]["kept_doc_id"] == earlier[twin]
         assert by_record[record]["detail"] == f"kept in shards {first.shards}"
     assert 0.7 <= by_record[3]["similarity"] < 1
     assert {"kind": "earlier_shards", "path": first.shards_directory, "fingerprint": first.shards} in found.inputs
+
+
+def test_the_story_of_a_duplicate_follows_its_twin_into_the_earlier_shards(first: Plan, second: Plan) -> None:
+    drops = {
+        row["record"]: row
+        for entry in read_manifest(second.shards_directory).files_below("drops")
+        for row in pq.read_table(Path(second.shards_directory, entry.path)).to_pylist()
+    }
+    for record, rule, difference in (
+        (2, "exact_duplicate", "no word differs"),
+        (3, "near_duplicate", f"[-{made(3).split()[0]}-] {{+changed+}}"),
+        (4, "exact_duplicate", "no word differs"),
+    ):
+        told = "\n".join(explain(second, drops[record]["doc_id"]))
+        assert f"dropped at stage dedup by rule {rule}" in told and f"detail kept in shards {first.shards}" in told
+        twin = drops[record]["kept_doc_id"]
+        assert f"kept twin: document {twin}, in {first.shards_directory}\n" in told
+        place = next(line for line in told.splitlines() if line.startswith("    kept: split "))
+        assert place.strip() in "\n".join(explain(first, twin)), "where the earlier shards' own story says"
+        assert f"from the twin to this one: {difference}" in told
+    plan = replace(make_plan(second.config, ["preprocess.duplicates.earlier=[]"]), shards=second.shards)
+    told = "\n".join(explain(plan, drops[3]["doc_id"]))
+    assert "its shards are not among preprocess.duplicates.earlier of this pipeline any more" in told
 
 
 def test_sketches_that_cannot_be_compared_are_refused_before_a_start(first: Plan) -> None:

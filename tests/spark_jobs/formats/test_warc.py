@@ -24,6 +24,13 @@ def test_pages_come_out_as_main_text_with_their_address(read: Read) -> None:
     assert {row["rule"] for row in rows} == {None}
 
 
+def test_an_address_stands_without_the_brackets_that_wget_puts_around_it(read: Read) -> None:
+    [row] = read(page("<http://a/>", TEXT), "warc")
+    assert row["source_id"] == "http://a/"
+    [row] = read(page("<http://a/>", TEXT), "warc", id_column="warc-target-uri", group_column="WARC-Record-ID")
+    assert (row["source_id"], row["group"]) == ("http://a/", "<urn:uuid:<http://a/>>")
+
+
 def test_header_fields_serve_as_columns(read: Read) -> None:
     [row] = read(page("http://a/", TEXT), "warc", id_column="WARC-Record-ID", time_column="WARC-Date")
     assert (row["source_id"], row["time"], row["group"]) == ("<urn:uuid:http://a/>", "2024-01-02T03:04:05Z", None)

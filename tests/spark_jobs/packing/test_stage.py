@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,10 @@ import pytest
 from mapring.contract import Manifest, read_manifest
 from mapring.contract.schemas import PACKED
 from mapring.contract.verify import verify
-from mapring.errors import SettingsError, StageError
+from mapring.errors import PublishedError, SettingsError, StageError
 from mapring.plan import Plan, make_plan
 from mapring.text import Encoder
+from spark_jobs.explain import explain
 from spark_jobs.preprocess import preprocess
 from tests.tiny import sentence, write_world
 from training.reader import ShardReader
@@ -27,8 +30,9 @@ pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
 def packed_plan(root: Path, *overrides: str) -> Plan:
     config, _ = write_world(root)
     texts = [" ".join(sentence(number + step)[0] for step in range(number % 9 + 1)) for number in range(200)]
-    (root / "prose.txt").write_text("\n".join(texts) + "\n")
-    inputs = f"[{{name: prose, path: {root}/prose.txt, format: text}}]"
+    rows = [*({"id": f"p{number}", "text": text} for number, text in enumerate(texts)), {"id": "p5", "text": texts[5]}]
+    (root / "prose.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    inputs = f"[{{name: prose, path: {root}/prose.jsonl, format: jsonl, id_column: id}}]"
     words = [f"preprocess.inputs={inputs}", "preprocess.packing=best_fit", "preprocess.rows_per_shard=20"]
     return make_plan(config, [*words, *overrides])
 
@@ -65,7 +69,8 @@ def test_documents_can_be_put_together_again_from_their_pieces(packed: tuple[Pla
             whole += parts[offset]
         documents.append(tuple(whole))
     assert len(documents) == manifest.details["counts"]["kept"] == 200
-    texts = Path(plan.settings.preprocess.inputs[0].path).read_text().splitlines()
+    lines = Path(plan.settings.preprocess.inputs[0].path).read_text().splitlines()
+    texts = list(dict.fromkeys(json.loads(line)["text"] for line in lines))
     encoder = Encoder(Path(plan.shards_directory, "tokenizer"), None)
     assert sorted(documents) == sorted(map(tuple, encoder.encode(texts)))
     assert max(map(len, documents)) > 64, "some documents are longer than two sequences"
@@ -104,6 +109,35 @@ def test_lanes_of_sequences_differ_by_at_most_one_and_any_reader_can_read_them(p
     for batch in batches:
         for ids, starts in zip(batch.input_ids, batch.starts, strict=True):
             assert starts[0] == 0 and (np.diff(starts) > 0).all() and starts[-1] < len(ids)
+
+
+def test_the_story_of_a_document_names_every_sequence_that_holds_a_piece_of_it(packed: tuple[Plan, Manifest]) -> None:
+    plan, manifest = packed
+    pieces = [doc_id for ids in rows(plan, manifest)["doc_ids"].to_pylist() for doc_id in ids]
+    longest = max(pieces, key=pieces.count)
+    told = "\n".join(explain(plan, longest))
+    assert told.count("  kept: split ") == pieces.count(longest) > 1
+    assert "from its token 0 at " in told and "from prose/prose.jsonl, record " in told
+    own = re.search(r", your id (p\d+)$", told, re.MULTILINE)
+    assert own is not None and "\n".join(explain(plan, own[1])) == told
+    for split, path, lane, position, offset, start in re.findall(
+        r"kept: split (\w+), (\S+), lane (\d+), position (\d+), from its token (\d+) at (\d+) of the sequence", told
+    ):
+        files = manifest.details["splits"][split]["shards"][int(lane)]
+        before = sum(part["rows"] for part in files[: [part["path"] for part in files].index(path)])
+        row = pq.read_table(Path(plan.shards_directory, path)).slice(int(position) - before, 1).to_pylist()[0]
+        place = row["starts"].index(int(start))
+        assert (row["doc_ids"][place], row["offsets"][place]) == (longest, int(offset))
+
+
+def test_the_story_of_an_own_id_that_two_documents_have_tells_both(packed: tuple[Plan, Manifest]) -> None:
+    plan, _ = packed
+    told = "\n".join(explain(plan, "p5"))
+    assert told.count("\ndocument ") == 2 and told.count(", your id p5") == 2
+    assert "by rule exact_duplicate" in told and "  kept: split " in told
+    assert "kept twin: document " in told and "from the twin to this one: no word differs" in told
+    with pytest.raises(PublishedError, match=r"p999: found no document"):
+        list(explain(plan, "p999"))
 
 
 @pytest.mark.parametrize("partitions", [1, 7])
