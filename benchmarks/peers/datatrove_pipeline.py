@@ -65,11 +65,12 @@ def filter_documents(source: Path, output: Path, tasks: int) -> None:
 
 def place_language_model(model: Path) -> None:
     """Put a fastText lid.176 model where datatrove would download it to."""
+    from datatrove.io import strip_protocol
     from datatrove.utils.lid import FT176LID
     from huggingface_hub import cached_assets_path
 
     folder = cached_assets_path(library_name="datatrove", namespace="lid", subfolder=FT176LID.MODEL_SUBFOLDER)
-    target = Path(folder, FT176LID.MODEL_URL.partition("://")[2].replace("/", "_"))
+    target = Path(folder, strip_protocol(FT176LID.MODEL_URL).replace("/", "_"))
     if not target.exists():
         target.write_bytes(model.read_bytes())
         target.with_name(target.name + ".completed").write_text("")

@@ -11,4 +11,4 @@ install() {  # name, requirements
     "$home/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "${@:2}"
     touch "$home/complete"
 }
-install datatrove 'datatrove[processing]==0.10.1' spacy orjson
+install datatrove 'datatrove[processing]==0.10.1' spacy orjson aiohttp
