@@ -15,6 +15,7 @@ import yaml
 from mapring.contract import Manifest, read_manifest
 from mapring.contract.verify import verify
 from mapring.plan import Plan, make_plan
+from spark_jobs.fitting import fit_session
 from spark_jobs.preprocess import preprocess
 from spark_jobs.score import _read as read_for_scoring
 from spark_jobs.session import start_session
@@ -165,7 +166,9 @@ def test_scoring_reads_all_formats_and_spreads_what_one_task_read(
 ) -> None:
     plan, _, _ = world
     small = make_plan(plan.config, ["score.inputs.0.name=web", "spark.partitions=4", "spark.split_bytes=1024"])
-    records = read_for_scoring(start_session(small.settings, "score"), small, lambda _: None)
+    spark = start_session(small.settings, "score")
+    fit_session(spark, "score", small.settings, small.settings.score.inputs, small.score_sources)
+    records = read_for_scoring(spark, small, lambda _: None)
     assert records.count() == 42 + 31 + 200 + 20 + 20 + 130
     assert {row["rule"] for row in records.select("rule").distinct().collect()} == {
         None, "empty_text", "http_status", "not_html",
