@@ -10,7 +10,7 @@ from mapring.contract import is_published
 from tests.spark_jobs.faults.ground import (
     CLUSTER,
     Ground,
-    assert_clear_failure,
+    assert_clear_error,
     assert_identical,
     faults_done,
     planted,
@@ -72,7 +72,8 @@ def _survives(ground: Ground, *overrides: str, faults: int, **fault: Any) -> Non
 
 def _fails(ground: Ground, said: str, *, faults: int, **fault: Any) -> None:
     plan = ground.plan()
-    assert_clear_failure(run_job(plan, planted(plan, **fault)), plan, said)
+    assert_clear_error(run_job(plan, planted(plan, **fault)), said)
+    assert not is_published(plan.shards_directory)
     assert faults_done(plan) >= faults, "the fault was not planted"
     again = run_job(plan)
     assert again.returncode == 0 and is_published(plan.shards_directory), again.stderr
