@@ -147,7 +147,7 @@ def _tell_twin(plan: Plan, manifest: Manifest, row: dict[str, Any], original: Or
         text = found.text if found is not None and not what_changed(plan, manifest, *found[2:4]) else None
     if text is not None and original is not None and original.text is not None:
         removed = _before_removal(manifest)
-        note = f" (this one{removed})" if removed and stored is not None else ""
+        note = f" ({'both' if stored is None else 'this one'}{removed})" if removed else ""
         yield f"    from the twin to this one{note}: {word_diff(text, original.text)}"
     else:
         why = "packed shards hold no texts" if places and directory != plan.shards_directory else "an input has changed"
