@@ -76,7 +76,8 @@ def _tell_dropped(plan: Plan, manifest: Manifest, row: dict[str, Any]) -> Iterat
     yield from _tell_measures(plan.shards_directory, manifest, row["doc_id"])
     changed = what_changed(plan, manifest, row["source"], row["path"])
     original = None if changed else read_again(plan, row["source"], row["path"], row["record"])
-    yield f"  text: {changed}, so it cannot be shown" if changed else _text_line(original and original.text)
+    shown = _text_line(original and original.text, _before_removal(manifest))
+    yield f"  text: {changed}, so it cannot be shown" if changed else shown
     if row["kept_doc_id"] is not None:
         yield from _tell_twin(plan, manifest, row, original)
 
@@ -94,17 +95,21 @@ def _tell_kept(plan: Plan, manifest: Manifest, doc_id: str, places: list[Place])
         yield f"  from {'/'.join(sources) or 'an input'}; its record is no longer in the input files"
     yield from _tell_places(places, doc_id)
     yield from _tell_measures(plan.shards_directory, manifest, doc_id)
-    yield _text_line(row.get("text", original and original.text))
+    stored = row.get("text")
+    yield (
+        _text_line(stored) if stored is not None else _text_line(original and original.text, _before_removal(manifest))
+    )
 
 
 def _tell_places(places: list[Place], doc_id: str) -> Iterator[str]:
     """A line for each row; of a packed sequence also where in it the document's pieces begin."""
+    told = []
     for split, path, lane, position, row in places:
         pieces = zip(row.get("doc_ids", ()), row.get("starts", ()), row.get("offsets", ()), strict=True)
-        within = [
-            f"from its token {offset:,} at {start:,} of the sequence" for of, start, offset in pieces if of == doc_id
-        ]
-        yield ", ".join([f"  kept: split {split}, {path}, lane {lane}, position {position:,}", *within])
+        own = [(offset, start) for of, start, offset in pieces if of == doc_id]
+        within = [f"from its token {offset:,} at {start:,} of the sequence" for offset, start in own]
+        told.append((own, ", ".join([f"  kept: split {split}, {path}, lane {lane}, position {position:,}", *within])))
+    yield from (line for _, line in sorted(told, key=lambda item: item[0]))  # in the order of the document
 
 
 def _tell_measures(directory: str, manifest: Manifest, doc_id: str) -> Iterator[str]:
@@ -136,12 +141,14 @@ def _tell_twin(plan: Plan, manifest: Manifest, row: dict[str, Any], original: Or
         return
     places = find_places(directory, read_manifest(directory), {twin})
     yield from (f"  {line}" for line in _tell_places(places, twin))
-    text = next((place.row["text"] for place in places if "text" in place.row), None)
+    text = stored = next((place.row["text"] for place in places if "text" in place.row), None)
     if text is None and directory == plan.shards_directory:
         found = locate(plan, twin)
         text = found.text if found is not None and not what_changed(plan, manifest, *found[2:4]) else None
     if text is not None and original is not None and original.text is not None:
-        yield f"    from the twin to this one: {word_diff(text, original.text)}"
+        removed = _before_removal(manifest)
+        note = f" ({'both' if stored is None else 'this one'}{removed})" if removed else ""
+        yield f"    from the twin to this one{note}: {word_diff(text, original.text)}"
     else:
         why = "packed shards hold no texts" if places and directory != plan.shards_directory else "an input has changed"
         yield f"    the two texts cannot be compared: {why}"
@@ -156,11 +163,17 @@ def _own_id(source_id: str | None) -> str:
     return f", your id {source_id}" if source_id else ""
 
 
-def _text_line(text: str | None) -> str:
+def _before_removal(manifest: Manifest) -> str:
+    """What to say of a text that was read again, where the job went on to remove parts of it."""
+    unit = manifest.settings["duplicates"]["parts"]["unit"]
+    return "" if unit == "none" else f" before repeated {unit}s were removed"
+
+
+def _text_line(text: str | None, when: str = "") -> str:
     if text is None:
         return "  text: none can be read there"
     more = "..." if len(text) > _SHOWN_CHARACTERS else ""
-    return f"  text ({len(text):,} characters): {text[:_SHOWN_CHARACTERS]!r}{more}"
+    return f"  text{when} ({len(text):,} characters): {text[:_SHOWN_CHARACTERS]!r}{more}"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import re
 
+_DENSE = r"\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Chinese and Japanese have no spaces between words
+_WORD = re.compile(rf"\s*(?:[{_DENSE}]|[^\s{_DENSE}]+)")
 _MOST_WORDS = 2000  # of each text; comparing costs their product
 _MOST_CHANGES = 8
 _CONTEXT = 3  # words shown on both sides of a change
 
 
 def word_diff(old: str, new: str) -> str:
-    """The first changes from old to new: `[-words of old-]` and `{+words of new+}`, with three words around."""
-    before, after = old.split()[:_MOST_WORDS], new.split()[:_MOST_WORDS]
-    changes = difflib.SequenceMatcher(None, before, after, autojunk=False).get_grouped_opcodes(_CONTEXT)
+    """The first changes from old to new: `[-words of old-]` and `{+words of new+}`, with three words around.
+
+    In scripts without spaces each letter counts as a word.
+    """
+    before, after = (_WORD.findall(text)[:_MOST_WORDS] for text in (old, new))
+    bare_before, bare_after = ([word.lstrip() for word in words] for words in (before, after))
+    changes = difflib.SequenceMatcher(None, bare_before, bare_after, autojunk=False).get_grouped_opcodes(_CONTEXT)
     parts: list[str] = []
     shown = 0
     for group in changes:
@@ -30,7 +37,11 @@ def word_diff(old: str, new: str) -> str:
 
 def _part(tag: str, old: list[str], new: list[str]) -> list[str]:
     if tag == "equal":
-        return [" ".join(old)]
-    removed = [f"[-{' '.join(old)}-]"] if old else []
-    added = [f"{{+{' '.join(new)}+}}"] if new else []
+        return [_joined(old)]
+    removed = [f"[-{_joined(old)}-]"] if old else []
+    added = [f"{{+{_joined(new)}+}}"] if new else []
     return removed + added
+
+
+def _joined(words: list[str]) -> str:
+    return " ".join("".join(words).split())

@@ -125,3 +125,5 @@ def test_differences_are_shown_with_words_around_them() -> None:
     assert word_diff("a b c d e f g h", "a b c d x f g h") == "b c d [-e-] {+x+} f g h"
     assert word_diff("a b", "a b") == "no word differs"
     assert word_diff("a", "a b") == "a {+b+}"
+    assert word_diff("a b\nc", "a  b c") == "no word differs"
+    assert word_diff("优点:便宜,配置不差 ok 好", "总结:便宜,配置不差 ok 好") == "[-优点-] {+总结+} :便宜"

@@ -20,6 +20,7 @@ from mapring.errors import SettingsError
 from mapring.plan import Plan, make_plan
 from mapring.settings.dedup import DuplicateParts
 from spark_jobs.dedup.parts import PartRemover, parts_of
+from spark_jobs.explain import explain
 from spark_jobs.preprocess import preprocess
 from spark_jobs.records import RECORD, document_id
 from tests.tiny import config_values, write_world
@@ -108,6 +109,12 @@ def test_one_occurrence_of_each_line_stays_whatever_the_partitions(tmp_path: Pat
         row = by_record[14]
         assert (row["rule"], row["stage"], row["measured"], row["threshold"]) == ("duplicate_parts", "dedup", "1", "1")
         assert row["detail"] == "2 of 3 lines stand in documents before it"
+    story = "\n".join(explain(plan, by_record[copies[0]]["doc_id"]))
+    assert "  text before repeated lines were removed (" in story and FOOTER in story
+    assert "from the twin to this one (this one before repeated lines were removed): " in story
+    twin = by_record[copies[0]]["kept_doc_id"]
+    published = next(row["text"] for row in rows_of(plan, manifest, "data") if row["doc_id"] == twin)
+    assert f"  text ({len(published)} characters): {published!r}" in "\n".join(explain(plan, twin))
     other = make_plan(plan.config, [f"run_dir={tmp_path}/other", "spark.partitions=3", "spark.split_bytes=1024"])
     preprocess(other)
     again = read_manifest(other.shards_directory)
