@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -31,6 +32,9 @@ _WHITE_SPACE = "[\\s\\x0b\u0085\\p{Z}]+"
 _UNTIDY = "[\\t\\n\\x0b\\f\\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]|  "
 _LINE_BREAK = "\r\n|[\r\x0b\x0c\u0085\u2028\u2029]"
 _TEXTS_AT_ONCE = 256  # encodings of thousands of texts at once cost a tenth more time, in memory that is not cached
+_CHARACTERS_A_TOKEN = 64  # many more than words have, so that the cut is far behind the last token that is kept
+_LONGEST_WORD = 65_536
+_SPACE = re.compile(r"\s")
 _SPACES = "[\\t \\p{Zs}]+"
 # What misdecoded UTF-8 leaves behind: without one of these characters there is nothing to repair.
 _SUSPECT = "[\u00a0-\u00ff\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122\ufffd]"
@@ -92,6 +96,7 @@ class Encoder:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads deadlock after a fork
         from tokenizers import Tokenizer
 
+        self._max_length = max_length
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(Path(directory, "tokenizer.json")))
         if max_length is None:
             self._tokenizer.no_truncation()
@@ -100,8 +105,25 @@ class Encoder:
         self._tokenizer.no_padding()
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, special tokens included, at most `max_length` long."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        """Token ids of each text, special tokens included, at most `max_length` long.
+
+        Of a text much longer than that only a beginning is tokenized, up to white space: the tokens of 100 MB take
+        14 GB, and all but the first few would be cut off.
+        """
+        beginnings = [self._beginning(text) for text in texts]
+        found = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(beginnings)]
+        for index, (text, beginning) in enumerate(zip(texts, beginnings, strict=True)):
+            if len(beginning) < len(text) and len(found[index]) < (self._max_length or 0):  # of signs that vanish
+                found[index] = self._tokenizer.encode(text).ids
+        return found
+
+    def _beginning(self, text: str) -> str:
+        """What of a text surely holds its first `max_length` tokens, as words and numbers are."""
+        most = len(text) if self._max_length is None else self._max_length * _CHARACTERS_A_TOKEN
+        if len(text) <= most + _LONGEST_WORD:
+            return text
+        space = _SPACE.search(text, most, most + _LONGEST_WORD)
+        return text[: space.start() if space else most + _LONGEST_WORD]
 
     def encode_arrow(self, texts: pa.StringArray | pa.ChunkedArray) -> pa.ListArray:
         """As `encode`, from and to Arrow (list<int32>); in small steps, since encodings are large."""
