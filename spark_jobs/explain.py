@@ -76,7 +76,8 @@ def _tell_dropped(plan: Plan, manifest: Manifest, row: dict[str, Any]) -> Iterat
     yield from _tell_measures(plan.shards_directory, manifest, row["doc_id"])
     changed = what_changed(plan, manifest, row["source"], row["path"])
     original = None if changed else read_again(plan, row["source"], row["path"], row["record"])
-    shown = _text_line(original and original.text, _before_removal(manifest))
+    then = _before_removal(manifest) if row["stage"] == "dedup" else ""  # what is dropped earlier loses no parts
+    shown = _text_line(original and original.text, then)
     yield f"  text: {changed}, so it cannot be shown" if changed else shown
     if row["kept_doc_id"] is not None:
         yield from _tell_twin(plan, manifest, row, original)

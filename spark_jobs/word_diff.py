@@ -10,6 +10,7 @@ _WORD = re.compile(rf"\s*(?:[{_DENSE}]|[^\s{_DENSE}]+)")
 _MOST_WORDS = 2000  # of each text; comparing costs their product
 _MOST_CHANGES = 8
 _CONTEXT = 3  # words shown on both sides of a change
+_MOST_SHOWN = 20  # words of one change; longer ones are cut in their middle
 
 
 def word_diff(old: str, new: str) -> str:
@@ -44,4 +45,7 @@ def _part(tag: str, old: list[str], new: list[str]) -> list[str]:
 
 
 def _joined(words: list[str]) -> str:
+    if len(words) > _MOST_SHOWN:
+        half = _MOST_SHOWN // 2
+        return f"{_joined(words[:half])} ({len(words) - 2 * half:,} more) {_joined(words[-half:])}"
     return " ".join("".join(words).split())

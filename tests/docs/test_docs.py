@@ -11,6 +11,7 @@ import pytest
 import typer.main
 import yaml
 
+from mapring.filter_rules import RULE_NAMES
 from mapring.settings import Settings, load_settings
 from mapring.settings.schema import Preprocess
 from pipelines.cli import app
@@ -46,10 +47,7 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
     "page",
     [
         "README.md",
-        "docs/commands.md",
-        "docs/preprocessing.md",
-        "docs/failures.md",
-        "docs/scores.md",
+        *(f"docs/{name}.md" for name in ("commands", "preprocessing", "failures", "corpora", "scores")),
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
     ],
@@ -110,6 +108,23 @@ def test_the_yaml_of_the_preprocessing_page_is_valid() -> None:
     for block in re.findall(r"```yaml\n(.*?)```", read("docs/preprocessing.md"), re.DOTALL):
         values = {"inputs": [{"name": "a", "path": "a.txt", "format": "text"}], "tokenizer": None}
         Preprocess.model_validate({**values, **yaml.safe_load(block)["preprocess"]})
+
+
+def test_the_pipelines_of_the_corpora_page_are_valid_and_their_ledgers_add_up(tmp_path: Path) -> None:
+    sections = read("docs/corpora.md").split("\n## ")[1:]
+    assert len(sections) == 3
+    for section in sections:
+        found = re.search(r"```yaml\n(.*?)```", section, re.DOTALL)
+        assert found is not None
+        config = tmp_path / "corpus.yaml"
+        config.write_text(found.group(1))
+        load_settings(str(config))
+        read_in, kept = (
+            int(number.replace(",", "")) for number in re.findall(r"read ([\d,]+), kept ([\d,]+)", section)[-1]
+        )
+        rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", section, re.MULTILINE)
+        assert sum(int(number.replace(",", "")) for _, number in rows) == read_in - kept
+        assert all(rule in RULE_NAMES or f"`{rule}`" in read("docs/preprocessing.md") for rule, _ in rows)
 
 
 def test_the_preprocessing_page_names_every_table_of_the_statistics() -> None:

@@ -125,5 +125,8 @@ def test_differences_are_shown_with_words_around_them() -> None:
     assert word_diff("a b c d e f g h", "a b c d x f g h") == "b c d [-e-] {+x+} f g h"
     assert word_diff("a b", "a b") == "no word differs"
     assert word_diff("a", "a b") == "a {+b+}"
+    assert word_diff("a", " ".join(f"w{n}" for n in range(100))) == (
+        "[-a-] {+w0 w1 w2 w3 w4 w5 w6 w7 w8 w9 (80 more) w90 w91 w92 w93 w94 w95 w96 w97 w98 w99+}"
+    )
     assert word_diff("a b\nc", "a  b c") == "no word differs"
     assert word_diff("优点:便宜,配置不差 ok 好", "总结:便宜,配置不差 ok 好") == "[-优点-] {+总结+} :便宜"
