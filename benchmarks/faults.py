@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 from benchmarks.results import Figure, figure
 from tests.spark_jobs.faults.layouts import identical_shard_layouts
 from tests.spark_jobs.faults.registry import fault_points_survived
@@ -12,7 +9,6 @@ from tests.spark_jobs.faults.registry import fault_points_survived
 
 def fault_figures() -> list[Figure]:
     """Run the whole table of faults, real kills and full disks among them."""
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # some rows run Spark in this process
     return [
         figure("fault_points_survived", fault_points_survived(), 15, "faults"),
         figure("identical_shard_layouts", identical_shard_layouts(), 6, "layouts"),

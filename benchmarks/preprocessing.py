@@ -7,6 +7,7 @@ A NAME measures one part only (neardup, growth, full, tokenizing, graphs, faults
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import subprocess
@@ -39,6 +40,7 @@ _GIB = 1 << 30
 def main() -> int:
     """Measure what is asked for and write results/preprocessing.json; returns the exit code."""
     subprocess.run([str(ROOT / "benchmarks/peers/setup.sh")], check=True)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # some parts run Spark in this process
     wanted = sys.argv[1:] or list(PARTS)
     found: list[Figure] = []
     for name in wanted:

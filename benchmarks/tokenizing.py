@@ -10,7 +10,6 @@ import json
 import multiprocessing
 import os
 import statistics
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -36,7 +35,6 @@ def tokenizing_figures(tokenizer: str) -> list[Figure]:
     """Median of the ratios of three pairs of runs, one after the other; `tokenizer` is a directory's URI."""
     directory, corpus = resolve(tokenizer), doc_strings()
     cores = len(os.sched_getaffinity(0))
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = SparkSession.builder.master(f"local[{cores}]").config("spark.ui.showConsoleProgress", "false").getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
     texts = spark.read.json(str(corpus)).select("text").repartition(cores * 4).persist()

@@ -11,7 +11,7 @@ import psutil
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
-_LOCAL_MASTER = re.compile(r"local(?:\[(\*|\d+)(?:,\d+)?\])?")
+LOCAL_MASTER = re.compile(r"local(?:\[(\*|\d+)(?:,(\d+))?\])?")  # its cores, and attempts at each task
 
 
 def memory_limit() -> int:
@@ -54,7 +54,7 @@ def _limit(file: Path) -> Iterator[int]:
 
 def local_cores(master: str) -> int | None:
     """Cores that a Spark master URL takes of this machine; None where tasks run in other processes than the driver."""
-    found = _LOCAL_MASTER.fullmatch(master)
+    found = LOCAL_MASTER.fullmatch(master)
     if found is None:
         return None
     count = found.group(1) or "1"

@@ -16,11 +16,11 @@ from mapring.settings.schema import Spark
 from pipelines.archive import package_directory
 
 STAGES = ("preprocess", "train", "score")
-CLASS_ARCHIVE = Path(sys.prefix, "share", "mapring", "spark-classes.jsa")  # made by `driver_jvm.py`
+CLASS_ARCHIVE = Path(sys.prefix, "share", "mapring", "spark-classes.jsa")  # made by `class_archive.py`
 
 _JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 # The second compiler and the concurrent collector take more of two cores than they give back within minutes.
-_SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseParallelGC")
+SHORT_LIVED_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseParallelGC")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _java_options(spark: Spark) -> tuple[str, ...]:
     if _JAVA_OPTIONS in spark.conf or not spark.master.startswith("local"):
         return ()
     archive = [f"-XX:SharedArchiveFile={CLASS_ARCHIVE}", "-Xlog:cds=off,cds+dynamic=off"]
-    return ("--driver-java-options", " ".join([*(archive if CLASS_ARCHIVE.exists() else ()), *_SHORT_LIVED]))
+    return ("--driver-java-options", " ".join([*(archive if CLASS_ARCHIVE.exists() else ()), *SHORT_LIVED_JVM]))
 
 
 def _driver_memory(stage: str, plan: Plan) -> tuple[str, ...]:

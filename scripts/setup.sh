@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 stamp=.venv/mapring-setup
-wanted=$(cat setup.cfg pyproject.toml constraints.txt scripts/setup.sh scripts/build_horovod.sh pipelines/driver_jvm.py | sha256sum | cut -d' ' -f1)
+wanted=$(cat setup.cfg pyproject.toml constraints.txt scripts/setup.sh scripts/build_horovod.sh pipelines/class_archive.py | sha256sum | cut -d' ' -f1)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
 started=$SECONDS
@@ -81,6 +81,6 @@ say "Horovod"
 scripts/build_horovod.sh .venv 2>&1 | tee -a "$log"
 run .venv/bin/python -m compileall -q mapring spark_jobs training pipelines
 say "archiving Spark's classes"
-.venv/bin/python -m pipelines.driver_jvm 2>&1 | tee -a "$log" || true  # it has said why stages start slower
+.venv/bin/python -m pipelines.class_archive 2>&1 | tee -a "$log" || true  # it has said why stages start slower
 echo "$wanted" >"$stamp"
 say "ready: .venv"

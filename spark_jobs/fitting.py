@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from mapring import machine
@@ -11,6 +12,7 @@ from mapring.lineage import SourceFile
 from mapring.progress import bytes_text, say
 from mapring.settings import Input, Settings
 from spark_jobs.sample import Sample, take_sample
+from spark_jobs.session import start_session
 from spark_jobs.sizing import PREPROCESS, SCORE, Sizes, choose_sizes
 
 if TYPE_CHECKING:
@@ -23,11 +25,21 @@ _WORK = {"preprocess": PREPROCESS, "score": SCORE}
 _SYSTEM_BYTES = 1 << 30  # left to the operating system and the driver's Python
 
 
+def start_fitted_session(
+    stage: str, settings: Settings, inputs: Sequence[Input], files: Sequence[SourceFile]
+) -> SparkSession:
+    """Start a stage's session, and meanwhile take the sample of its files that it is then fitted to."""
+    with ThreadPoolExecutor(1) as pool:
+        sampling = pool.submit(take_sample, inputs, files)
+        spark = start_session(settings, stage)
+        fit_session(spark, stage, settings, sampling.result(), files)
+    return spark
+
+
 def fit_session(
-    spark: SparkSession, stage: str, settings: Settings, inputs: Sequence[Input], files: Sequence[SourceFile]
+    spark: SparkSession, stage: str, settings: Settings, sample: Sample, files: Sequence[SourceFile]
 ) -> None:
     """Set partitions and Arrow batches by a sample of the files. What the settings or spark-submit say stays."""
-    sample = take_sample(inputs, files)
     cores = spark.sparkContext.defaultParallelism
     heap = int(spark.sparkContext._jvm.java.lang.Runtime.getRuntime().maxMemory())  # type: ignore[union-attr]
     sizes = choose_sizes(

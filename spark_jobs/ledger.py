@@ -12,7 +12,7 @@ from mapring.contract.schemas import DROP
 from spark_jobs.dedup.parts import DUPLICATE_PARTS
 from spark_jobs.formats.raw import READ_RULES
 from spark_jobs.overlap.contamination import CONTAMINATED
-from spark_jobs.tables import Built, WrittenFile, write_groups
+from spark_jobs.tables import Built, WrittenFile, file_of_document, write_groups
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -57,9 +57,8 @@ def drop_rows(rejected: DataFrame, duplicates: DataFrame) -> DataFrame:
 def write_ledger(drops: DataFrame, total: int, directory: str) -> tuple[list[WrittenFile], Counter[str]]:
     """Write the ledger below `drops/`, ordered by document id; returns its files and the drops by rule."""
     files = max(1, -(-total // _ROWS_PER_FILE))
-    bucket = F.pmod(F.xxhash64("doc_id"), F.lit(files))
     ordered = (
-        drops.withColumn("file_group", F.format_string("drops-%05d", bucket))
+        drops.withColumn("file_group", F.format_string("drops-%05d", file_of_document(files)))
         .repartition("file_group")
         .sortWithinPartitions("file_group", "doc_id")
     )

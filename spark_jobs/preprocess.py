@@ -15,14 +15,14 @@ from mapring.errors import InputError, StageError
 from mapring.plan import Plan
 from mapring.progress import say, seconds_text
 from mapring.settings import output_settings
-from spark_jobs.arguments import run_main
-from spark_jobs.counting.stage import Frames, write_statistics
+from spark_jobs.arguments import leave, run_main
+from spark_jobs.counting.stage import Counted, Frames, count_tables, write_statistics
 from spark_jobs.counting.sums import describe_sources
 from spark_jobs.dedup.parts import describe_parts, remove_duplicate_parts
 from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.filters.storing import describe_measures, write_measures
-from spark_jobs.fitting import fit_session
+from spark_jobs.fitting import start_fitted_session
 from spark_jobs.ledger import drop_rows, write_ledger
 from spark_jobs.overlap.contamination import mark_contaminated
 from spark_jobs.overlap.splits import HELD_OUT, measure_overlap
@@ -30,8 +30,9 @@ from spark_jobs.packing.stage import describe_packing, pack_documents, write_seq
 from spark_jobs.quarantine import check_quarantine, count_by_rule
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.segments import plan_segments, tell_unsplittable, unsplittable
-from spark_jobs.session import partitions, start_session, watch
+from spark_jobs.session import partitions, watch
 from spark_jobs.shards import assign_positions, count_documents, lane_files, write_shards
+from spark_jobs.side_by_side import SideBySide
 from spark_jobs.splits import SPLITS, assign_splits, keep_groups_together
 from spark_jobs.tables import WrittenFile
 from spark_jobs.vocabulary.stage import publish_tokenizer
@@ -53,8 +54,7 @@ def preprocess(plan: Plan) -> None:
         say(STAGE, f"skipped: shards {plan.shards} are already published")
         return
     start = time.monotonic()
-    spark = start_session(plan.settings, STAGE)
-    fit_session(spark, STAGE, plan.settings, plan.settings.preprocess.inputs, plan.preprocess_sources)
+    spark = start_fitted_session(STAGE, plan.settings, plan.settings.preprocess.inputs, plan.preprocess_sources)
     manifest = _build(spark, plan)
     if not publish(plan.shards_directory, manifest):
         say(STAGE, "another attempt published these shards first; its manifest stands")
@@ -70,8 +70,8 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     settings, directory = plan.settings, plan.shards_directory
     rows = spark.sparkContext.accumulator(0)
     count = partitions(spark)
-    # The only time that all texts are moved: equal ones meet, and no partition is much larger than another,
-    # whatever the files were; that also spreads what one task had to read.
+    # All texts are moved here, and those kept once more, to their shards. Equal ones meet, and no partition is much
+    # larger than another, whatever the files were; that also spreads what one task had to read.
     records = _read(spark, plan, rows.add).repartition(count, "content_hash").persist()
     with watch(spark, STAGE, "read", rows):
         by_rule = count_by_rule(records)
@@ -92,20 +92,21 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         placed = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
         labels = _labels(placed, plan)
     unique = _with_texts(placed, records)
+    kept_count = duplicates[None]
     tokenizer, told = _publish_tokenizer(unique, plan)
-    data, sizes = _write_data(placed, records, labels, plan)
-    with watch(spark, STAGE, "write ledger"):
+    with SideBySide(spark) as steps:
+        writing = steps.start(lambda: _write_data(placed, records, labels, plan))
         drops = drop_rows(records.where(F.col("rule").isNotNull()), marked.where("doc_id != kept_doc_id"))
-        total = duplicates[None]
-        ledger, dropped = write_ledger(drops, sum(by_rule.values()) - total, directory)
-    measures = write_measures(records, by_rule, settings.preprocess.filters, directory)
-    sketches = _write_sketches(unique, total, plan)
-    with watch(spark, STAGE, "compare splits"):
-        has_held_out = any(sizes[split] for split in HELD_OUT)
-        overlap = measure_overlap(unique, settings.preprocess.splits) if has_held_out else None
-    with watch(spark, STAGE, "count"):
-        frames = Frames(records, marked, unique)
-        statistics = write_statistics(frames, data, ledger, labels, settings.preprocess, directory)
+        dropping = steps.start(lambda: _write_ledger(drops, sum(by_rule.values()) - kept_count, directory))
+        measuring = steps.start(lambda: write_measures(records, by_rule, settings.preprocess.filters, directory))
+        sketching = steps.start(lambda: _write_sketches(unique, kept_count, plan))
+        comparing = steps.start(lambda: _compare_splits(unique, writing.result()[1], plan))
+        counting = steps.start(lambda: _count(Frames(records, marked, unique), kept_count, labels, plan))
+    data, sizes = writing.result()
+    ledger, dropped = dropping.result()
+    measures, sketches = measuring.result(), sketching.result()
+    counted = counting.result()
+    statistics = write_statistics(counted, data, ledger, directory)
     counts = _conserve(by_rule, duplicates, data, dropped)
     layout = lane_files(data, settings.preprocess.lanes)
     return Manifest(
@@ -125,12 +126,12 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             "sources": describe_sources(settings.preprocess.inputs, data),
             "lanes": settings.preprocess.lanes,
             "rows_per_row_group": settings.preprocess.rows_per_row_group,
-            "overlap": overlap,
+            "overlap": comparing.result(),
             "duplicate_parts": parts,
             "max_length": settings.preprocess.max_length,
             "labels": labels,
             "measures": describe_measures(measures, settings.preprocess.filters),
-            "words": statistics.words._asdict() if statistics.words else None,
+            "words": counted.words._asdict() if counted.words else None,
             "sketches": settings.preprocess.duplicates.near.sketch_settings(settings.seed) if sketches else None,
             "packing": describe_packing(data, settings) if settings.preprocess.packing != "none" else None,
             "tokenizer": told,
@@ -191,6 +192,23 @@ def _write_data(
     if is_packed:
         rows.unpersist()
     return data, sizes
+
+
+def _write_ledger(drops: DataFrame, total: int, directory: str) -> tuple[list[WrittenFile], Counter[str]]:
+    with watch(drops.sparkSession, STAGE, "write ledger"):
+        return write_ledger(drops, total, directory)
+
+
+def _compare_splits(unique: DataFrame, sizes: dict[str, int], plan: Plan) -> dict[str, Any] | None:
+    if not any(sizes[split] for split in HELD_OUT):
+        return None
+    with watch(unique.sparkSession, STAGE, "compare splits"):
+        return measure_overlap(unique, plan.settings.preprocess.splits)
+
+
+def _count(frames: Frames, kept: int, labels: list[str], plan: Plan) -> Counted:
+    with watch(frames.records.sparkSession, STAGE, "count"):
+        return count_tables(frames, kept, labels, plan.settings.preprocess)
 
 
 def _write_sketches(unique: DataFrame, total: int, plan: Plan) -> list[WrittenFile]:
@@ -260,4 +278,4 @@ def _by_rule_text(by_rule: dict[str | None, int]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(preprocess, sys.argv[1:]))
+    leave(run_main(preprocess, sys.argv[1:]))

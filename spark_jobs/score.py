@@ -15,14 +15,14 @@ from mapring.plan import Plan
 from mapring.progress import say, seconds_text
 from mapring.scores_seal import seal
 from mapring.scores_table import latest_commit
-from spark_jobs.arguments import run_main
-from spark_jobs.fitting import fit_session
+from spark_jobs.arguments import leave, run_main
+from spark_jobs.fitting import start_fitted_session
 from spark_jobs.quarantine import check_quarantine, count_by_rule
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.scores_commit import Scoring, commit_scores, open_table
 from spark_jobs.scoring import ScoreBuilder, write_scores
 from spark_jobs.segments import plan_segments, tell_unsplittable, unsplittable
-from spark_jobs.session import partitions, start_session, watch
+from spark_jobs.session import partitions, watch
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -47,8 +47,7 @@ def score(plan: Plan) -> None:
             f"{plan.config}: found no model at {plan.model_directory}; run `mapring train {plan.config}` first, "
             "with the same settings"
         )
-    spark = start_session(plan.settings, STAGE)
-    fit_session(spark, STAGE, plan.settings, plan.settings.score.inputs, plan.score_sources)
+    spark = start_fitted_session(STAGE, plan.settings, plan.settings.score.inputs, plan.score_sources)
     scoring = _score(spark, plan)
     version = commit_scores(plan, scoring, table)
     seal(plan.run.scores, version)
@@ -110,4 +109,4 @@ def _conserve(read: int, scoring: Scoring) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_main(score, sys.argv[1:]))
+    leave(run_main(score, sys.argv[1:]))

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from mapring.contract.schemas import SCORE
 from spark_jobs.predictor import load_predictor
-from spark_jobs.tables import Built, WrittenFile, write_groups
+from spark_jobs.tables import Built, WrittenFile, file_of_document, write_groups
 from spark_jobs.udf import predict_columns, task_threads
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class ScoreBuilder:
 
 def write_scores(records: DataFrame, build: ScoreBuilder, *, files: int, directory: str) -> list[WrittenFile]:
     """Score and write all records as `files` files below `directory`, spread by a hash of their ids."""
-    bucket = F.pmod(F.xxhash64("doc_id"), F.lit(files))
+    group = F.format_string(f"{build.run_id[:8]}-%05d", file_of_document(files))
     spread = (
-        records.withColumn("file_group", F.format_string(f"{build.run_id[:8]}-%05d", bucket))
+        records.withColumn("file_group", group)
         .repartition(files, "file_group")
         .sortWithinPartitions("file_group", "source", "path", "record")
     )

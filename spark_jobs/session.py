@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark import SparkConf, SparkContext, StatusTracker
 from pyspark.sql import SparkSession
 
+from mapring.machine import LOCAL_MASTER
 from mapring.progress import Progress
 from mapring.settings import Settings
 
@@ -24,7 +24,6 @@ _NUMBERS = itertools.count()
 
 _STARTED_BY_SPARK_SUBMIT = "PYSPARK_GATEWAY_PORT"
 _ATTEMPTS = "spark.task.maxFailures"
-_LOCAL = re.compile(r"local(?:\[(\*|\d+)\])?")
 
 # Defaults of ours; spark-submit's --conf and the settings' spark.conf come first.
 _DEFAULTS = {
@@ -60,13 +59,15 @@ def _given_to_spark_submit() -> dict[str, str]:
 
 
 def with_retries(master: str, attempts: str) -> str:
-    """A local master with as many attempts at each task as a cluster makes; any other master as it is.
+    """A local master with as many attempts at each task as a cluster makes; any other, or with its own, as it is.
 
     Spark reads `spark.task.maxFailures` on clusters only: under its own `local[N]` one killed Python worker
     ends the job.
     """
-    found = _LOCAL.fullmatch(master)
-    return master if found is None else f"local[{found.group(1) or 1},{attempts}]"
+    found = LOCAL_MASTER.fullmatch(master)
+    if found is None or found.group(2) is not None:
+        return master
+    return f"local[{found.group(1) or 1},{attempts}]"
 
 
 def partitions(spark: SparkSession) -> int:

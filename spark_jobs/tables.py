@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from mapring.contract import FileEntry, content_name, write_file
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 WRITTEN = pa.schema(
     [
@@ -54,6 +54,13 @@ def parquet_bytes(table: pa.Table, rows_per_row_group: int) -> bytes:
     pq.write_table(table, sink, row_group_size=rows_per_row_group, compression="zstd")
     content: bytes = sink.getvalue().to_pybytes()
     return content
+
+
+def file_of_document(files: int) -> Column:
+    """Which of `files` files, counted from 0, holds a document: a hash of its id spreads them evenly."""
+    from pyspark.sql import functions as F
+
+    return F.pmod(F.xxhash64("doc_id"), F.lit(files))
 
 
 def write_groups(

@@ -17,7 +17,6 @@ from spark_jobs.counting.ngrams import top_ngrams
 from spark_jobs.counting.sums import sum_drops, sum_shards
 from spark_jobs.counting.terms import top_terms
 from spark_jobs.counting.words import WordTotals, top_words
-from spark_jobs.shards import count_documents
 from spark_jobs.tables import WrittenFile, parquet_bytes
 
 if TYPE_CHECKING:
@@ -32,32 +31,39 @@ class Frames(NamedTuple):
     kept: DataFrame
 
 
-class Statistics(NamedTuple):
-    """The tables' files, the tokens of each split, and the totals of words where they are counted."""
+class Counted(NamedTuple):
+    """The tables that Spark counts, by name, and the totals of words where they are counted."""
 
-    entries: list[FileEntry]
-    tokens: dict[str, int]
+    tables: dict[str, pa.Table]
     words: WordTotals | None
 
 
+class Statistics(NamedTuple):
+    """The tables' files, and the tokens of each split."""
+
+    entries: list[FileEntry]
+    tokens: dict[str, int]
+
+
+def count_tables(frames: Frames, kept: int, labels: Sequence[str], settings: Preprocess) -> Counted:
+    """Count duplicates, measures and words; `kept` documents are in `frames.kept`, `labels` are sorted names."""
+    tables = {
+        "cluster_sizes": cluster_sizes(frames.marked),
+        "measures": measure_histograms(frames.records, measures_of(rules_of(settings.filters))),
+    }
+    if not settings.words.statistics:
+        return Counted(tables, None)
+    found, totals = _word_tables(frames.kept, kept, labels, settings)
+    return Counted({**tables, **found}, totals)
+
+
 def write_statistics(
-    frames: Frames,
-    data: list[WrittenFile],
-    ledger: list[WrittenFile],
-    labels: Sequence[str],
-    settings: Preprocess,
-    directory: str,
+    counted: Counted, data: list[WrittenFile], ledger: list[WrittenFile], directory: str
 ) -> Statistics:
-    """Write every table below `stats/`; `labels` are the names of all labels, sorted."""
-    tables, tokens = sum_shards(data)
-    tables["drops"] = sum_drops(ledger)
-    tables["cluster_sizes"] = cluster_sizes(frames.marked)
-    tables["measures"] = measure_histograms(frames.records, measures_of(rules_of(settings.filters)))
-    totals = None
-    if settings.words.statistics:
-        found, totals = _word_tables(frames.kept, count_documents(data), labels, settings)
-        tables.update(found)
-    return Statistics([_write(name, table, directory) for name, table in tables.items()], tokens, totals)
+    """Write every table below `stats/`: those counted, and sums of what tasks counted while they wrote."""
+    sums, tokens = sum_shards(data)
+    tables = {**sums, "drops": sum_drops(ledger), **counted.tables}
+    return Statistics([_write(name, table, directory) for name, table in tables.items()], tokens)
 
 
 def _word_tables(

@@ -21,7 +21,7 @@ from mapring.settings.dedup import NearDuplicates
 from spark_jobs.dedup.classes import EARLIER
 from spark_jobs.dedup.minhash import band_keys, signatures
 from spark_jobs.dedup.shingles import mix, odd_numbers, shingle
-from spark_jobs.tables import Built, WrittenFile, write_groups
+from spark_jobs.tables import Built, WrittenFile, file_of_document, write_groups
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -127,9 +127,9 @@ def _as_bytes(lists: pa.ListArray) -> pa.BinaryArray:
 def write_sketches(documents: DataFrame, total: int, sketcher: Sketcher, directory: str) -> list[WrittenFile]:
     """Write the sketches of kept documents below `sketches/`, ordered by document id."""
     files = max(1, -(-total // _ROWS_PER_FILE))
-    bucket = F.pmod(F.xxhash64("doc_id"), F.lit(files))
+    group = F.format_string("sketches-%05d", file_of_document(files)).alias("file_group")
     ordered = (
-        documents.select(F.format_string("sketches-%05d", bucket).alias("file_group"), "doc_id", "content_hash", "text")
+        documents.select(group, "doc_id", "content_hash", "text")
         .repartition("file_group")
         .sortWithinPartitions("file_group", "doc_id")
     )

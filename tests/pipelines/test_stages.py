@@ -10,7 +10,7 @@ import pytest
 from mapring import machine
 from mapring.contract import publish
 from mapring.plan import Plan, make_plan
-from pipelines import launch
+from pipelines import launch, stages
 from pipelines.archive import archive_bytes
 from pipelines.launch import last_checkpoint, run_stage
 from pipelines.stages import published, stage_command
@@ -47,6 +47,20 @@ def test_the_driver_s_memory_fits_the_machine_unless_it_is_set(plan: Plan, monke
     assert as_set[as_set.index("--driver-memory") + 1] == "3g"
     by_conf = words("spark.conf.spark.driver.memory=5g")
     assert "--driver-memory" not in by_conf and "spark.driver.memory=5g" in by_conf
+
+
+def test_a_driver_here_starts_fast_unless_the_settings_say_how(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def options(*overrides: str) -> str | None:
+        words = stage_command("score", make_plan(plan.config, overrides), Path("a.zip")).words
+        return words[words.index("--driver-java-options") + 1] if "--driver-java-options" in words else None
+
+    archive = Path(plan.config).with_name("classes.jsa")
+    monkeypatch.setattr(stages, "CLASS_ARCHIVE", archive)
+    assert options() == " ".join(stages.SHORT_LIVED_JVM)
+    archive.touch()
+    assert f"-XX:SharedArchiveFile={archive}" in str(options())
+    assert options("spark.master=spark://host:7077") is None
+    assert options("spark.conf.spark.driver.extraJavaOptions=-Xss4m") is None
 
 
 @pytest.mark.parametrize(

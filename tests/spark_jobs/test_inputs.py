@@ -17,6 +17,7 @@ from mapring.contract.verify import verify
 from mapring.plan import Plan, make_plan
 from spark_jobs.fitting import fit_session
 from spark_jobs.preprocess import preprocess
+from spark_jobs.sample import take_sample
 from spark_jobs.score import _read as read_for_scoring
 from spark_jobs.session import start_session
 from tests.spark_jobs.formats.archives import info, page, response
@@ -167,7 +168,8 @@ def test_scoring_reads_all_formats_and_spreads_what_one_task_read(
     plan, _, _ = world
     small = make_plan(plan.config, ["score.inputs.0.name=web", "spark.partitions=4", "spark.split_bytes=1024"])
     spark = start_session(small.settings, "score")
-    fit_session(spark, "score", small.settings, small.settings.score.inputs, small.score_sources)
+    sample = take_sample(small.settings.score.inputs, small.score_sources)
+    fit_session(spark, "score", small.settings, sample, small.score_sources)
     records = read_for_scoring(spark, small, lambda _: None)
     assert records.count() == 42 + 31 + 200 + 20 + 20 + 130
     assert {row["rule"] for row in records.select("rule").distinct().collect()} == {

@@ -1,4 +1,4 @@
-"""A quick start for Spark drivers that run here: `python -m pipelines.driver_jvm` archives the classes they load.
+"""A quick start for Spark drivers that run here: `python -m pipelines.class_archive` archives the classes they load.
 
 A driver's JVM spends most of its first seconds on loading and checking some 20,000 classes. Java keeps them in an
 archive that is mapped into memory instead (class data sharing, JEP 350). From the command to the end of the first
@@ -19,7 +19,7 @@ import yaml
 from mapring.plan import make_plan
 from mapring.progress import say
 from pipelines.archive import write_archive
-from pipelines.stages import CLASS_ARCHIVE, stage_command
+from pipelines.stages import CLASS_ARCHIVE, SHORT_LIVED_JVM, stage_command
 
 _SEED_WORDS = "the quick brown fox jumps over the lazy dog near a bank of the river and sleeps there until noon"
 _LOG_LINES = 5
@@ -50,6 +50,7 @@ def _small_pipeline(folder: Path, archive: Path) -> Path:
     texts = "".join(f"{' '.join(words[turn:] + words[:turn])} {turn % 9}\n" for turn in range(len(words))) * 9
     (folder / "texts.txt").write_text(texts)
     (folder / "config.json").write_text("{}")
+    java = (f"-XX:ArchiveClassesAtExit={archive}", *SHORT_LIVED_JVM)
     inputs = [{"name": "texts", "path": str(folder / "texts.txt"), "format": "text"}]
     settings = {
         "name": "classes",
@@ -57,7 +58,7 @@ def _small_pipeline(folder: Path, archive: Path) -> Path:
         "preprocess": {"inputs": inputs, "tokenizer": None, "duplicates": {"near": {"enabled": True}}},
         "train": {"model": str(folder)},
         "score": {"inputs": inputs},
-        "spark": {"conf": {"spark.driver.extraJavaOptions": f"-XX:ArchiveClassesAtExit={archive}"}},
+        "spark": {"conf": {"spark.driver.extraJavaOptions": " ".join(java)}},
     }
     path = folder / "classes.yaml"
     path.write_text(yaml.safe_dump(settings))
