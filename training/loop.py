@@ -19,6 +19,7 @@ from training.model import state_tensors
 from training.reader import ShardReader
 from training.ring import Ring, check_same, first_rank_only
 from training.ring.interface import AgreedError
+from training.sample_log import SampleLog
 from training.step import Stepper, StepResult
 
 
@@ -66,9 +67,11 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
         RingError: another rank ended.
     """
     rank, total = training.ring.rank, training.total_steps
-    log = MetricsLog(training.plan.training_directory, done=cursor.step) if rank == 0 else None
+    directory, settings = training.plan.training_directory, training.plan.settings.train
+    log = MetricsLog(directory, done=cursor.step) if rank == 0 else None
+    samples = SampleLog(directory, training.ring, done=cursor.step) if settings.log_samples else None
     progress = Progress("train", "training", total, "steps")
-    every = training.plan.settings.train.checkpoint_every_steps
+    every = settings.checkpoint_every_steps
     last_saved = cursor.step
     try:
         while cursor.step < total:
@@ -80,7 +83,11 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
                 cursor = _advance(cursor, epoch, result, now - before)
                 if log is not None:
                     _report(log, progress, cursor, result, now - before)
+                if samples is not None:
+                    samples.add(cursor.step, epoch, batch.doc_ids)
                 if result.stop or cursor.step % every == 0 or cursor.step == total:
+                    if samples is not None:
+                        samples.flush()
                     _save(training, cursor)
                     last_saved = cursor.step
                 if result.stop and cursor.step < total:

@@ -136,6 +136,9 @@ class Train(Section):
     shuffle_window: int = output(4096, description="Rows shuffled and sorted by length together, over all lanes.", ge=1)
     baselines: bool = output(True, description="Also evaluate a majority and a TF-IDF + logistic regression baseline.")
     checkpoint_every_steps: int = execution(100, description="Optimizer steps between checkpoints.", ge=1)
+    log_samples: bool = execution(
+        False, description="Write which documents each step was trained on below samples/ of the training directory."
+    )
     keep_checkpoints: int = execution(2, description="Checkpoints kept; older ones are removed.", ge=1)
 
 
