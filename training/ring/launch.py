@@ -9,6 +9,7 @@ import torch
 
 from mapring.settings.schema import Ring as RingSettings
 from training.ring.interface import Ring
+from training.ring.watched import WatchedRing
 
 
 def open_ring(settings: RingSettings) -> Ring:
@@ -37,11 +38,11 @@ def _join(settings: RingSettings) -> Ring:
     if "HOROVOD_RANK" in os.environ or "OMPI_COMM_WORLD_RANK" in os.environ:
         from training.ring.horovod_ring import HorovodRing
 
-        return HorovodRing(settings)
+        return WatchedRing(HorovodRing(settings), settings.stall_shutdown_seconds)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         from training.ring.torch_ring import TorchRing
 
-        return TorchRing(settings)
+        return WatchedRing(TorchRing(settings), settings.stall_shutdown_seconds)
     from training.ring.single import SingleRing
 
     return SingleRing()
