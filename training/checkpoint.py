@@ -47,13 +47,16 @@ class Checkpoints:
     Args:
         directory: the training directory; checkpoints stand in `checkpoints/` below it.
         fingerprint: of the model that is trained.
+        shards: digest of the shards that it is trained on.
         settings: the settings that entered it, for the manifest.
         keep: how many to keep.
     """
 
-    def __init__(self, directory: str, *, fingerprint: str, settings: Mapping[str, Any], keep: int) -> None:
+    def __init__(
+        self, directory: str, *, fingerprint: str, shards: str, settings: Mapping[str, Any], keep: int
+    ) -> None:
         self._root = storage.join(directory, "checkpoints")
-        self._fingerprint, self._settings, self._keep = fingerprint, settings, keep
+        self._fingerprint, self._shards, self._settings, self._keep = fingerprint, shards, settings, keep
 
     def save(self, model: nn.Module, optimizer: torch.optim.AdamW, cursor: Cursor) -> str:
         """Publish a checkpoint, then remove the oldest beyond `keep`. Rank 0 only. Returns its directory.
@@ -78,11 +81,13 @@ class Checkpoints:
                 settings=self._settings,
                 inputs=(),
                 files=tuple(files),
-                details={"cursor": asdict(cursor)},
+                details={"cursor": asdict(cursor), "shards": self._shards},
             )
             contract.publish(directory, manifest)
-            for name in self.names()[: -self._keep]:
-                storage.remove_tree(storage.join(self._root, name))
+            kept = self.names()[-self._keep :]
+            for name in self._all_names():  # what a killed run left half-written or half-removed goes as well
+                if name not in kept:
+                    storage.remove_tree(storage.join(self._root, name))
         except OSError as error:
             raise StageError(
                 f"{directory}: cannot be written ({error}); make room or check the permissions, then start again"
@@ -91,13 +96,18 @@ class Checkpoints:
 
     def names(self) -> list[str]:
         """Names of the published checkpoints, oldest first."""
-        names = [name for name in storage.list_names(self._root) if name.startswith("step-")]
-        return [name for name in names if contract.is_published(storage.join(self._root, name))]
+        return [name for name in self._all_names() if contract.is_published(storage.join(self._root, name))]
+
+    def _all_names(self) -> list[str]:
+        return [name for name in storage.list_names(self._root) if name.startswith("step-")]
 
     def newest(self) -> str | None:
-        """Directory of the newest checkpoint that verifies; a damaged one is told about and passed over."""
-        for name in reversed(self.names()):
+        """Directory of the newest checkpoint that verifies; one that does not is told about and passed over."""
+        for name in reversed(self._all_names()):
             directory = storage.join(self._root, name)
+            if not contract.is_published(directory):
+                say("train", f"warning: checkpoint {name} is not complete and not used; a run ended while writing it")
+                continue
             problems = verify(directory)
             if not problems:
                 return directory
@@ -105,11 +115,16 @@ class Checkpoints:
         return None
 
     def load_newest(self, model: nn.Module, optimizer: torch.optim.AdamW) -> Cursor | None:
-        """Fill model and optimizer from the newest sound checkpoint; None if there is none. Rank 0 only."""
+        """Fill model and optimizer from the newest sound checkpoint; None if there is none. Rank 0 only.
+
+        Raises:
+            StageError: it is of another training, or the shards are not those that it was trained on.
+        """
         directory = self.newest()
         if directory is None:
             return None
         manifest = contract.read_manifest(directory)
+        self._check_belongs(directory, manifest)
         targets = {"model": state_tensors(model), "optimizer": _moments(model, optimizer)}
         for entry in manifest.files:
             tensors = load(storage.read_bytes(storage.join(directory, entry.path)))
@@ -121,6 +136,19 @@ class Checkpoints:
             for name, tensor in tensors.items():
                 target[name].copy_(tensor)
         return Cursor(**manifest.details["cursor"])
+
+    def _check_belongs(self, directory: str, manifest: Manifest) -> None:
+        training = directory.removesuffix(f"/checkpoints/{directory.rpartition('/')[2]}")
+        if manifest.fingerprint != self._fingerprint:
+            raise StageError(
+                f"{directory}: found a checkpoint of model {manifest.fingerprint}, expected {self._fingerprint}; "
+                f"move it back to where it belongs, or remove {training} and start again"
+            )
+        if manifest.details.get("shards") != self._shards:
+            raise StageError(
+                f"{directory}: the shards are not those that this checkpoint was trained on; "
+                f"bring those back, or remove {training} and start again from the first step"
+            )
 
 
 def share_state(ring: Ring, model: nn.Module, optimizer: torch.optim.AdamW) -> None:

@@ -9,6 +9,7 @@ import psutil
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from mapring import storage
+from mapring.full_disk import told_when_full
 
 _FLUSH_LINES = 20
 _BYTES_PER_MB = 1e6
@@ -61,10 +62,12 @@ class MetricsLog:
     def write(self, metrics: StepMetrics) -> None:
         """Add one step."""
         values = asdict(metrics)
-        self._pending.append(json.dumps(values).encode() + b"\n")
-        for name, value in values.items():
-            if name != "step":
-                self._events.add_scalar(f"train/{name}", value, metrics.step)
+        line = json.dumps(values).encode() + b"\n"
+        self._pending.append(line)
+        with told_when_full(self._uri, len(line)):
+            for name, value in values.items():
+                if name != "step":
+                    self._events.add_scalar(f"train/{name}", value, metrics.step)
         if len(self._pending) >= _FLUSH_LINES:
             self.flush()
 
@@ -75,18 +78,19 @@ class MetricsLog:
 
     def flush(self) -> None:
         """Bring all lines to where they belong: appended on a disk, rewritten whole on an object store."""
-        local = storage.local_path(self._uri)
+        local, lines = storage.local_path(self._uri), b"".join(self._pending)
         if local is None:
-            storage.replace(self._uri, b"".join([*self._read(), *self._pending]))
+            storage.replace(self._uri, b"".join([*self._read(), lines]))
         else:
-            with local.open("ab") as handle:
-                handle.write(b"".join(self._pending))
+            with told_when_full(self._uri, len(lines)), local.open("ab") as handle:
+                handle.write(lines)
         self._pending = []
 
     def close(self) -> None:
         """Write what is left."""
         self.flush()
-        self._events.close()
+        with told_when_full(self._uri, 0):
+            self._events.close()
 
     def _read(self) -> list[bytes]:
         return storage.read_bytes(self._uri).splitlines(keepends=True) if storage.exists(self._uri) else []

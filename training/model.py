@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import nn
 
 from mapring import storage
@@ -70,14 +71,35 @@ def config_of(model: nn.Module) -> Any:
     return model.config
 
 
-def check_vocabulary(model: nn.Module, tokenizer_size: int) -> None:
-    """Refuse a tokenizer that makes ids for which the model has no embedding. Raises SettingsError."""
-    size = int(config_of(model).vocab_size)
-    if tokenizer_size > size:
+def check_vocabulary(model: nn.Module, directory: str, vocabulary: Mapping[str, int]) -> None:
+    """Refuse a tokenizer whose ids are not those that the model was pretrained with.
+
+    Args:
+        model: built from `directory`.
+        directory: transformers directory of the model, which may hold a tokenizer of its own.
+        vocabulary: ids of the shards' tokenizer by token.
+
+    Raises:
+        SettingsError: an id has no embedding, or stands for another token in the model's own tokenizer.
+    """
+    size, largest = int(config_of(model).vocab_size), max(vocabulary.values(), default=-1)
+    if largest >= size:
         raise SettingsError(
-            f"preprocess.tokenizer: found {tokenizer_size} tokens, but train.model has {size} embeddings; "
+            f"preprocess.tokenizer: found token ids up to {largest}, but train.model has {size} embeddings; "
             "use the tokenizer that belongs to the model"
         )
+    own = storage.join(storage.resolve(directory), "tokenizer.json")
+    if not storage.exists(own):
+        return
+    expected = {
+        number: token for token, number in Tokenizer.from_str(storage.read_bytes(own).decode()).get_vocab().items()
+    }
+    for token, number in sorted(vocabulary.items(), key=lambda item: item[1]):
+        if expected.get(number, token) != token:
+            raise SettingsError(
+                f"preprocess.tokenizer: found {token!r} with id {number}, but for train.model that is "
+                f"{expected[number]!r}; use the tokenizer that belongs to the model"
+            )
 
 
 def trainable_parameters(model: nn.Module) -> list[nn.Parameter]:

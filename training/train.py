@@ -34,6 +34,7 @@ from training.precision import choose_precision
 from training.reader import ShardReader
 from training.ring import Ring, first_rank_only, open_ring
 from training.ring.interface import AgreedError
+from training.shard_check import check_shards, labels_without_rows, shards_digest
 from training.step import Stepper, make_optimizer
 
 
@@ -93,11 +94,13 @@ def _prepare(plan: Plan, ring: Ring, labels: list[str]) -> tuple[Training, Curso
     )
     if not reader.rows_in_split:
         raise AgreedError(f"{plan.shards_directory}: found no rows to train on; check the inputs and the splits")
+    check_shards(ring, plan.shards_directory)
     model = _build(plan, labels)
     optimizer = make_optimizer(model, settings.weight_decay)
     checkpoints = Checkpoints(
         plan.training_directory,
         fingerprint=plan.model,
+        shards=shards_digest(reader.manifest),
         settings=output_settings(settings),
         keep=settings.keep_checkpoints,
     )
@@ -120,6 +123,10 @@ def _prepare(plan: Plan, ring: Ring, labels: list[str]) -> tuple[Training, Curso
         f"cycle {os.environ.get('HOROVOD_CYCLE_TIME', 'none')} ms, {cursor.precision}, "
         f"{reader.rows_in_split:,} rows, {reader.steps:,} steps an epoch",
     )
+    unseen = labels_without_rows(ring, plan.shards_directory, labels)
+    if unseen:
+        names = ", ".join(unseen[:5]) + ", ..." * (len(unseen) > 5)
+        _say(ring, f"warning: no training row has the label {names}; evaluated, but nothing can be learned of it")
     training = Training(
         plan=plan,
         ring=ring,
@@ -169,7 +176,7 @@ def _build(plan: Plan, labels: list[str]) -> nn.Module:
         )
     details = contract.read_manifest(plan.shards_directory).details
     content = storage.read_bytes(storage.join(plan.shards_directory, details["tokenizer"]["path"], "tokenizer.json"))
-    check_vocabulary(model, Tokenizer.from_str(content.decode()).get_vocab_size())
+    check_vocabulary(model, settings.train.model, Tokenizer.from_str(content.decode()).get_vocab())
     return model
 
 

@@ -1,0 +1,76 @@
+"""Published shards, looked at before a training starts: are they what their manifest says, and is every label there?
+
+A local file is read whole, above 1 GB/s, as are a pipeline's inputs; a remote one is asked for its size. Every rank
+looks at its own lanes, and all end alike where one of them finds something.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from mapring import contract, storage
+from mapring.contract import Manifest, canonical_json
+from training.ring import Ring
+from training.ring.interface import AgreedError
+
+
+def shards_digest(manifest: Manifest) -> str:
+    """What the shards hold, without when and by which commit they were made: the same for the same bytes."""
+    content = {"files": [vars(entry) for entry in manifest.files], "splits": manifest.details["splits"]}
+    return hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def check_shards(ring: Ring, directory: str) -> None:
+    """Hold the files of this rank's lanes, and on rank 0 the tokenizer's, against the manifest.
+
+    Raises:
+        AgreedError: on all ranks, where one of them found a file missing or changed.
+    """
+    manifest = contract.read_manifest(directory)
+    wanted = {path for split in manifest.details["splits"] for path in _files(manifest, split, ring)}
+    if ring.rank == 0:
+        wanted |= {entry.path for entry in manifest.files_below(manifest.details["tokenizer"]["path"])}
+    found = next(_changed(directory, manifest, wanted), None)
+    problem = next((told for told in ring.allgather_object(found) if told is not None), None)
+    if problem is not None:
+        raise AgreedError(
+            f"{problem}; the shards were changed after they were published: remove {directory} and preprocess again"
+        )
+
+
+def labels_without_rows(ring: Ring, directory: str, labels: Sequence[str]) -> list[str]:
+    """The labels that no row of the training split has, over all ranks."""
+    manifest = contract.read_manifest(directory)
+    counts = torch.zeros(len(labels), dtype=torch.int64)
+    for path in _files(manifest, "train", ring):
+        with storage.open_read(storage.join(directory, path)) as handle:
+            column = pq.read_table(handle, columns=["label_id"])["label_id"].drop_null()
+        counts += torch.from_numpy(np.bincount(column.to_numpy(), minlength=len(labels)))
+    ring.allreduce_sum([counts])
+    return [label for label, count in zip(labels, counts.tolist(), strict=True) if not count]
+
+
+def _files(manifest: Manifest, split: str, ring: Ring) -> list[str]:
+    lanes = manifest.details["splits"][split]["shards"]
+    return [str(file["path"]) for lane in lanes[ring.rank :: ring.size] for file in lane]
+
+
+def _changed(directory: str, manifest: Manifest, wanted: set[str]) -> Iterator[str]:
+    """What is wrong with files of these paths."""
+    for entry in manifest.files:
+        if entry.path not in wanted:
+            continue
+        uri = storage.join(directory, entry.path)
+        try:
+            size = storage.size(uri)
+            if size != entry.bytes:
+                yield f"{uri}: found {size} bytes, the manifest says {entry.bytes}"
+            elif storage.local_path(uri) is not None and storage.sha256(uri) != entry.sha256:
+                yield f"{uri}: its checksum differs from the manifest"
+        except OSError as error:
+            yield f"{uri}: cannot be read ({error})"
