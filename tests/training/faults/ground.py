@@ -181,7 +181,7 @@ def assert_as_undisturbed(plan: Plan, undisturbed: Plan) -> None:
 
 
 def assert_exactly_once(plan: Plan) -> None:
-    """Every training row once an epoch, but for what starts rolled back: the steps behind a checkpoint, and only they."""
+    """Every training row once an epoch, but for what starts rolled back: the steps after a checkpoint, no more."""
     samples = read_samples(plan.training_directory)
     rows = Counter(doc_id for batch in ShardReader(plan.shards_directory, "train").rows() for doc_id in batch.doc_ids)
     epochs = [Counter[str]() for _ in range(plan.settings.train.epochs)]
