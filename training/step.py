@@ -118,7 +118,7 @@ class Stepper:
         self._gradients.extra[4] = float(stop)
         self._gradients.extra[5] = float(self._ring.members_changed())
         sent = time.perf_counter()
-        self._ring.allreduce_sum(self._gradients.buckets)
+        self._gradients.sum_over(self._ring, self._settings.wire)
         received = time.perf_counter()
         loss_sum, rows, tokens, cells, stops, regroups = self._gradients.extra.tolist()
         rate = learning_rate(number, self._total, self._settings.learning_rate, self._settings.warmup_share)

@@ -133,6 +133,9 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"] = output(
         "auto", description="Arithmetic of forward and backward; auto measures both and takes the faster."
     )
+    wire: Literal["fp32", "fp16"] = output(
+        "fp32", description="What gradients are sent as; fp16 halves the bytes and rounds them to 11 bits."
+    )
     shuffle_window: int = output(4096, description="Rows shuffled and sorted by length together, over all lanes.", ge=1)
     baselines: bool = output(True, description="Also evaluate a majority and a TF-IDF + logistic regression baseline.")
     checkpoint_every_steps: int = execution(100, description="Optimizer steps between checkpoints.", ge=1)

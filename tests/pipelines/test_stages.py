@@ -72,7 +72,18 @@ def test_a_driver_here_starts_fast_unless_the_settings_say_how(plan: Plan, monke
         (["ring.ranks=1"], []),
         (
             ["ring.max_ranks=4", "ring.discovery_script=./hosts.sh"],
-            "horovodrun --gloo -np 2 --min-np 1 --max-np 4 --host-discovery-script ./hosts.sh".split(),
+            [
+                "horovodrun",
+                "--gloo",
+                "-np",
+                "2",
+                "--min-np",
+                "1",
+                "--max-np",
+                "4",
+                "--host-discovery-script",
+                "./hosts.sh",
+            ],
         ),
     ],
 )
