@@ -38,9 +38,14 @@ class WatchedRing:
         self.controller = ring.controller
         self.rank, self.size = ring.rank, ring.size
         self.local_rank, self.local_size = ring.local_rank, ring.local_size
+        self.elastic = ring.elastic
         self._calls = RollCall(ring)
         self._is_waiting = self._closed = False
         threading.Thread(target=self._watch, name="ring-watch", daemon=True).start()
+
+    def members_changed(self) -> bool:
+        """Whether this rank was told that others wait to join, or that some are to leave."""
+        return self._ring.members_changed()
 
     def allreduce_sum(self, tensors: Sequence[torch.Tensor]) -> None:
         """Sum over the ranks, in place."""
@@ -65,9 +70,11 @@ class WatchedRing:
     def shutdown(self) -> None:
         """Leave the ring, once."""
         if not self._closed:
-            self._watched(self._ring.shutdown)
-            self._closed = True
-            self._calls.close()
+            try:
+                self._watched(self._ring.shutdown)
+            finally:
+                self._closed = True
+                self._calls.close()
 
     def _watched(self, work: Callable[[], _Result]) -> _Result:
         self._calls.begun += 1
