@@ -47,6 +47,7 @@ def build_shards(
     rows_per_row_group: int = 16,
     fingerprint: str = "0" * 16,
     weights: Mapping[str, float] | None = None,
+    code_version: str = "test",
 ) -> None:
     """Publish shards at `directory`: row g of a split is in lane g mod `lanes`; `weights` are those of the sources."""
     encoder = Encoder(tokenizer, max_length)
@@ -93,7 +94,7 @@ def build_shards(
         kind="shards",
         fingerprint=fingerprint,
         created=contract.utc_now(),
-        code_version="test",
+        code_version=code_version,
         settings={},
         inputs=(),
         files=tuple(files),

@@ -65,10 +65,19 @@ def publish_shards(
     tokenizer: Path,
     documents: Sequence[Document] | dict[str, list[Document]] | None = None,
     labels: Sequence[str] = LABELS,
+    code_version: str = "test",
 ) -> None:
     """Publish a plan's shards unless they are there: of splits as given, or of documents that are divided here."""
     if Path(plan.shards_directory, "published.json").exists():
         return
     chosen = made_documents(330) if documents is None else documents
     splits = chosen if isinstance(chosen, dict) else split_of(chosen, 0.15)
-    build_shards(plan.shards_directory, splits, labels=labels, tokenizer=tokenizer, fingerprint=plan.shards)
+    build_shards(
+        plan.shards_directory,
+        splits,
+        labels=labels,
+        tokenizer=tokenizer,
+        lanes=plan.settings.preprocess.lanes,
+        fingerprint=plan.shards,
+        code_version=code_version,
+    )

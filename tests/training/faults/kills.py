@@ -37,13 +37,15 @@ def killed_in_process(ground: Ground) -> None:
         own = ground.own / point.name
         own.mkdir()
         plan = Ground(ground.shared, own).plan()
-        _die_in_process(plan, point)
+        die_in_process(plan, point)
         again = in_process(plan)
         assert again.code == 0, f"{point.name}: {again.said}"
         assert_as_undisturbed(plan, ground.undisturbed())
 
 
-def _die_in_process(plan: Plan, point: Point) -> None:
+def die_in_process(plan: Plan, point: Point) -> None:
+    """Train in this process up to a point, and no further."""
+
     def die() -> None:
         raise Killed
 
