@@ -58,8 +58,12 @@ class Checkpoints:
         self._root = storage.join(directory, "checkpoints")
         self._fingerprint, self._shards, self._settings, self._keep = fingerprint, shards, settings, keep
 
-    def save(self, model: nn.Module, optimizer: torch.optim.AdamW, cursor: Cursor) -> str:
+    def save(
+        self, model: nn.Module, optimizer: torch.optim.AdamW, cursor: Cursor, validation_loss: float | None = None
+    ) -> str:
         """Publish a checkpoint, then remove the oldest beyond `keep`. Rank 0 only. Returns its directory.
+
+        The one of the least `validation_loss`, of those that have one, stays besides.
 
         Raises:
             StageError: the disk is full or the store refuses.
@@ -81,10 +85,10 @@ class Checkpoints:
                 settings=self._settings,
                 inputs=(),
                 files=tuple(files),
-                details={"cursor": asdict(cursor), "shards": self._shards},
+                details={"cursor": asdict(cursor), "shards": self._shards, "validation_loss": validation_loss},
             )
             contract.publish(directory, manifest)
-            kept = self.names()[-self._keep :]
+            kept = {*self.names()[-self._keep :], self.best()}
             for name in self._all_names():  # what a killed run left half-written or half-removed goes as well
                 if name not in kept:
                     storage.remove_tree(storage.join(self._root, name))
@@ -100,6 +104,15 @@ class Checkpoints:
 
     def _all_names(self) -> list[str]:
         return [name for name in storage.list_names(self._root) if name.startswith("step-")]
+
+    def best(self) -> str | None:
+        """Name of the published checkpoint with the least validation loss, the earliest of equal ones."""
+        losses = {}
+        for name in self.names():
+            loss = contract.read_manifest(storage.join(self._root, name)).details.get("validation_loss")
+            if loss is not None:
+                losses[name] = float(loss)
+        return min(losses, key=losses.__getitem__, default=None)
 
     def newest(self) -> str | None:
         """Directory of the newest checkpoint that verifies; one that does not is told about and passed over."""

@@ -14,6 +14,7 @@ from mapring.errors import MapringError
 from mapring.plan import Plan
 from mapring.progress import Progress, say
 from training.checkpoint import Checkpoints, Cursor
+from training.evaluate import evaluate
 from training.metrics import MetricsLog, StepMetrics, memory_rss_mb
 from training.model import state_tensors
 from training.reader import ShardReader
@@ -51,6 +52,7 @@ class Training:
     optimizer: torch.optim.AdamW
     stepper: Stepper
     checkpoints: Checkpoints
+    labels: list[str]
 
     @property
     def total_steps(self) -> int:
@@ -89,7 +91,7 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
                 if result.stop or result.regroup or cursor.step % every == 0 or cursor.step == total:
                     if samples is not None:
                         samples.flush()
-                    _save(training, cursor)
+                    _save(training, cursor, log)
                     last_saved = cursor.step
                 if result.stop and cursor.step < total:
                     raise StoppedError(f"stopped as asked after step {cursor.step}; start again to go on from there")
@@ -137,10 +139,24 @@ def _report(log: MetricsLog, progress: Progress, cursor: Cursor, result: StepRes
     progress.update(cursor.step, f"loss {result.loss:.3f}  {cursor.rows / cursor.seconds:.0f} samples/s")
 
 
-def _save(training: Training, cursor: Cursor) -> None:
+def _save(training: Training, cursor: Cursor, log: MetricsLog | None) -> None:
     """Publish a checkpoint of weights that all ranks agree on; none goes on before it stands."""
     check_same(training.ring, f"the weights after step {cursor.step}", list(state_tensors(training.model).values()))
-    first_rank_only(training.ring, lambda: training.checkpoints.save(training.model, training.optimizer, cursor))
+    loss = _validation_loss(training, cursor, log) if training.plan.settings.train.evaluate_checkpoints else None
+    first_rank_only(training.ring, lambda: training.checkpoints.save(training.model, training.optimizer, cursor, loss))
+
+
+def _validation_loss(training: Training, cursor: Cursor, log: MetricsLog | None) -> float | None:
+    """Mean loss on the validation split, None where it has no labelled rows; all its figures go to the curves."""
+    shards = training.plan.shards_directory
+    found = evaluate(training.model, training.ring, shards, "validation", training.labels)
+    if found["loss"] is None:
+        return None
+    if log is not None:
+        log.write_evaluation(
+            "validation", cursor.step, {name: found[name] for name in ("loss", "accuracy", "macro_f1")}
+        )
+    return float(found["loss"])
 
 
 def tell_resumed(cursor: Cursor, world_size: int) -> None:

@@ -155,6 +155,7 @@ def _prepare(plan: Plan, ring: Ring, labels: list[str]) -> tuple[Training, Curso
         optimizer=optimizer,
         stepper=stepper,
         checkpoints=checkpoints,
+        labels=labels,
     )
     return training, cursor
 

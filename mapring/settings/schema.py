@@ -143,6 +143,9 @@ class Train(Section):
         False, description="Write which documents each step was trained on below samples/ of the training directory."
     )
     keep_checkpoints: int = execution(2, description="Checkpoints kept; older ones are removed.", ge=1)
+    evaluate_checkpoints: bool = execution(
+        False, description="Evaluate the validation split at every checkpoint, and also keep the one of the least loss."
+    )
 
 
 class Ring(Section):

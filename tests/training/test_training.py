@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +14,10 @@ from mapring.plan import Plan
 from tests.training.conftest import PlanMaker
 from tests.training.running import NoStop, fit, metrics, moments, prepare, weights
 from tests.training.thread_ring import ThreadRing, run_ranks
+from training import loop
 from training import train as trainer
 from training.checkpoint import Checkpoints
+from training.evaluate import evaluate
 from training.loop import StoppedError, run_training
 from training.ring.interface import AgreedError, check_same, first_rank_only
 
@@ -114,6 +117,21 @@ def test_only_the_last_checkpoints_are_kept(make_tiny_plan: PlanMaker) -> None:
     _, end = fit(plan)
     assert len(checkpoints(plan)) == 3
     assert checkpoints(plan)[-1] == f"step-{end.step:08d}"
+
+
+def test_the_best_checkpoint_stays_besides_the_last(make_tiny_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_tiny_plan("train.evaluate_checkpoints=true", "train.keep_checkpoints=1")
+    found = []
+
+    def evaluate_with_a_dent(*arguments: Any) -> dict[str, Any]:
+        found.append(evaluate(*arguments))
+        return {**found[-1], "loss": found[-1]["loss"] + (0.0 if len(found) == 2 else 1.0)}
+
+    monkeypatch.setattr(loop, "evaluate", evaluate_with_a_dent)
+    training, end = fit(plan)
+    assert end.step == 15 and len(found) == 5
+    assert checkpoints(plan) == ["step-00000006", "step-00000015"]
+    assert training.checkpoints.best() == "step-00000006"
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_checkpoint(make_tiny_plan: PlanMaker) -> None:
