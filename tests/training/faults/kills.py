@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 from mapring.plan import Plan
 from mapring.progress import say
@@ -21,6 +22,7 @@ from tests.training.faults.ground import (
     start,
 )
 from tests.training.faults.points import POINTS, Point, planted
+from training.metrics import MetricsLog
 
 LONG = ("train.epochs=60", "train.checkpoint_every_steps=10")  # 420 steps
 _SEED = 5
@@ -51,7 +53,8 @@ def die_in_process(plan: Plan, point: Point) -> None:
 
     here = point._replace(when="before") if point.when == "during" else point  # a thread cannot raise in another
     try:
-        ended = in_process(plan, planted(here, die))
+        with mock.patch.object(MetricsLog, "close", lambda _log: None):  # the dead close nothing
+            ended = in_process(plan, planted(here, die))
     except Killed:
         return
     raise AssertionError(f"{point.name} was not reached: {ended.said}")
