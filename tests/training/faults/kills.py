@@ -34,15 +34,25 @@ class Killed(BaseException):
 
 
 def killed_in_process(ground: Ground) -> None:
-    """One rank that dies at every point in turn; each time one more start ends as if nothing had been."""
-    for point in POINTS:
-        own = ground.own / point.name
+    """One rank that dies at every point; one more start ends as if nothing had been."""
+    for name, points in _trainings():
+        own = ground.own / name
         own.mkdir()
         plan = Ground(ground.shared, own).plan()
-        die_in_process(plan, point)
+        for point in points:
+            die_in_process(plan, point)
         again = in_process(plan)
-        assert again.code == 0, f"{point.name}: {again.said}"
+        assert again.code == 0, f"{name}: {again.said}"
         assert_as_undisturbed(plan, ground.undisturbed())
+
+
+def _trainings() -> Iterator[tuple[str, list[Point]]]:
+    """The points at which each training dies: one at all before the first step, one at all after the last."""
+    names = [point.name for point in POINTS]
+    first, last = names.index("after_the_first_read"), names.index("after_the_last_step")
+    yield "start", POINTS[:first]
+    yield from ((point.name, [point]) for point in POINTS[first:last])
+    yield "end", POINTS[last:]
 
 
 def die_in_process(plan: Plan, point: Point) -> None:
