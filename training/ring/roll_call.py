@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from training.ring.interface import Ring
 
@@ -39,6 +40,8 @@ class RollCall:
 
     def close(self) -> None:
         """Answer no longer."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # else the thread that accepts would wait on, and so would the port
         self._socket.close()
 
     def _answer(self) -> None:
