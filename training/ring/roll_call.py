@@ -35,7 +35,7 @@ class RollCall:
     def missing(self) -> list[str]:
         """What is wrong with the other ranks, such as `rank 1 on host a does not answer`; empty if nothing is."""
         others = [rank for rank in range(len(self._places)) if rank != self._rank]
-        with ThreadPoolExecutor(min(32, len(others))) as pool:
+        with ThreadPoolExecutor(max(1, min(32, len(others)))) as pool:
             return [told for told in pool.map(self._ask, others) if told is not None]
 
     def close(self) -> None:
