@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from training.ring.interface import Ring
 
@@ -34,11 +35,13 @@ class RollCall:
     def missing(self) -> list[str]:
         """What is wrong with the other ranks, such as `rank 1 on host a does not answer`; empty if nothing is."""
         others = [rank for rank in range(len(self._places)) if rank != self._rank]
-        with ThreadPoolExecutor(min(32, len(others))) as pool:
+        with ThreadPoolExecutor(max(1, min(32, len(others)))) as pool:
             return [told for told in pool.map(self._ask, others) if told is not None]
 
     def close(self) -> None:
         """Answer no longer."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # else the thread that accepts would wait on, and so would the port
         self._socket.close()
 
     def _answer(self) -> None:

@@ -34,7 +34,8 @@ def test_all_layouts_publish_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_the_page_of_failures_tells_of_every_row_and_no_other() -> None:
-    told = re.findall(r"^\| .* \| `(\w+)` \|$", PAGE.read_text(), re.MULTILINE)
+    section = PAGE.read_text().partition("\n## Training\n")[0]
+    told = re.findall(r"^\| .* \| `(\w+)` \|$", section, re.MULTILINE)
     assert sorted(told) == sorted(fault.name for fault in FAULTS)
 
 

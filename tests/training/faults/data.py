@@ -6,7 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from mapring.contract import read_manifest
+from mapring.errors import SettingsError
 from mapring.plan import Plan
 from tests.training.faults.ground import (
     Ended,
@@ -126,13 +129,14 @@ def fewer_rows_than_ranks(ground: Ground) -> None:
 
 
 def more_ranks_than_lanes(ground: Ground) -> None:
-    """Refused on every rank alike, with the number that the shards can have."""
-    ended = in_process(ground.plan("preprocess.lanes=2", "ring.ranks=3"))
-    assert_clear_error(ended, "ring.ranks: found 3, expected at most preprocess.lanes (2)", code=2)
+    """Refused, with the number of ranks that the shards can have."""
+    plan = ground.plan()
+    with pytest.raises(SettingsError, match="found 4 lanes for 5 ranks; use at most 4 ranks"):
+        run_ranks(5, lambda ring: fit(plan, ring))
 
 
 def empty_split(ground: Ground) -> None:
-    """Without rows to validate or test on it trains, and says that there is no figure; golden rows are training rows."""
+    """Without rows to validate or test on it trains, and says that there are no figures."""
     plan = ground.plan(documents={"train": made_documents(40), "validation": [], "test": []})
     ended = in_process(plan)
     assert ended.code == 0 and "no test rows" in ended.said, ended.said

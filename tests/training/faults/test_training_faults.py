@@ -36,7 +36,7 @@ def test_killed_rank(point: Point, rank: int, shared: Path, tmp_path: Path) -> N
 
 
 def test_the_page_of_failures_tells_of_every_row_and_every_point() -> None:
-    section = PAGE.read_text().partition("\n# Training\n")[2]
+    section = PAGE.read_text().partition("\n## Training\n")[2]
     told = re.findall(r"^\| .* \| `(\w+)` \|$", section, re.MULTILINE)
     assert sorted(told) == sorted([*(fault.name for fault in FAULTS), "killed_rank"])
     assert re.findall(r"^- `(\w+)`", section, re.MULTILINE) == [point.name for point in POINTS]
