@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +25,7 @@ from training.amplification import read_amplification
 from training.batches import BatchOrder, Integers, whole_weights
 from training.lanes import Lane, subset
 
+_LANES_AT_ONCE = 4  # decoding fills several cores, and of an object store that many reads wait at the same time
 NO_LABEL = -100  # what torch's cross entropy passes over by default
 
 
@@ -146,15 +148,18 @@ class ShardReader:
             return
         per_window = self.order.steps_per_window
         windows = range(first_step // per_window, -(-self.steps // per_window))
-        with ThreadPoolExecutor(1, thread_name_prefix="shard-reader") as pool:
-            coming = pool.submit(self._window, epoch, windows[0])
+        with (
+            ThreadPoolExecutor(_LANES_AT_ONCE, thread_name_prefix="shard-lanes") as lanes,
+            ThreadPoolExecutor(1, thread_name_prefix="shard-reader") as pool,
+        ):
+            coming = pool.submit(self._window, lanes, epoch, windows[0])
             for window in windows:
                 rows, bounds = coming.result()
                 if window + 1 in windows:
-                    coming = pool.submit(self._window, epoch, window + 1)
-                steps = range(max(first_step, window * per_window), min((window + 1) * per_window, self.steps))
-                for step in steps:
-                    _, chunk = self.order.chunk_of(epoch, step)
+                    coming = pool.submit(self._window, lanes, epoch, window + 1)
+                for step, chunk in enumerate(self.order.chunks(epoch, window).tolist(), window * per_window):
+                    if step < first_step:
+                        continue
                     yield rows.batch(bounds[chunk], bounds[chunk + 1], self.order.global_rows(step))
 
     def rows(self, positions_at_once: int = 1024) -> Iterator[Batch]:
@@ -168,30 +173,31 @@ class ShardReader:
                 table = lane.take(np.arange(start, stop, dtype=np.int64))
                 yield _Rows(table).batch(0, stop - start, stop - start)
 
-    def _window(self, epoch: int, window: int) -> tuple[_Rows, list[int]]:
+    def _window(self, lanes: ThreadPoolExecutor, epoch: int, window: int) -> tuple[_Rows, list[int]]:
         """Read one window of the lanes of this rank: its rows chunk by chunk, and where each chunk begins.
 
         Within a chunk the lanes stand one behind the other, each sorted by length. All is put in order at once, in
-        the thread that reads ahead: doing it step by step took ten times as long as decoding the files.
+        the thread that reads ahead: step by step it took ten times as long as decoding the files.
         """
         positions = self.order.window_positions(epoch, window)
-        tables, places, chunks, before = [], [], [], 0
-        for number, lane in self._lanes.items():
-            table = lane.take(positions[positions < lane.rows])
-            lengths = pc.list_value_length(table["input_ids"]).to_numpy().astype(np.int64)
-            rows = np.arange(len(table), dtype=np.int64)
-            if self._weights:
-                rows = self._resampled(epoch, window, number, table["source"])
-            rows = rows[self.order.sort_lane(epoch, window, number, lengths[rows])]
-            tables.append(table)
-            places.append(before + rows)
-            chunks.append(np.arange(len(rows), dtype=np.int64) // self.order.chunk)
-            before += len(table)
-        chunk_of_row = np.concatenate(chunks)
-        order = np.concatenate(places)[np.argsort(chunk_of_row, kind="stable")]
+        read = list(lanes.map(partial(self._lane, epoch, window, positions), self._lanes))
+        chunk_of_row = np.concatenate([np.arange(len(rows), dtype=np.int64) // self.order.chunk for _, rows in read])
+        before = np.cumsum([0, *(len(table) for table, _ in read)])
+        places = np.concatenate([first + rows for first, (_, rows) in zip(before, read, strict=False)])
+        order = places[np.argsort(chunk_of_row, kind="stable")]
         count = -(-len(positions) // self.order.chunk)
         bounds = [0, *np.cumsum(np.bincount(chunk_of_row, minlength=count)).tolist()]
-        return _Rows(pa.concat_tables(tables).take(pa.array(order))), bounds
+        return _Rows(pa.concat_tables([table for table, _ in read]).take(pa.array(order))), bounds
+
+    def _lane(self, epoch: int, window: int, positions: Integers, number: int) -> tuple[pa.Table, Integers]:
+        """Rows of one lane in a window, and their order by length: indices into the table."""
+        lane = self._lanes[number]
+        table = lane.take(positions[positions < lane.rows])
+        rows = np.arange(len(table), dtype=np.int64)
+        if self._weights:
+            rows = self._resampled(epoch, window, number, table["source"])
+        lengths = pc.list_value_length(table["input_ids"]).to_numpy().astype(np.int64)
+        return table, rows[self.order.sort_lane(epoch, window, number, lengths[rows])]
 
     def _resampled(self, epoch: int, window: int, lane: int, sources: pa.ChunkedArray) -> Integers:
         """Which of the lane's rows in the window are used, and how often: as many as there are."""
