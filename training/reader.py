@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -24,30 +22,21 @@ from mapring.errors import PublishedError, SettingsError
 from training.amplification import read_amplification
 from training.batches import BatchOrder, Integers, whole_weights
 from training.lanes import Lane, subset
+from training.rows import NO_LABEL, Rows, merged
+
+__all__ = ["NO_LABEL", "Batch", "ShardReader"]
 
 _LANES_AT_ONCE = 4  # decoding fills several cores, and of an object store that many reads wait at the same time
-NO_LABEL = -100  # what torch's cross entropy passes over by default
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class Batch(Rows):
     """Rows of one rank: its part of a global batch, or a piece of a split.
 
-    `input_ids` are int32 arrays of their own lengths, not padded; `label_ids` is int64 of shape (rows,),
-    NO_LABEL where a row has none; `global_rows` counts the rows of the global batch over all ranks;
-    `texts` is empty unless asked for. Rows of packed shards are sequences: `doc_ids` has their sequence ids,
-    and `starts` (else empty) where each piece of a row begins: there positions restart and attention ends.
+    `global_rows` counts the rows of the global batch over all ranks.
     """
 
-    doc_ids: list[str]
-    input_ids: list[npt.NDArray[np.int32]]
-    label_ids: Integers
     global_rows: int
-    texts: list[str]
-    starts: list[npt.NDArray[np.int32]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.doc_ids)
 
 
 class ShardReader:
@@ -160,7 +149,7 @@ class ShardReader:
                 for step, chunk in enumerate(self.order.chunks(epoch, window).tolist(), window * per_window):
                     if step < first_step:
                         continue
-                    yield rows.batch(bounds[chunk], bounds[chunk + 1], self.order.global_rows(step))
+                    yield _batch(rows, bounds[chunk], bounds[chunk + 1], self.order.global_rows(step))
 
     def rows(self, positions_at_once: int = 1024) -> Iterator[Batch]:
         """Yield all rows of this rank's lanes, once each, in lane and position order, unshuffled.
@@ -170,34 +159,28 @@ class ShardReader:
         for number, lane in self._lanes.items():
             for start in range(0, self.order.lane_rows(number), positions_at_once):
                 stop = min(start + positions_at_once, self.order.lane_rows(number))
-                table = lane.take(np.arange(start, stop, dtype=np.int64))
-                yield _Rows(table).batch(0, stop - start, stop - start)
+                columns, places = lane.locate(np.arange(start, stop, dtype=np.int64))
+                yield _batch(columns.rows(places), 0, stop - start, stop - start)
 
-    def _window(self, lanes: ThreadPoolExecutor, epoch: int, window: int) -> tuple[_Rows, list[int]]:
+    def _window(self, lanes: ThreadPoolExecutor, epoch: int, window: int) -> tuple[Rows, list[int]]:
         """Read one window of the lanes of this rank: its rows chunk by chunk, and where each chunk begins.
 
-        Within a chunk the lanes stand one behind the other, each sorted by length. All is put in order at once, in
-        the thread that reads ahead: step by step it took ten times as long as decoding the files.
+        Within a chunk the lanes stand one behind the other, each sorted by length.
         """
         positions = self.order.window_positions(epoch, window)
-        read = list(lanes.map(partial(self._lane, epoch, window, positions), self._lanes))
-        chunk_of_row = np.concatenate([np.arange(len(rows), dtype=np.int64) // self.order.chunk for _, rows in read])
-        before = np.cumsum([0, *(len(table) for table, _ in read)])
-        places = np.concatenate([first + rows for first, (_, rows) in zip(before, read, strict=False)])
-        order = places[np.argsort(chunk_of_row, kind="stable")]
+        parts = list(lanes.map(partial(self._lane, epoch, window, positions), self._lanes))
+        chunk_of_row = np.concatenate([np.arange(len(part), dtype=np.int64) // self.order.chunk for part in parts])
+        rows = merged(parts, np.argsort(chunk_of_row, kind="stable"))
         count = -(-len(positions) // self.order.chunk)
-        bounds = [0, *np.cumsum(np.bincount(chunk_of_row, minlength=count)).tolist()]
-        return _Rows(pa.concat_tables([table for table, _ in read]).take(pa.array(order))), bounds
+        return rows, [0, *np.cumsum(np.bincount(chunk_of_row, minlength=count)).tolist()]
 
-    def _lane(self, epoch: int, window: int, positions: Integers, number: int) -> tuple[pa.Table, Integers]:
-        """Rows of one lane in a window, and their order by length: indices into the table."""
+    def _lane(self, epoch: int, window: int, positions: Integers, number: int) -> Rows:
+        """Read one window of one lane, sorted by length."""
         lane = self._lanes[number]
-        table = lane.take(positions[positions < lane.rows])
-        rows = np.arange(len(table), dtype=np.int64)
+        columns, places = lane.locate(positions[positions < lane.rows])
         if self._weights:
-            rows = self._resampled(epoch, window, number, table["source"])
-        lengths = pc.list_value_length(table["input_ids"]).to_numpy().astype(np.int64)
-        return table, rows[self.order.sort_lane(epoch, window, number, lengths[rows])]
+            places = places[self._resampled(epoch, window, number, columns.sources.take(pa.array(places)))]
+        return columns.rows(places[self.order.sort_lane(epoch, window, number, columns.lengths[places])])
 
     def _resampled(self, epoch: int, window: int, lane: int, sources: pa.ChunkedArray) -> Integers:
         """Which of the lane's rows in the window are used, and how often: as many as there are."""
@@ -206,42 +189,15 @@ class ShardReader:
         return self.order.resample_lane(epoch, window, lane, whole_weights(list(self._weights.values()))[places])
 
 
-class _Rows:
-    """Rows in the order of their batches, which are slices of the arrays made here once."""
-
-    def __init__(self, table: pa.Table) -> None:
-        table = table.combine_chunks()
-        is_packed = "sequence_id" in table.column_names
-        self._doc_ids = table["sequence_id" if is_packed else "doc_id"]
-        labels = np.full(len(table), NO_LABEL) if is_packed else table["label_id"].fill_null(NO_LABEL).to_numpy()
-        self._labels = labels.astype(np.int64)
-        self._input_ids = _Lists(table["input_ids"])
-        self._texts = table["text"] if "text" in table.column_names else None
-        self._starts = _Lists(table["starts"]) if is_packed else None
-
-    def batch(self, start: int, stop: int, global_rows: int) -> Batch:
-        """The rows from `start` to `stop`; arrays are views."""
-        return Batch(
-            doc_ids=self._doc_ids.slice(start, stop - start).to_pylist(),
-            input_ids=self._input_ids.views(start, stop),
-            label_ids=self._labels[start:stop],
-            global_rows=global_rows,
-            texts=[] if self._texts is None else self._texts.slice(start, stop - start).to_pylist(),
-            starts=[] if self._starts is None else self._starts.views(start, stop),
-        )
-
-
-class _Lists:
-    """A column of lists as one array of all their values, and where each list begins in it."""
-
-    def __init__(self, lists: pa.ChunkedArray) -> None:
-        self._values: npt.NDArray[np.int32] = pc.list_flatten(lists).to_numpy()
-        lengths = pc.list_value_length(lists).to_numpy()
-        self._bounds: list[int] = [0, *np.cumsum(lengths).tolist()]
-
-    def views(self, start: int, stop: int) -> list[npt.NDArray[np.int32]]:
-        """The lists from `start` to `stop`, without a copy."""
-        return [self._values[first:end] for first, end in pairwise(self._bounds[start : stop + 1])]
+def _batch(rows: Rows, start: int, stop: int, global_rows: int) -> Batch:
+    return Batch(
+        doc_ids=rows.doc_ids[start:stop],
+        input_ids=rows.input_ids[start:stop],
+        label_ids=rows.label_ids[start:stop],
+        global_rows=global_rows,
+        texts=rows.texts[start:stop],
+        starts=rows.starts[start:stop],
+    )
 
 
 def _unequal_weights(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

@@ -21,5 +21,5 @@ install datatrove 'datatrove[processing]==0.10.1' spacy orjson aiohttp
 # BatchedDataLoader, for 77: both do with 80.
 install petastorm petastorm==0.13.1 'pyarrow<15' 'numpy<2' 'pandas<2.2' 'pyspark<4' -- torch==2.13.0 'setuptools<81'
 # streaming imports torchvision; the two packages of torch have to be of one release.
-install streaming mosaicml-streaming==0.13.0 torch==2.14.1 torchvision==0.29.1
+install streaming mosaicml-streaming==0.13.0 pyarrow==26.0.1 torch==2.14.1 torchvision==0.29.1
 install datasets datasets==5.2.0 torch==2.13.0
