@@ -170,15 +170,19 @@ class BatchOrder:
         return np.repeat(np.arange(count, dtype=np.int64), np.diff(drawn_before, prepend=0))
 
     def chunk_of(self, epoch: int, step: int) -> tuple[int, int]:
-        """Window and chunk within it that this step takes; O(1) in the number of steps.
-
-        The chunks of a window come in a random order, except that a chunk with rows missing is
-        the last step of the epoch, so that every other batch is full.
-        """
+        """Window and chunk within it that this step takes; O(1) in the number of steps."""
         window, slot = divmod(step, self.steps_per_window)
+        return window, int(self.chunks(epoch, window)[slot])
+
+    def chunks(self, epoch: int, window: int) -> Integers:
+        """Chunks of a window in the order of its steps, shape (steps of the window,).
+
+        They come in a random order, except that a chunk with rows missing is the last step of the epoch, so that
+        every other batch is full.
+        """
         count = min(self.steps_per_window, self.steps - window * self.steps_per_window)
         ragged = window == (self.steps - 1) // self.steps_per_window and self.rows % self.global_batch != 0
+        order = np.arange(count, dtype=np.int64)
         shuffled = count - 1 if ragged else count
-        if slot >= shuffled:
-            return window, slot
-        return window, int(_permutation(shuffled, self.seed, _Purpose.CHUNKS, epoch, window)[slot])
+        order[:shuffled] = _permutation(shuffled, self.seed, _Purpose.CHUNKS, epoch, window)
+        return order

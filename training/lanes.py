@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,9 @@ import pyarrow.parquet as pq
 from mapring import storage
 from mapring.errors import PublishedError
 from training.batches import Integers
+from training.rows import Columns
+
+_FOOTERS = 64  # kept of each lane; the footer of a full file has 95 kB, and one of its row groups of ids 136 kB
 
 
 class _Group(NamedTuple):
@@ -30,54 +34,62 @@ class Lane:
         files: the lane's files in position order, each with `path` and `rows`.
         schema: the columns to read, with their types.
 
-    A lane keeps the row groups of its last read, because the next one may need the same.
+    A lane keeps what it read last, because the next call may need the same.
     """
 
     def __init__(self, directory: str, files: Sequence[dict[str, Any]], schema: pa.Schema) -> None:
         self._directory, self._files, self._schema = directory, files, schema
-        self._groups: list[_Group] | None = None
-        self._kept: dict[int, pa.Table] = {}
+        self._footer = lru_cache(_FOOTERS)(self._read_footer)
+        self._groups: list[_Group] = []
+        self._starts: Integers | None = None  # first position of each row group
+        self._kept: tuple[dict[int, pa.Table], Columns] = ({}, Columns(schema.empty_table()))
         self.rows = sum(int(file["rows"]) for file in files)
 
-    def take(self, positions: Integers) -> pa.Table:
-        """The rows at these positions, in their order. Raises PublishedError when a file does not hold them."""
-        if self._groups is None:
+    def locate(self, positions: Integers) -> tuple[Columns, Integers]:
+        """Columns that hold the rows at these positions, and their places there.
+
+        Raises:
+            PublishedError: a file cannot be read, or does not hold what the manifest says.
+        """
+        if self._starts is None:
             self._groups = [group for file in self._row_groups() for group in file]
-        starts = np.array([group.start for group in self._groups], np.int64)
-        needed = np.unique(np.searchsorted(starts, positions, side="right") - 1)
-        self._kept = {int(index): self._group(int(index)) for index in needed}
-        if not self._kept:
-            return self._schema.empty_table()
-        table = pa.concat_tables(self._kept.values())
-        base = np.cumsum([0, *(group.num_rows for group in self._kept.values())])[:-1]  # first row of each kept group
-        slot = np.searchsorted(starts[needed], positions, side="right") - 1
-        return table.take(pa.array(base[slot] + positions - starts[needed][slot])).combine_chunks()
+            self._starts = np.array([group.start for group in self._groups], np.int64)
+        group_of_row = np.searchsorted(self._starts, positions, side="right") - 1
+        needed = np.unique(group_of_row)
+        kept, columns = self._kept
+        if list(kept) != needed.tolist():
+            kept = {index: kept[index] if index in kept else self._group(index) for index in needed.tolist()}
+            columns = Columns(pa.concat_tables(kept.values()) if kept else self._schema.empty_table())
+            self._kept = (kept, columns)
+        before = np.cumsum([0, *(table.num_rows for table in kept.values())])  # rows before each kept group
+        slot = np.searchsorted(needed, group_of_row)
+        return columns, before[slot] + positions - self._starts[group_of_row]
 
     def _group(self, index: int) -> pa.Table:
-        assert self._groups is not None
-        if index in self._kept:
-            return self._kept[index]
         group = self._groups[index]
         with storage.open_read(storage.join(self._directory, group.path)) as handle:
-            file = pq.ParquetFile(handle)
+            file = pq.ParquetFile(handle, metadata=self._footer(group.path))
             return file.read_row_group(group.number, columns=self._schema.names, use_threads=False)
+
+    def _read_footer(self, path: str) -> pq.FileMetaData:
+        uri = storage.join(self._directory, path)
+        try:
+            with storage.open_read(uri) as handle:
+                return pq.ParquetFile(handle).metadata
+        except (OSError, pa.ArrowInvalid) as error:
+            raise PublishedError(
+                f"{uri}: cannot be read ({error}); check it with `mapring verify {self._directory}`"
+            ) from None
 
     def _row_groups(self) -> Sequence[list[_Group]]:
         """Row groups of every file of the lane, from the files' footers."""
         found, start = [], 0
         for file in self._files:
-            uri = storage.join(self._directory, file["path"])
-            try:
-                with storage.open_read(uri) as handle:
-                    footer = pq.ParquetFile(handle).metadata
-            except (OSError, pa.ArrowInvalid) as error:
-                raise PublishedError(
-                    f"{uri}: cannot be read ({error}); check it with `mapring verify {self._directory}`"
-                ) from None
+            footer = self._footer(file["path"])
             if footer.num_rows != file["rows"]:
                 raise PublishedError(
-                    f"{uri}: found {footer.num_rows} rows, the manifest says {file['rows']}; "
-                    "remove the directory and preprocess again"
+                    f"{storage.join(self._directory, file['path'])}: found {footer.num_rows} rows, the manifest says "
+                    f"{file['rows']}; remove the directory and preprocess again"
                 )
             groups = []
             for number in range(footer.num_row_groups):

@@ -8,42 +8,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapring import contract
 from mapring.contract.schemas import PACKED, SHARD
 from mapring.errors import PublishedError, SettingsError
+from training.amplification import read_amplification
 from training.batches import BatchOrder, Integers, whole_weights
 from training.lanes import Lane, subset
+from training.rows import NO_LABEL, Rows, merged
 
-NO_LABEL = -100  # what torch's cross entropy passes over by default
+__all__ = ["NO_LABEL", "Batch", "ShardReader"]
+
+_LANES_AT_ONCE = 4  # decoding fills several cores, and of an object store that many reads wait at the same time
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch:
+class Batch(Rows):
     """Rows of one rank: its part of a global batch, or a piece of a split.
 
-    `input_ids` are int32 arrays of their own lengths, not padded; `label_ids` is int64 of shape (rows,),
-    NO_LABEL where a row has none; `global_rows` counts the rows of the global batch over all ranks;
-    `texts` is empty unless asked for. Rows of packed shards are sequences: `doc_ids` has their sequence ids,
-    and `starts` (else empty) where each piece of a row begins: there positions restart and attention ends.
+    `global_rows` counts the rows of the global batch over all ranks.
     """
 
-    doc_ids: list[str]
-    input_ids: list[npt.NDArray[np.int32]]
-    label_ids: Integers
     global_rows: int
-    texts: list[str]
-    starts: list[npt.NDArray[np.int32]] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.doc_ids)
 
 
 class ShardReader:
@@ -107,6 +100,7 @@ class ShardReader:
         documents += ["source"] if self._weights else []
         schema = subset(PACKED, ["sequence_id", "input_ids", "starts"]) if is_packed else subset(SHARD, documents)
         files = details["splits"][split]["shards"]
+        self._files, self._size = files, size
         self._lanes = {lane: Lane(shards_directory, files[lane], schema) for lane in range(rank, lanes, size)}
         for number, lane in self._lanes.items():
             if lane.rows != self.order.lane_rows(number):
@@ -125,6 +119,13 @@ class ShardReader:
         """Steps in one epoch, the same on every rank."""
         return self.order.steps
 
+    @property
+    def read_amplification(self) -> float:
+        """Bytes that the busiest rank reads in an epoch, over an even share: at most 1.25 with ranks <= lanes / 4."""
+        sizes = {entry.path: entry.bytes for entry in self.manifest.files}
+        lane_bytes = [sum(sizes[file["path"]] for file in lane) for lane in self._files]
+        return read_amplification(self.order, lane_bytes, [int(file["rows"]) for file in self._files[0]], self._size)
+
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
         """Yield this rank's part of every global batch of an epoch, from `first_step` on.
 
@@ -136,15 +137,19 @@ class ShardReader:
             return
         per_window = self.order.steps_per_window
         windows = range(first_step // per_window, -(-self.steps // per_window))
-        with ThreadPoolExecutor(1, thread_name_prefix="shard-reader") as pool:
-            coming = pool.submit(self._window, epoch, windows[0])
+        with (
+            ThreadPoolExecutor(_LANES_AT_ONCE, thread_name_prefix="shard-lanes") as lanes,
+            ThreadPoolExecutor(1, thread_name_prefix="shard-reader") as pool,
+        ):
+            coming = pool.submit(self._window, lanes, epoch, windows[0])
             for window in windows:
-                tables = coming.result()
+                rows, bounds = coming.result()
                 if window + 1 in windows:
-                    coming = pool.submit(self._window, epoch, window + 1)
-                steps = range(max(first_step, window * per_window), min((window + 1) * per_window, self.steps))
-                for step in steps:
-                    yield self._batch(epoch, step, tables)
+                    coming = pool.submit(self._window, lanes, epoch, window + 1)
+                for step, chunk in enumerate(self.order.chunks(epoch, window).tolist(), window * per_window):
+                    if step < first_step:
+                        continue
+                    yield _batch(rows, bounds[chunk], bounds[chunk + 1], self.order.global_rows(step))
 
     def rows(self, positions_at_once: int = 1024) -> Iterator[Batch]:
         """Yield all rows of this rank's lanes, once each, in lane and position order, unshuffled.
@@ -154,19 +159,28 @@ class ShardReader:
         for number, lane in self._lanes.items():
             for start in range(0, self.order.lane_rows(number), positions_at_once):
                 stop = min(start + positions_at_once, self.order.lane_rows(number))
-                yield _to_batch([lane.take(np.arange(start, stop, dtype=np.int64))], stop - start)
+                columns, places = lane.locate(np.arange(start, stop, dtype=np.int64))
+                yield _batch(columns.rows(places), 0, stop - start, stop - start)
 
-    def _window(self, epoch: int, window: int) -> list[pa.Table]:
-        """Read one window of the lanes of this rank, each sorted by length."""
+    def _window(self, lanes: ThreadPoolExecutor, epoch: int, window: int) -> tuple[Rows, list[int]]:
+        """Read one window of the lanes of this rank: its rows chunk by chunk, and where each chunk begins.
+
+        Within a chunk the lanes stand one behind the other, each sorted by length.
+        """
         positions = self.order.window_positions(epoch, window)
-        tables = []
-        for number, lane in self._lanes.items():
-            table = lane.take(positions[positions < lane.rows])
-            if self._weights:
-                table = table.take(pa.array(self._resampled(epoch, window, number, table["source"])))
-            lengths = pc.list_value_length(table["input_ids"]).to_numpy().astype(np.int64)
-            tables.append(table.take(pa.array(self.order.sort_lane(epoch, window, number, lengths))))
-        return tables
+        parts = list(lanes.map(partial(self._lane, epoch, window, positions), self._lanes))
+        chunk_of_row = np.concatenate([np.arange(len(part), dtype=np.int64) // self.order.chunk for part in parts])
+        rows = merged(parts, np.argsort(chunk_of_row, kind="stable"))
+        count = -(-len(positions) // self.order.chunk)
+        return rows, [0, *np.cumsum(np.bincount(chunk_of_row, minlength=count)).tolist()]
+
+    def _lane(self, epoch: int, window: int, positions: Integers, number: int) -> Rows:
+        """Read one window of one lane, sorted by length."""
+        lane = self._lanes[number]
+        columns, places = lane.locate(positions[positions < lane.rows])
+        if self._weights:
+            places = places[self._resampled(epoch, window, number, columns.sources.take(pa.array(places)))]
+        return columns.rows(places[self.order.sort_lane(epoch, window, number, columns.lengths[places])])
 
     def _resampled(self, epoch: int, window: int, lane: int, sources: pa.ChunkedArray) -> Integers:
         """Which of the lane's rows in the window are used, and how often: as many as there are."""
@@ -174,33 +188,19 @@ class ShardReader:
         places = pc.index_in(sources, value_set=names).to_numpy()
         return self.order.resample_lane(epoch, window, lane, whole_weights(list(self._weights.values()))[places])
 
-    def _batch(self, epoch: int, step: int, tables: list[pa.Table]) -> Batch:
-        _, chunk = self.order.chunk_of(epoch, step)
-        size = self.order.chunk
-        return _to_batch([table.slice(chunk * size, size) for table in tables], self.order.global_rows(step))
+
+def _batch(rows: Rows, start: int, stop: int, global_rows: int) -> Batch:
+    return Batch(
+        doc_ids=rows.doc_ids[start:stop],
+        input_ids=rows.input_ids[start:stop],
+        label_ids=rows.label_ids[start:stop],
+        global_rows=global_rows,
+        texts=rows.texts[start:stop],
+        starts=rows.starts[start:stop],
+    )
 
 
 def _unequal_weights(sources: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """The sampling weight of each source; none where all have the same, which is no sampling at all."""
     weights = {name: float(source["weight"]) for name, source in sources.items()}
     return weights if len(set(weights.values())) > 1 else {}
-
-
-def _to_batch(tables: list[pa.Table], global_rows: int) -> Batch:
-    table = pa.concat_tables(tables).combine_chunks()
-    is_packed = "sequence_id" in table.column_names
-    labels = np.full(len(table), NO_LABEL) if is_packed else table["label_id"].fill_null(NO_LABEL).to_numpy()
-    return Batch(
-        doc_ids=table["sequence_id" if is_packed else "doc_id"].to_pylist(),
-        input_ids=_arrays(table["input_ids"]),
-        label_ids=labels.astype(np.int64),
-        global_rows=global_rows,
-        texts=table["text"].to_pylist() if "text" in table.column_names else [],
-        starts=_arrays(table["starts"]) if is_packed else [],
-    )
-
-
-def _arrays(lists: pa.ChunkedArray) -> list[npt.NDArray[np.int32]]:
-    """The lists of a column as arrays; views of one buffer."""
-    lengths = pc.list_value_length(lists).to_numpy()
-    return np.split(pc.list_flatten(lists).to_numpy(), np.cumsum(lengths)[:-1]) if len(lengths) else []

@@ -24,6 +24,7 @@ from mapring.errors import MapringError
 from mapring.plan import Plan, make_plan
 from mapring.progress import say, seconds_text
 from mapring.settings import output_settings
+from training.amplification import MOST
 from training.baselines import baselines
 from training.checkpoint import Checkpoints, Cursor, share_state
 from training.evaluate import evaluate
@@ -137,11 +138,13 @@ def _prepare(plan: Plan, ring: Ring, labels: list[str]) -> tuple[Training, Curso
         total_steps=reader.steps * settings.epochs,
         precision=cursor.precision,
     )
+    amplification = reader.read_amplification
     _say(
         ring,
         f"{ring.controller}, {ring.size} ranks, {torch.get_num_threads()} threads each, "
         f"cycle {os.environ.get('HOROVOD_CYCLE_TIME', 'none')} ms, {cursor.precision}, "
-        f"{reader.rows_in_split:,} rows, {reader.steps:,} steps an epoch",
+        f"{reader.rows_in_split:,} rows, {reader.steps:,} steps an epoch"
+        + (f", a rank reads up to {amplification:.2f} times its share" if amplification > MOST else ""),
     )
     unseen = labels_without_rows(ring, plan.shards_directory, labels)
     if unseen:

@@ -3,12 +3,23 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=$PWD/.venv/bin/python
-install() {  # name, requirements
-    local home=build/benchmarks/peers/$1
+install() {  # name, requirements; behind "--" those that pip would call a conflict, installed afterwards
+    local home=build/benchmarks/peers/$1 first=() later=()
     [ -f "$home/complete" ] && return
-    echo "benchmarks: installing $1"
+    shift
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do first+=("$1") && shift; done
+    later=("${@:2}")
+    echo "benchmarks: installing ${home##*/}"
     rm -rf "$home" && "$python" -m venv "$home"
-    "$home/bin/python" -m pip install --quiet --no-input --disable-pip-version-check "${@:2}"
+    local pip=("$home/bin/python" -m pip install --quiet --no-input --disable-pip-version-check)
+    "${pip[@]}" "${first[@]}"
+    [ ${#later[@]} -eq 0 ] || "${pip[@]}" "${later[@]}"
     touch "$home/complete"
 }
 install datatrove 'datatrove[processing]==0.10.1' spacy orjson aiohttp
+# petastorm breaks with newer versions of the first four. It asks for setuptools<70 and torch, which it needs for its
+# BatchedDataLoader, for 77: both do with 80.
+install petastorm petastorm==0.13.1 'pyarrow<15' 'numpy<2' 'pandas<2.2' 'pyspark<4' -- torch==2.13.0 'setuptools<81'
+# streaming imports torchvision; the two packages of torch have to be of one release.
+install streaming mosaicml-streaming==0.13.0 pyarrow==26.0.1 torch==2.14.1 torchvision==0.29.1
+install datasets datasets==5.2.0 torch==2.13.0

@@ -12,6 +12,7 @@ import mapring
 from mapring.errors import PublishedError, SettingsError
 from tests.training.conftest import LABELS, PlanMaker, made_documents
 from tests.training.shards import Document, build_shards
+from training.amplification import MOST
 from training.reader import NO_LABEL, Batch, ShardReader
 
 
@@ -75,6 +76,38 @@ def test_row_groups_that_do_not_divide_files_are_read_right(tmp_path: Path, base
     odd = ShardReader(target, "train", global_batch=6, shuffle_window=30, text=True)
     texts = Counter(text for batch in odd.epoch(0) for text in batch.texts)
     assert texts == Counter(document.text for document in documents)
+
+
+@pytest.mark.parametrize(("ranks", "expected"), [(1, 1.0), (2, 1.0), (3, 1.125), (4, 1.0), (5, 1.25), (15, 1.875)])
+def test_a_rank_reads_little_more_than_its_share(ranks: int, expected: float, tmp_path: Path, base_model: Path) -> None:
+    target = str(tmp_path / "many")
+    splits = {"train": made_documents(800), "validation": [], "test": []}
+    build_shards(target, splits, labels=LABELS, tokenizer=base_model, lanes=16)
+    told = ShardReader(target, "train", size=ranks).read_amplification
+    assert told == pytest.approx(expected, rel=0.03)  # lanes differ by some bytes
+    assert ranks > 16 / 4 or told <= MOST
+    assert ShardReader(target, "test", size=ranks).read_amplification == 1.0
+
+
+@pytest.mark.parametrize(("rows_per_shard", "again"), [(48, False), (10, True)])
+def test_what_is_told_to_be_read_is_read(
+    rows_per_shard: int, again: bool, tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, read = str(tmp_path / "counted"), Counter[int]()
+    splits = {"train": made_documents(303), "validation": [], "test": []}
+    shape = {"lanes": 3, "rows_per_shard": rows_per_shard, "rows_per_row_group": 4}
+    build_shards(target, splits, labels=LABELS, tokenizer=base_model, **shape)
+
+    def counted(file: pq.ParquetFile, group: int, **options: object) -> object:
+        read["rows"] += file.metadata.row_group(group).num_rows
+        return read_row_group(file, group, **options)
+
+    read_row_group = pq.ParquetFile.read_row_group
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    whole = ShardReader(target, "train", global_batch=6, shuffle_window=30)
+    assert sum(map(len, whole.epoch(0))) == 303
+    assert whole.read_amplification == pytest.approx(read["rows"] / 303)
+    assert (read["rows"] > 303) == again
 
 
 def test_fewer_rows_than_lanes_and_rows_without_label(tmp_path: Path, base_model: Path) -> None:
