@@ -12,3 +12,5 @@ install() {  # name, requirements
     touch "$home/complete"
 }
 install datatrove 'datatrove[processing]==0.10.1' spacy orjson aiohttp
+# The same torch and transformers as ours: accelerate, which their Trainer needs, is all that .venv does not have.
+install hf -c constraints.txt torch==2.13.0 transformers==5.23.0 accelerate==1.15.0
