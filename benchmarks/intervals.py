@@ -22,11 +22,9 @@ class Ratio(NamedTuple):
 def speed_ratio(ours: Sequence[Seconds], theirs: Sequence[Seconds]) -> Ratio:
     """Our speed over theirs for the same steps.
 
-    Args:
-        ours, theirs: one array a round with the seconds of each step; step i of both has the same rows.
-            Rounds of one index ran one after the other, so that they share the machine's moods.
-
-    Rounds are drawn with replacement, then steps within each, which both sides share.
+    Each side is one array a round with the seconds of each step. Step i of both has the same rows, and rounds of one
+    index ran one after the other, so that they share the machine's moods. Rounds are drawn with replacement, then
+    steps within each, the same of both sides.
     """
     assert len(ours) == len(theirs) and all(len(a) == len(b) for a, b in zip(ours, theirs, strict=True))
     chance = np.random.default_rng(_SEED)

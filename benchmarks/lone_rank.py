@@ -47,9 +47,7 @@ def main() -> int:
         ),
         checkpoints=Checkpoints(own.training_directory, fingerprint=plan.model, settings={}, keep=1),
     )
-    start = Cursor(
-        step=0, epoch=0, precision=settings.precision, world_size=1, loss=0.0, rows=0, tokens=0, seconds=0.0
-    )
+    start = Cursor(step=0, epoch=0, precision=settings.precision, world_size=1, loss=0.0, rows=0, tokens=0, seconds=0.0)
     run_training(training, start, StopRequest())
     return 0
 

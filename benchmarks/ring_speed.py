@@ -72,7 +72,7 @@ def ring_figures() -> list[Figure]:
     shares = [share for found in rounds for share in found[best].reader_shares]
 
     def rate(name: str) -> float:
-        return statistics.median(rows / run.sum() for run in seconds[name])
+        return statistics.median(rows / float(run.sum()) for run in seconds[name])
 
     return [
         *_with_bound("ring_vs_ddp", by_ddp[best], 1.0, _PEER),
@@ -142,7 +142,7 @@ def _alone(plan: Plan) -> _Run:
         if process.wait():
             raise RuntimeError(f"{' '.join(words)}: exit code {process.returncode}; see {LOGS}")
     found = [_curves(str(next(place.glob("training/*")))).seconds for place in places]
-    return _Run(RANKS / sum(1 / seconds for seconds in found), [])
+    return _Run(RANKS / np.sum([1 / seconds for seconds in found], axis=0), [])
 
 
 def _start(words: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -150,4 +150,3 @@ def _start(words: list[str], log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             words, stdout=sink, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **our_environment()}
         )
-

@@ -80,7 +80,7 @@ def _plain_rows(plan: Plan, target: Path) -> None:
             for ids, label in zip(batch.input_ids, batch.label_ids, strict=True)
         ]
         # Our shards come in a random order already; this is for the order of any other reader.
-        np.random.default_rng(17).shuffle(found)  # type: ignore[arg-type]
+        np.random.default_rng(17).shuffle(found)
         torch.save(found, target / f"{split}.pt")
 
 
@@ -104,5 +104,6 @@ def _theirs(what: str, plan: Plan, rows: Path) -> _Run:
     labels = str(len(read_manifest(plan.shards_directory).details["labels"]))
     words = [str(_PYTHON), "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS), script]
     words += [what, resolve(train.model), str(rows), labels, json.dumps(settings), str(output)]
-    done = run(words, log=LOGS / f"trainer-hf-{what}.log", cwd=FOLDER, environment={**ONE_THREAD, "HF_HUB_OFFLINE": "1"})
+    environment = {**ONE_THREAD, "HF_HUB_OFFLINE": "1"}
+    done = run(words, log=LOGS / f"trainer-hf-{what}.log", cwd=FOLDER, environment=environment)
     return _Run(done.seconds, float(json.loads((output / "figures.json").read_text())["accuracy"]))

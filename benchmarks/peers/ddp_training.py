@@ -8,6 +8,7 @@ Writes the seconds of each step of rank 0 to OUTPUT, from the beginning of one s
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -59,7 +60,7 @@ def main() -> None:
         schedule.step()
         began.append(time.perf_counter())
     if rank == 0:
-        seconds = [end - start for start, end in zip(began[:-1], began[1:], strict=True)]
+        seconds = [end - start for start, end in itertools.pairwise(began)]
         Path(output).write_text(json.dumps({"seconds": seconds, "loss": float(loss)}))
     dist.destroy_process_group()
 
