@@ -47,7 +47,7 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
     "page",
     [
         "README.md",
-        *(f"docs/{name}.md" for name in ("commands", "preprocessing", "failures", "corpora", "scores")),
+        *(f"docs/{name}.md" for name in ("commands", "preprocessing", "failures", "corpora", "ring", "scores")),
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
     ],
