@@ -12,7 +12,7 @@ from mapring.contract import is_published
 from mapring.driver_memory import DRIVER_MEMORY, fitted_driver_memory, jvm_size
 from mapring.plan import Plan
 from mapring.scores_table import is_scored
-from mapring.settings.schema import Spark
+from mapring.settings.schema import Ring, Spark
 from pipelines.archive import package_directory
 
 STAGES = ("preprocess", "train", "score")
@@ -75,7 +75,7 @@ def _driver_memory(stage: str, plan: Plan) -> tuple[str, ...]:
 def _train(plan: Plan, arguments: tuple[str, ...]) -> Command:
     ring = plan.settings.ring
     train = (sys.executable, "-m", "training.train", *arguments)
-    hosts = ("-H", ring.hosts) if ring.hosts else ()
+    hosts = _discovered(ring) if ring.discovery_script else ("-H", ring.hosts) if ring.hosts else ()
     if ring.ranks == 1 and not hosts:
         return Command(train, {})
     if ring.launcher == "horovodrun":
@@ -84,6 +84,12 @@ def _train(plan: Plan, arguments: tuple[str, ...]) -> Command:
     options = ("--bind-to", "none", "--mca", "mpi_yield_when_idle", "1")
     as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} if os.geteuid() == 0 else {}
     return Command((_program("mpirun"), "-np", str(ring.ranks), *options, *hosts, *train), as_root)
+
+
+def _discovered(ring: Ring) -> tuple[str, ...]:
+    """Horovodrun's words for ranks that come and go with the hosts that a script names."""
+    sizes = ("--min-np", str(ring.min_ranks), "--max-np", str(ring.max_ranks or ring.ranks))
+    return (*sizes, "--host-discovery-script", str(ring.discovery_script))
 
 
 def _program(name: str) -> str:

@@ -18,7 +18,8 @@ from training.metrics import MetricsLog, StepMetrics, memory_rss_mb
 from training.model import state_tensors
 from training.reader import ShardReader
 from training.ring import Ring, check_same, first_rank_only
-from training.ring.interface import AgreedError
+from training.ring.interface import AgreedError, RegroupError
+from training.sample_log import SampleLog
 from training.step import Stepper, StepResult
 
 
@@ -64,11 +65,14 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
         StoppedError: SIGTERM reached any rank; a checkpoint of the last whole step is published.
         AgreedError: a loss was not finite; the message names the last checkpoint.
         RingError: another rank ended.
+        RegroupError: ranks wait to join or are to leave; a checkpoint of the last whole step is published.
     """
     rank, total = training.ring.rank, training.total_steps
-    log = MetricsLog(training.plan.training_directory, done=cursor.step) if rank == 0 else None
+    directory, settings = training.plan.training_directory, training.plan.settings.train
+    log = MetricsLog(directory, done=cursor.step) if rank == 0 else None
+    samples = SampleLog(directory, training.ring, done=cursor.step) if settings.log_samples else None
     progress = Progress("train", "training", total, "steps")
-    every = training.plan.settings.train.checkpoint_every_steps
+    every = settings.checkpoint_every_steps
     last_saved = cursor.step
     try:
         while cursor.step < total:
@@ -81,11 +85,17 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
                 cursor = _advance(cursor, epoch, result, now - before)
                 if log is not None:
                     _report(log, progress, cursor, result, now - before, waited)
-                if result.stop or cursor.step % every == 0 or cursor.step == total:
+                if samples is not None:
+                    samples.add(cursor.step, epoch, batch.doc_ids)
+                if result.stop or result.regroup or cursor.step % every == 0 or cursor.step == total:
+                    if samples is not None:
+                        samples.flush()
                     _save(training, cursor)
                     last_saved = cursor.step
                 if result.stop and cursor.step < total:
                     raise StoppedError(f"stopped as asked after step {cursor.step}; start again to go on from there")
+                if result.regroup and cursor.step < total:
+                    raise RegroupError(f"the ranks change after step {cursor.step}; going on from its checkpoint")
                 before = time.perf_counter()
     except AgreedError as error:
         where = f"the last checkpoint is step {last_saved}" if last_saved else "there is no checkpoint yet"

@@ -23,7 +23,7 @@ from training.schedule import learning_rate
 
 Arithmetic = Literal["fp32", "bf16"]
 
-_EXTRA = 5  # summed along with the gradients: loss, labelled rows, tokens, padded cells, wish to stop
+_EXTRA = 6  # summed along with the gradients: loss, labelled rows, tokens, padded cells, wishes to stop and to regroup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,8 @@ class StepResult:
     """What one step did, the same on every rank but for the times.
 
     `loss` is the mean over the labelled rows of the global batch; `seconds` and
-    `allreduce_seconds` are this rank's; `stop` tells whether any rank was asked to end.
+    `allreduce_seconds` are this rank's; `stop` tells whether any rank was asked to end,
+    `regroup` whether any was told that ranks come or go.
     """
 
     loss: float
@@ -43,6 +44,7 @@ class StepResult:
     seconds: float
     allreduce_seconds: float
     stop: bool
+    regroup: bool
 
 
 def autocast(precision: Arithmetic) -> torch.autocast:
@@ -114,10 +116,11 @@ class Stepper:
         self._gradients.zero()
         self._backward(number, batch)
         self._gradients.extra[4] = float(stop)
+        self._gradients.extra[5] = float(self._ring.members_changed())
         sent = time.perf_counter()
-        self._ring.allreduce_sum(self._gradients.buckets)
+        self._gradients.sum_over(self._ring, self._settings.wire)
         received = time.perf_counter()
-        loss_sum, rows, tokens, cells, stops = self._gradients.extra.tolist()
+        loss_sum, rows, tokens, cells, stops, regroups = self._gradients.extra.tolist()
         rate = learning_rate(number, self._total, self._settings.learning_rate, self._settings.warmup_share)
         self._gradients.scale(1.0 / max(rows, 1.0))
         norm, loss = self._gradients.norm(), loss_sum / max(rows, 1.0)
@@ -141,6 +144,7 @@ class Stepper:
             seconds=time.perf_counter() - began,
             allreduce_seconds=received - sent,
             stop=stops > 0,
+            regroup=regroups > 0,
         )
 
     def _backward(self, number: int, batch: Batch) -> None:

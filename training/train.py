@@ -32,8 +32,8 @@ from training.loop import StopRequest, Training, run_training, tell_resumed
 from training.model import build_model, check_vocabulary
 from training.precision import choose_precision
 from training.reader import ShardReader
-from training.ring import Ring, first_rank_only, open_ring
-from training.ring.interface import AgreedError
+from training.ring import Ring, RingError, first_rank_only, open_ring
+from training.ring.interface import AgreedError, RegroupError
 from training.step import Stepper, make_optimizer
 
 
@@ -47,13 +47,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         stop = StopRequest()
         plan = make_plan(parsed.config, parsed.overrides)
-        ring = open_ring(plan.settings.ring)
-        train(plan, ring, stop)
+        is_done = False
+        while not is_done:
+            ring = open_ring(plan.settings.ring)
+            is_done = _train_in(ring, plan, stop)
     except MapringError as error:
         if ring is None or ring.rank == 0 or not isinstance(error, AgreedError):
             sys.stderr.write(f"error: {error}\n")
         return error.exit_code
     return 0
+
+
+def _train_in(ring: Ring, plan: Plan, stop: StopRequest) -> bool:
+    """Train to the end; False where this ring ended before and the launcher forms another one.
+
+    All ranks of the next ring, old and new, begin alike, and take up the newest checkpoint: what is done twice are the
+    steps since then where a rank was lost, and none where ranks came or were let go.
+    """
+    try:
+        train(plan, ring, stop)
+    except (RingError, RegroupError) as error:
+        if not ring.elastic:
+            raise
+        if ring.rank == 0 or isinstance(error, RingError):
+            say("train", f"rank {ring.rank} of {ring.size} waits for a new ring: {error}")
+        ring.shutdown()
+        return False
+    return True
 
 
 def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:

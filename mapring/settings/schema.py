@@ -133,9 +133,15 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"] = output(
         "auto", description="Arithmetic of forward and backward; auto measures both and takes the faster."
     )
+    wire: Literal["fp32", "fp16"] = output(
+        "fp32", description="What gradients are sent as; fp16 halves the bytes and rounds them to 11 bits."
+    )
     shuffle_window: int = output(4096, description="Rows shuffled and sorted by length together, over all lanes.", ge=1)
     baselines: bool = output(True, description="Also evaluate a majority and a TF-IDF + logistic regression baseline.")
     checkpoint_every_steps: int = execution(100, description="Optimizer steps between checkpoints.", ge=1)
+    log_samples: bool = execution(
+        False, description="Write which documents each step was trained on below samples/ of the training directory."
+    )
     keep_checkpoints: int = execution(2, description="Checkpoints kept; older ones are removed.", ge=1)
 
 
@@ -147,12 +153,34 @@ class Ring(Section):
         "horovodrun", description="horovodrun uses the Gloo controller, mpirun the MPI controller."
     )
     hosts: str | None = execution(None, description="Hosts and slots, such as a:2,b:2; none for this machine only.")
+    discovery_script: str | None = execution(
+        None,
+        description="Program that prints hosts and slots, a:2 in a line each, whenever horovodrun asks: ranks then "
+        "come and go while the training goes on; none for ranks that are fixed.",
+    )
+    min_ranks: int = execution(1, description="Ranks without which the training waits; for discovered hosts.", ge=1)
+    max_ranks: int | None = execution(
+        None, description="Most ranks that are started; for discovered hosts; none for `ranks` of them.", ge=1
+    )
     cycle_time_ms: float = execution(
         10.0, description="Pause of Horovod's background thread in ms; short ones cost CPU time.", gt=0
     )
     stall_shutdown_seconds: int = execution(
         45, description="Time in s after which a rank that does not answer ends the job.", ge=10
     )
+
+    @model_validator(mode="after")
+    def _discovery_is_horovodrun_s(self) -> Ring:
+        if self.discovery_script is None:
+            return self
+        if self.launcher != "horovodrun" or self.hosts is not None:
+            raise ValueError("discovery_script needs launcher horovodrun and no hosts, for it names them")
+        if not self.min_ranks <= self.ranks <= (self.max_ranks or self.ranks):
+            raise ValueError(
+                f"found min_ranks {self.min_ranks}, ranks {self.ranks}, max_ranks {self.max_ranks}; expected them "
+                "in ascending order"
+            )
+        return self
 
 
 class Score(Section):
@@ -222,8 +250,10 @@ class Settings(Section):
                 f"train.global_batch: found {self.train.global_batch}, "
                 f"expected a multiple of preprocess.lanes ({self.preprocess.lanes})"
             )
-        if self.ring.ranks > self.preprocess.lanes:
-            raise ValueError(
-                f"ring.ranks: found {self.ring.ranks}, expected at most preprocess.lanes ({self.preprocess.lanes})"
-            )
+        for name in ("ranks", "max_ranks"):
+            found = getattr(self.ring, name)
+            if found is not None and found > self.preprocess.lanes:
+                raise ValueError(
+                    f"ring.{name}: found {found}, expected at most preprocess.lanes ({self.preprocess.lanes})"
+                )
         return self

@@ -56,6 +56,8 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
         ("train.epochs=0", ["train.epochs", "found 0", "greater than or equal to 1"]),
         ("train.model=null", ["train.model", "found None", "valid string"]),
         ("preprocess.lanes=5", ["global_batch", "found 32", "multiple of preprocess.lanes (5)"]),
+        ("ring={discovery_script: d.sh, hosts: 'a:2'}", ["ring", "needs launcher horovodrun and no hosts"]),
+        ("ring={discovery_script: d.sh, ranks: 2, min_ranks: 3}", ["ring", "min_ranks 3", "in ascending order"]),
         ("ring.ranks=17", ["ring.ranks", "found 17", "at most preprocess.lanes (16)"]),
         ("score.inputs.0.label_column=x", ["score.inputs.0", "format text has no columns"]),
         (

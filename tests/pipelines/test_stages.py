@@ -70,6 +70,21 @@ def test_a_driver_here_starts_fast_unless_the_settings_say_how(plan: Plan, monke
         (["ring.ranks=4", "ring.hosts='a:2,b:2'"], ["horovodrun", "--gloo", "-np", "4", "-H", "a:2,b:2"]),
         (["ring.launcher=mpirun"], ["mpirun", "-np", "2", "--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]),
         (["ring.ranks=1"], []),
+        (
+            ["ring.max_ranks=4", "ring.discovery_script=./hosts.sh"],
+            [
+                "horovodrun",
+                "--gloo",
+                "-np",
+                "2",
+                "--min-np",
+                "1",
+                "--max-np",
+                "4",
+                "--host-discovery-script",
+                "./hosts.sh",
+            ],
+        ),
     ],
 )
 def test_the_ring_is_started_by_its_launcher(plan: Plan, overrides: list[str], expected: list[str]) -> None:

@@ -13,6 +13,11 @@ from spark_jobs.session import watch
 from spark_jobs.side_by_side import SideBySide
 
 
+@pytest.fixture(scope="module")
+def spark() -> SparkSession:
+    return SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false").getOrCreate()
+
+
 def test_steps_run_at_the_same_time_and_give_their_results(spark: SparkSession) -> None:
     meeting = threading.Barrier(2, timeout=30)
 

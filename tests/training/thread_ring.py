@@ -21,11 +21,15 @@ class ThreadRing:
     """One rank; `run_ranks` makes them."""
 
     controller = "threads"
+    elastic = False
 
     def __init__(self, rank: int, size: int, shared: _Shared) -> None:
         self.rank = self.local_rank = rank
         self.size = self.local_size = size
         self._shared = shared
+
+    def members_changed(self) -> bool:
+        return False
 
     def allgather_object(self, value: Any) -> list[Any]:
         self._shared.values[self.rank] = value

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import horovod.torch as hvd
 import torch
+from horovod.common.elastic import notification_manager
 from horovod.common.exceptions import HorovodInternalError
 
 from mapring.settings.schema import Ring as RingSettings
@@ -25,14 +27,43 @@ def _set_environment(settings: RingSettings) -> None:
         "HOROVOD_CYCLE_TIME": f"{settings.cycle_time_ms:g}",  # 1 ms by default: cost 40 % of the speed on 2 cores
         "HOROVOD_STALL_CHECK_TIME_SECONDS": str(max(5, stall // 2)),
         "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": str(stall),  # off by default: a dead rank would hang the others
-        "HOROVOD_FUSION_THRESHOLD": "0",  # our buckets are flat already; fusing would copy them once more
     }
+    if not _is_elastic():
+        # Our buckets are flat already, and fusing copies them once more. But Horovod 0.28.1 dies of a segmentation
+        # fault when it is started a second time in a process and both this and the cycle time are set.
+        defaults["HOROVOD_FUSION_THRESHOLD"] = "0"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
 
 
+def _is_elastic() -> bool:
+    """Whether horovodrun discovers hosts and forms a new ring where one ends."""
+    return os.environ.get("HOROVOD_ELASTIC") == "1"
+
+
+class _Notices:
+    """Hears from horovodrun that hosts came or went. Lives as long as the process, over all its rings."""
+
+    def __init__(self) -> None:
+        self.heard = False
+        notification_manager.init()
+        notification_manager.register_listener(self)
+
+    def on_hosts_updated(self, _timestamp: int, _change: int) -> None:
+        """Called by Horovod in a thread of its own."""
+        self.heard = True
+
+
+@cache
+def _notices() -> _Notices:
+    return _Notices()
+
+
 class HorovodRing:
     """Ranks started by horovodrun (Gloo) or mpirun (MPI).
+
+    A process may be in several rings one after the other: where horovodrun discovers hosts, a ring that breaks or is
+    left is followed by a new one, of the ranks that there are then.
 
     Raises:
         RingError: Horovod cannot be initialized.
@@ -40,6 +71,10 @@ class HorovodRing:
 
     def __init__(self, settings: RingSettings) -> None:
         _set_environment(settings)
+        self.elastic = _is_elastic()
+        self._notices = _notices() if self.elastic else None
+        if self._notices is not None:
+            self._notices.heard = False  # before the ring forms: a notice too many costs seconds, one too few a rank
         try:
             hvd.init()
         except (RuntimeError, ValueError, ImportError) as error:
@@ -48,6 +83,10 @@ class HorovodRing:
         self.rank, self.size = int(hvd.rank()), int(hvd.size())
         self.local_rank, self.local_size = int(hvd.local_rank()), int(hvd.local_size())
         self._closed = False
+
+    def members_changed(self) -> bool:
+        """Whether horovodrun has told this rank of hosts that came or went."""
+        return self._notices is not None and self._notices.heard
 
     def allreduce_sum(self, tensors: Sequence[torch.Tensor]) -> None:
         """Sum over the ranks, in place."""

@@ -15,6 +15,10 @@ class RingError(StageError):
     """The ring broke: another rank ended, or does not answer."""
 
 
+class RegroupError(StageError):
+    """The ring ends between two steps, because ranks wait to join it or are to leave; a checkpoint stands."""
+
+
 class AgreedError(StageError):
     """A failure that every rank found alike, so that one of them tells it."""
 
@@ -30,6 +34,10 @@ class Ring(Protocol):
     size: int
     local_rank: int
     local_size: int
+    elastic: bool  # the launcher forms a new ring where this one ends
+
+    def members_changed(self) -> bool:
+        """Whether this rank was told that others wait to join, or that some are to leave."""
 
     def allreduce_sum(self, tensors: Sequence[torch.Tensor]) -> None:
         """Replace each tensor by its sum over the ranks, in place; the sums are bit-identical on all ranks."""

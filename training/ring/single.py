@@ -16,6 +16,11 @@ class SingleRing:
     size = 1
     local_rank = 0
     local_size = 1
+    elastic = False
+
+    def members_changed(self) -> bool:
+        """Never."""
+        return False
 
     def allreduce_sum(self, tensors: Sequence[torch.Tensor]) -> None:
         """Leave the tensors as they are, which is their sum over one rank."""

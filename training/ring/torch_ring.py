@@ -18,6 +18,7 @@ class TorchRing:
     """Ranks that find each other by RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT."""
 
     controller = "torch Gloo"
+    elastic = False
 
     def __init__(self, settings: RingSettings) -> None:
         timeout = datetime.timedelta(seconds=settings.stall_shutdown_seconds)
@@ -28,6 +29,10 @@ class TorchRing:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.local_rank = int(os.environ.get("LOCAL_RANK", self.rank))
         self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
+
+    def members_changed(self) -> bool:
+        """Never: torchrun starts all ranks anew instead."""
+        return False
 
     def allreduce_sum(self, tensors: Sequence[torch.Tensor]) -> None:
         """Sum over the ranks, in place."""
