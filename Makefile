@@ -28,6 +28,7 @@ bench: setup ## Measure, and write benchmarks/results/*.json
 	@$(bin)/python scripts/fetch_demo_data.py
 	@$(bin)/python -m benchmarks.demo
 	@$(bin)/python -m benchmarks.preprocessing
+	@$(bin)/python -m benchmarks.training
 
 dist: setup ## Build dist/mapring.zip, what spark-submit's --py-files needs
 	@$(bin)/python -m pipelines.archive dist/mapring.zip

@@ -81,11 +81,12 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
             epoch, first = divmod(cursor.step, training.reader.steps)
             before = time.perf_counter()
             for batch in training.reader.epoch(epoch, first):
+                waited = time.perf_counter() - before
                 result = training.stepper.step(cursor.step, batch, stop=stop.received)
                 now = time.perf_counter()
                 cursor = _advance(cursor, epoch, result, now - before)
                 if log is not None:
-                    _report(log, progress, cursor, result, now - before)
+                    _report(log, progress, cursor, result, now - before, waited)
                 if samples is not None:
                     samples.add(cursor.step, epoch, batch.doc_ids)
                 if result.stop or result.regroup or cursor.step % every == 0 or cursor.step == total:
@@ -121,7 +122,10 @@ def _advance(cursor: Cursor, epoch: int, result: StepResult, seconds: float) -> 
     )
 
 
-def _report(log: MetricsLog, progress: Progress, cursor: Cursor, result: StepResult, seconds: float) -> None:
+def _report(
+    log: MetricsLog, progress: Progress, cursor: Cursor, result: StepResult, seconds: float, waited: float
+) -> None:
+    """Write one step, which took `seconds`, of which the training `waited` for its batch."""
     log.write(
         StepMetrics(
             step=cursor.step,
@@ -133,6 +137,7 @@ def _report(log: MetricsLog, progress: Progress, cursor: Cursor, result: StepRes
             tokens_per_second=result.tokens / seconds,
             padding_share=1 - result.tokens / max(1, result.cells),
             allreduce_share=result.allreduce_seconds / seconds,
+            reader_share=waited / seconds,
             seconds=seconds,
             memory_rss_mb=memory_rss_mb(),
         )

@@ -20,7 +20,7 @@ class StepMetrics:
     """One line of metrics.jsonl; rates are over all ranks, shares and seconds those of rank 0.
 
     `step` counts from 1; `padding_share` is the share of padded cells of a batch that hold no token,
-    `allreduce_share` the share of the step's `seconds` spent waiting for the ring.
+    `allreduce_share` the share of the step's `seconds` spent waiting for the ring, `reader_share` for the batch.
     """
 
     step: int
@@ -32,6 +32,7 @@ class StepMetrics:
     tokens_per_second: float
     padding_share: float
     allreduce_share: float
+    reader_share: float
     seconds: float
     memory_rss_mb: float
 

@@ -23,3 +23,5 @@ install petastorm petastorm==0.13.1 'pyarrow<15' 'numpy<2' 'pandas<2.2' 'pyspark
 # streaming imports torchvision; the two packages of torch have to be of one release.
 install streaming mosaicml-streaming==0.13.0 pyarrow==26.0.1 torch==2.14.1 torchvision==0.29.1
 install datasets datasets==5.2.0 torch==2.13.0
+# The same torch and transformers as ours: accelerate, which their Trainer needs, is all that .venv does not have.
+install hf -c constraints.txt torch==2.13.0 transformers==5.23.0 accelerate==1.15.0

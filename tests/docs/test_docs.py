@@ -47,7 +47,10 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
     "page",
     [
         "README.md",
-        *(f"docs/{name}.md" for name in ("commands", "preprocessing", "failures", "corpora", "training", "scores")),
+        *(
+            f"docs/{name}.md"
+            for name in ("commands", "preprocessing", "failures", "corpora", "training", "ring", "scores")
+        ),
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
     ],

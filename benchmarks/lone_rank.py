@@ -1,0 +1,58 @@
+"""One rank's part of a training without the ring: `python -m benchmarks.lone_rank CONFIG RANK OUTPUT [KEY=VALUE ...]`.
+
+Takes the batches that rank RANK of the ring would take, with the trainer's own loop, and sends nothing. Two of them
+side by side are as fast as a ring would be that costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+
+from benchmarks.sentences import RANKS, reader_of
+from mapring.lineage import RunDirectory
+from mapring.plan import make_plan
+from training import train as trainer
+from training.checkpoint import Checkpoints, Cursor
+from training.loop import StopRequest, Training, run_training
+from training.ring.single import SingleRing
+from training.step import Stepper, make_optimizer
+
+
+def main() -> int:
+    """Train on one rank's batches to the end; the curves are left below OUTPUT."""
+    config, rank, output, *overrides = sys.argv[1:]
+    plan = make_plan(config, overrides)
+    settings, ring = plan.settings.train, SingleRing()
+    assert settings.precision != "auto", "both of a pair must have the same arithmetic"
+    reader = reader_of(plan, int(rank), RANKS)
+    model = trainer._build(plan, trainer._labels(plan))
+    optimizer = make_optimizer(model, settings.weight_decay)
+    own = replace(plan, run=RunDirectory(output))
+    training = Training(
+        plan=own,
+        ring=ring,
+        reader=reader,
+        model=model,
+        optimizer=optimizer,
+        stepper=Stepper(
+            model,
+            optimizer,
+            ring,
+            settings,
+            seed=plan.settings.seed,
+            total_steps=reader.steps,
+            precision=settings.precision,
+        ),
+        checkpoints=Checkpoints(own.training_directory, fingerprint=plan.model, settings={}, keep=1),
+    )
+    start = Cursor(step=0, epoch=0, precision=settings.precision, world_size=1, loss=0.0, rows=0, tokens=0, seconds=0.0)
+    run_training(training, start, StopRequest())
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # as the trainer leaves
