@@ -1,7 +1,7 @@
 """Training against its peers: `python -m benchmarks.training [NAME ...]`.
 
-A NAME measures one part only (ring, trainer, bandwidth, readers) and leaves the other figures. Runs of both sides take
-turns on the same machine; two ranks have one thread each.
+A NAME measures one part only (ring, trainer, bandwidth, readers, kills, elastic) and leaves the other figures. Runs of
+both sides take turns on the same machine; two ranks have one thread each.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from benchmarks.results import Figure, merge_figures, table
 from benchmarks.ring_speed import ring_figures
 from benchmarks.sentences import ROOT
 from benchmarks.trainer_speed import trainer_figures
+from benchmarks.training_faults import elastic_figures, training_fault_figures
 
 
 def main() -> int:
@@ -40,6 +41,8 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "trainer": trainer_figures,
     "bandwidth": bandwidth_figures,
     "readers": _readers,
+    "kills": training_fault_figures,
+    "elastic": elastic_figures,
 }
 
 

@@ -90,7 +90,7 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
                 if samples is not None:
                     samples.add(cursor.step, epoch, batch.doc_ids)
                 if result.stop or result.regroup or cursor.step % every == 0 or cursor.step == total:
-for part in (log, samples):
+                    for part in (log, samples):
                         if part is not None:
                             part.flush()  # before the checkpoint, behind which no start takes these steps again
                     _save(training, cursor, log)

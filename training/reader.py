@@ -178,7 +178,7 @@ class ShardReader:
         """Read one window of one lane, sorted by length."""
         lane = self._lanes[number]
         columns, places = lane.locate(positions[positions < lane.rows])
-        if self._weights:
+        if self._weights and columns.sources is not None:
             places = places[self._resampled(epoch, window, number, columns.sources.take(pa.array(places)))]
         return columns.rows(places[self.order.sort_lane(epoch, window, number, columns.lengths[places])])
 
