@@ -150,7 +150,8 @@ class BatchOrder:
         one entry less than that where the lane lacks the last position.
         """
         ties = _permutation(len(lengths), self.seed, _Purpose.TIES, epoch, window, lane)
-        return np.lexsort((ties, lengths)).astype(np.int64)
+        keys = lengths * len(lengths) + ties  # no two are equal, so that any way of sorting gives the same order
+        return np.argsort(keys).astype(np.int64)
 
     def resample_lane(self, epoch: int, window: int, lane: int, weights: Integers) -> Integers:
         """Rows of one lane in a window, drawn by weight: as many indices into `weights`, not descending.

@@ -18,7 +18,7 @@ from torch import nn
 from mapring import contract, storage
 from mapring.contract import Manifest
 from mapring.contract.verify import verify
-from mapring.errors import StageError
+from mapring.errors import PublishedError, StageError
 from mapring.progress import say
 from training.model import state_tensors
 from training.ring import Ring
@@ -109,7 +109,10 @@ class Checkpoints:
         """Name of the published checkpoint with the least validation loss, the earliest of equal ones."""
         losses = {}
         for name in self.names():
-            loss = contract.read_manifest(storage.join(self._root, name)).details.get("validation_loss")
+            try:
+                loss = contract.read_manifest(storage.join(self._root, name)).details.get("validation_loss")
+            except PublishedError:  # damaged; whoever resumes from it is told
+                continue
             if loss is not None:
                 losses[name] = float(loss)
         return min(losses, key=losses.__getitem__, default=None)

@@ -55,12 +55,14 @@ class Lane:
             self._groups = [group for file in self._row_groups() for group in file]
             self._starts = np.array([group.start for group in self._groups], np.int64)
         group_of_row = np.searchsorted(self._starts, positions, side="right") - 1
-        needed = np.unique(group_of_row)
+        needed = sorted(set(group_of_row.tolist()))
         kept, columns = self._kept
-        if list(kept) != needed.tolist():
-            kept = {index: kept[index] if index in kept else self._group(index) for index in needed.tolist()}
+        if list(kept) != needed:
+            kept = {index: kept[index] if index in kept else self._group(index) for index in needed}
             columns = Columns(pa.concat_tables(kept.values()) if kept else self._schema.empty_table())
             self._kept = (kept, columns)
+        if len(needed) == 1:
+            return columns, positions - self._starts[needed[0]]
         before = np.cumsum([0, *(table.num_rows for table in kept.values())])  # rows before each kept group
         slot = np.searchsorted(needed, group_of_row)
         return columns, before[slot] + positions - self._starts[group_of_row]

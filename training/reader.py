@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -168,19 +169,23 @@ class ShardReader:
         Within a chunk the lanes stand one behind the other, each sorted by length.
         """
         positions = self.order.window_positions(epoch, window)
-        parts = list(lanes.map(partial(self._lane, epoch, window, positions), self._lanes))
+        numbers = np.array_split(list(self._lanes), _LANES_AT_ONCE)
+        parts = list(chain.from_iterable(lanes.map(partial(self._some_lanes, epoch, window, positions), numbers)))
         chunk_of_row = np.concatenate([np.arange(len(part), dtype=np.int64) // self.order.chunk for part in parts])
         rows = merged(parts, np.argsort(chunk_of_row, kind="stable"))
         count = -(-len(positions) // self.order.chunk)
         return rows, [0, *np.cumsum(np.bincount(chunk_of_row, minlength=count)).tolist()]
 
-    def _lane(self, epoch: int, window: int, positions: Integers, number: int) -> Rows:
-        """Read one window of one lane, sorted by length."""
-        lane = self._lanes[number]
-        columns, places = lane.locate(positions[positions < lane.rows])
-        if self._weights and columns.sources is not None:
-            places = places[self._resampled(epoch, window, number, columns.sources.take(pa.array(places)))]
-        return columns.rows(places[self.order.sort_lane(epoch, window, number, columns.lengths[places])])
+    def _some_lanes(self, epoch: int, window: int, positions: Integers, numbers: Integers) -> list[Rows]:
+        """Read one window of some lanes, each sorted by length."""
+        parts = []
+        for number in numbers.tolist():
+            lane = self._lanes[number]
+            columns, places = lane.locate(positions[positions < lane.rows])
+            if columns.sources is not None:
+                places = places[self._resampled(epoch, window, number, columns.sources.take(pa.array(places)))]
+            parts.append(columns.rows(places[self.order.sort_lane(epoch, window, number, columns.lengths[places])]))
+        return parts
 
     def _resampled(self, epoch: int, window: int, lane: int, sources: pa.ChunkedArray) -> Integers:
         """Which of the lane's rows in the window are used, and how often: as many as there are."""

@@ -40,7 +40,7 @@ POINTS = [
     Point("before_sharing_state", "training.train:share_state", "before"),
     Point("after_sharing_state", "training.train:share_state", "after", ranks=(1,)),
     Point("before_the_first_read", "training.reader:ShardReader._window", "before", ranks=(1,)),
-    Point("after_the_first_read", "training.reader:ShardReader._batch", "after"),
+    Point("after_the_first_read", "training.reader:_batch", "after"),
     Point("before_forward", "training.step:Stepper._backward", "before", 5, ranks=(1,)),
     Point("after_backward", "training.step:Stepper._backward", "after", 5, ranks=(0, 1)),
     Point("inside_allreduce", "ring:allreduce_sum", "during", 6, ranks=(0, 1)),
