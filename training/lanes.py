@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from mapring import storage
 from mapring.errors import PublishedError
 from training.batches import Integers
-from training.rows import Columns
+from training.rows import Columns, Picked
 
 _FOOTERS = 64  # kept of each lane; the footer of a full file has 95 kB, and one of its row groups of ids 136 kB
 
@@ -45,8 +45,8 @@ class Lane:
         self._kept: tuple[dict[int, pa.Table], Columns] = ({}, Columns(schema.empty_table()))
         self.rows = sum(int(file["rows"]) for file in files)
 
-    def locate(self, positions: Integers) -> tuple[Columns, Integers]:
-        """Columns that hold the rows at these positions, and their places there.
+    def pick(self, positions: Integers) -> Picked:
+        """The rows at these positions.
 
         Raises:
             PublishedError: a file cannot be read, or does not hold what the manifest says.
@@ -62,10 +62,10 @@ class Lane:
             columns = Columns(pa.concat_tables(kept.values()) if kept else self._schema.empty_table())
             self._kept = (kept, columns)
         if len(needed) == 1:
-            return columns, positions - self._starts[needed[0]]
+            return Picked(columns, positions - self._starts[needed[0]])
         before = np.cumsum([0, *(table.num_rows for table in kept.values())])  # rows before each kept group
         slot = np.searchsorted(needed, group_of_row)
-        return columns, before[slot] + positions - self._starts[group_of_row]
+        return Picked(columns, before[slot] + positions - self._starts[group_of_row])
 
     def _group(self, index: int) -> pa.Table:
         group = self._groups[index]

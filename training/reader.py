@@ -6,10 +6,9 @@ window is read in a thread meanwhile. What a batch holds is decided in `training
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -23,21 +22,44 @@ from mapring.errors import PublishedError, SettingsError
 from training.amplification import read_amplification
 from training.batches import BatchOrder, Integers, whole_weights
 from training.lanes import Lane, subset
-from training.rows import NO_LABEL, Rows, merged
+from training.rows import NO_LABEL, Ids, Picked, Rows, gather
 
 __all__ = ["NO_LABEL", "Batch", "ShardReader"]
 
 _LANES_AT_ONCE = 4  # decoding fills several cores, and of an object store that many reads wait at the same time
 
 
-@dataclass(frozen=True, kw_only=True)
-class Batch(Rows):
+class Batch:
     """Rows of one rank: its part of a global batch, or a piece of a split.
 
-    `global_rows` counts the rows of the global batch over all ranks.
+    `input_ids` are int32 arrays of their own lengths, not padded; `label_ids` is int64 of shape (rows,),
+    NO_LABEL where a row has none; `global_rows` counts the rows of the global batch over all ranks;
+    `texts` is empty unless asked for. Rows of packed shards are sequences: `doc_ids` has their sequence ids,
+    and `starts` (else empty) where each piece of a row begins: there positions restart and attention ends.
+    Arrays are views: one that is kept keeps the row group that it was read with.
     """
 
-    global_rows: int
+    def __init__(
+        self,
+        *,
+        doc_ids: Sequence[str] | pa.Array,
+        input_ids: list[Ids],
+        label_ids: Integers,
+        global_rows: int,
+        texts: list[str],
+        starts: list[Ids] | None = None,
+    ) -> None:
+        self._doc_ids = doc_ids
+        self.input_ids, self.label_ids, self.global_rows, self.texts = input_ids, label_ids, global_rows, texts
+        self.starts = [] if starts is None else starts
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @cached_property
+    def doc_ids(self) -> list[str]:
+        """Ids of the rows' documents; made when asked for, which costs as much as half of all reading."""
+        return self._doc_ids.to_pylist() if isinstance(self._doc_ids, pa.Array) else list(self._doc_ids)
 
 
 class ShardReader:
@@ -160,8 +182,9 @@ class ShardReader:
         for number, lane in self._lanes.items():
             for start in range(0, self.order.lane_rows(number), positions_at_once):
                 stop = min(start + positions_at_once, self.order.lane_rows(number))
-                columns, places = lane.locate(np.arange(start, stop, dtype=np.int64))
-                yield _batch(columns.rows(places), 0, stop - start, stop - start)
+                count = stop - start
+                rows = gather([lane.pick(np.arange(start, stop, dtype=np.int64))], np.arange(count, dtype=np.int64))
+                yield _batch(rows, 0, count, count)
 
     def _window(self, lanes: ThreadPoolExecutor, epoch: int, window: int) -> tuple[Rows, list[int]]:
         """Read one window of the lanes of this rank: its rows chunk by chunk, and where each chunk begins.
@@ -171,20 +194,20 @@ class ShardReader:
         positions = self.order.window_positions(epoch, window)
         numbers = np.array_split(list(self._lanes), _LANES_AT_ONCE)
         parts = list(chain.from_iterable(lanes.map(partial(self._some_lanes, epoch, window, positions), numbers)))
-        chunk_of_row = np.concatenate([np.arange(len(part), dtype=np.int64) // self.order.chunk for part in parts])
-        rows = merged(parts, np.argsort(chunk_of_row, kind="stable"))
+        chunk_of_row = np.concatenate([np.arange(len(places)) // self.order.chunk for _, places in parts])
+        rows = gather(parts, np.argsort(chunk_of_row, kind="stable"))
         count = -(-len(positions) // self.order.chunk)
         return rows, [0, *np.cumsum(np.bincount(chunk_of_row, minlength=count)).tolist()]
 
-    def _some_lanes(self, epoch: int, window: int, positions: Integers, numbers: Integers) -> list[Rows]:
+    def _some_lanes(self, epoch: int, window: int, positions: Integers, numbers: Integers) -> list[Picked]:
         """Read one window of some lanes, each sorted by length."""
         parts = []
         for number in numbers.tolist():
             lane = self._lanes[number]
-            columns, places = lane.locate(positions[positions < lane.rows])
+            columns, places = lane.pick(positions[positions < lane.rows])
             if columns.sources is not None:
                 places = places[self._resampled(epoch, window, number, columns.sources.take(pa.array(places)))]
-            parts.append(columns.rows(places[self.order.sort_lane(epoch, window, number, columns.lengths[places])]))
+            parts.append(Picked(columns, places[self.order.sort_lane(epoch, window, number, columns.lengths[places])]))
         return parts
 
     def _resampled(self, epoch: int, window: int, lane: int, sources: pa.ChunkedArray) -> Integers:
@@ -196,7 +219,7 @@ class ShardReader:
 
 def _batch(rows: Rows, start: int, stop: int, global_rows: int) -> Batch:
     return Batch(
-        doc_ids=rows.doc_ids[start:stop],
+        doc_ids=rows.doc_ids.slice(start, stop - start),
         input_ids=rows.input_ids[start:stop],
         label_ids=rows.label_ids[start:stop],
         global_rows=global_rows,

@@ -1,11 +1,10 @@
-"""Rows of shards as Python and NumPy hold them, and the Arrow columns that they are picked from."""
+"""Rows picked from the Arrow columns of shards, as NumPy and Python hold them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,76 +15,65 @@ from training.batches import Integers
 
 NO_LABEL = -100  # what torch's cross entropy passes over by default
 Ids = npt.NDArray[np.int32]
-_Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """Some rows.
-
-    `input_ids` are int32 arrays of their own lengths, not padded; `label_ids` is int64 of shape (rows,), NO_LABEL
-    where a row has none; `texts` is empty unless asked for. Rows of packed shards are sequences: `doc_ids` has their
-    sequence ids, and `starts` (else empty) where each piece of a row begins: there positions restart and attention
-    ends. The arrays are views: one that is kept keeps the whole row group that it was read with.
-    """
-
-    doc_ids: list[str]
-    input_ids: list[Ids]
-    label_ids: Integers
-    texts: list[str]
-    starts: list[Ids] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.doc_ids)
 
 
 class Columns:
-    """A table of shards, taken apart once: picking a row from Arrow's columns takes 30 times as long as from these.
+    """A table of shards, taken apart once: picking a row from Arrow's own columns takes 30 times as long.
 
-    `lengths` are the rows' tokens, shape (rows,); `sources` their inputs, None where the column was not read.
+    `doc_ids` are those of the rows, or the sequence ids of packed ones; `lengths` their tokens, shape (rows,);
+    `sources` their inputs, None where that column was not read.
     """
 
     def __init__(self, table: pa.Table) -> None:
         names = set(table.column_names)
         table = table.combine_chunks()
-        self._doc_ids: list[str] = table["doc_id" if "doc_id" in names else "sequence_id"].to_pylist()
+        self.doc_ids: pa.Array = pa.concat_arrays(_chunks(table["doc_id" if "doc_id" in names else "sequence_id"]))
         labels = table["label_id"].fill_null(NO_LABEL).to_numpy() if "label_id" in names else NO_LABEL
-        self._label_ids: Integers = np.full(len(table), labels, np.int64)
-        self._input_ids = _Lists(table["input_ids"])
-        self._texts = table["text"] if "text" in names else None
-        self._starts = _Lists(table["starts"]) if "starts" in names else None
-        self.lengths: Integers = np.diff(self._input_ids.bounds)
+        self.label_ids: Integers = np.full(len(table), labels, np.int64)
+        self.input_ids = _Lists(table["input_ids"])
+        self.texts = table["text"] if "text" in names else None
+        self.starts = _Lists(table["starts"]) if "starts" in names else None
+        self.lengths: Integers = np.diff(self.input_ids.bounds)
         self.sources = table["source"] if "source" in names else None
 
     def __len__(self) -> int:
-        return len(self._doc_ids)
-
-    def rows(self, places: Integers) -> Rows:
-        """The rows at these places, in their order."""
-        return Rows(
-            doc_ids=[self._doc_ids[place] for place in places.tolist()],
-            input_ids=self._input_ids.views(places),
-            label_ids=self._label_ids[places],
-            texts=[] if self._texts is None else self._texts.take(pa.array(places)).to_pylist(),
-            starts=[] if self._starts is None else self._starts.views(places),
-        )
+        return len(self.label_ids)
 
 
-def merged(parts: Sequence[Rows], order: Integers) -> Rows:
-    """Rows of several parts, as indices into the rows of all parts one behind the other."""
-    places = order.tolist()
-    return Rows(
-        doc_ids=_picked([part.doc_ids for part in parts], places),
-        input_ids=_picked([part.input_ids for part in parts], places),
-        label_ids=np.concatenate([part.label_ids for part in parts])[order],
-        texts=_picked([part.texts for part in parts], places),
-        starts=_picked([part.starts for part in parts], places),
+class Picked(NamedTuple):
+    """Rows of one table: their places in it, shape (rows,)."""
+
+    columns: Columns
+    places: Integers
+
+
+class Rows(NamedTuple):
+    """The columns of some rows; `texts` and `starts` are empty where they were not read."""
+
+    doc_ids: pa.Array
+    input_ids: list[Ids]
+    label_ids: Integers
+    texts: list[str]
+    starts: list[Ids]
+
+
+def gather(parts: Sequence[Picked], order: Integers) -> Rows:
+    """Rows of several tables in one order, given as indices into the picked rows, one part behind the other."""
+    before = np.cumsum([0, *(len(part.columns) for part in parts)])
+    places = np.concatenate([first + part.places for first, part in zip(before, parts, strict=False)])[order]
+    turns = order.tolist()
+    views = list(chain.from_iterable(columns.input_ids.views(places) for columns, places in parts))
+    starts = list(chain.from_iterable(columns.starts.views(places) for columns, places in parts if columns.starts))
+    texts = list(
+        chain.from_iterable(columns.texts.take(pa.array(places)) for columns, places in parts if columns.texts)
     )
-
-
-def _picked(lists: Sequence[list[_Item]], places: list[int]) -> list[_Item]:
-    joined = list(chain.from_iterable(lists))
-    return [joined[place] for place in places] if joined else []
+    return Rows(
+        doc_ids=pa.concat_arrays([part.columns.doc_ids for part in parts]).take(pa.array(places)),
+        input_ids=[views[turn] for turn in turns],
+        label_ids=np.concatenate([columns.label_ids[places] for columns, places in parts])[order],
+        texts=[texts[turn].as_py() for turn in turns] if texts else [],
+        starts=[starts[turn] for turn in turns] if starts else [],
+    )
 
 
 class _Lists:
@@ -100,3 +88,7 @@ class _Lists:
         """The lists at these places, without a copy."""
         begins, ends = self.bounds[places].tolist(), self.bounds[places + 1].tolist()
         return [self._values[begin:end] for begin, end in zip(begins, ends, strict=True)]
+
+
+def _chunks(column: pa.ChunkedArray) -> list[pa.Array]:
+    return column.chunks or [pa.array([], column.type)]
