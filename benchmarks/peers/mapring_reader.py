@@ -1,9 +1,9 @@
-"""One training epoch after another of mapring's reader: `python mapring_reader.py SHARDS`."""
+"""Epochs of mapring's reader: `python mapring_reader.py SHARDS`. One rank, settings as `mapring train` has them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,10 @@ from mapring import ShardReader
 
 
 def main() -> None:
-    """Read by one rank, with the defaults of `mapring train`."""
+    """Time the delivery of arrays of ids, 32 rows of about one length at a time."""
     reader = ShardReader(sys.argv[1], "train", global_batch=32)
 
-    def epoch(number: int) -> Iterator[Sequence[npt.NDArray[np.int32]]]:
+    def epoch(number: int) -> Iterator[list[npt.NDArray[np.int32]]]:
         return (batch.input_ids for batch in reader.epoch(number))
 
     time_epochs(epoch)
