@@ -29,7 +29,7 @@ def publish_tiny_model(
     torch.manual_seed(seed)
     vocabulary = json.loads((tokenizer / "tokenizer.json").read_text())["model"]["vocab"]
     config = BertConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=max(vocabulary.values()) + 1,
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -80,7 +80,7 @@ def write_base_model(directory: Path) -> None:
     torch.manual_seed(3)
     vocabulary = json.loads((directory / "tokenizer.json").read_text())["model"]["vocab"]
     config = BertConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=max(vocabulary.values()) + 1,
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
