@@ -40,7 +40,7 @@ def open_reader(files: list[str], pool: str, seed: int, transform: TransformSpec
         shuffle_row_groups=True,
         seed=seed,
         transform_spec=transform,
-        convert_early_to_numpy=True,  # in the workers
+        convert_early_to_numpy=pool == "thread",  # in the workers; between processes it breaks
     )
 
 
