@@ -36,7 +36,8 @@ def speculation(ground: Ground) -> None:
     words = [f"spark.conf.spark.{key}={value}" for key, value in conf.items()]
     plan = ground.plan(f"spark.master=spark://{_HOSTS[0]}:{port}", *words)
     point = "mapring.contract.publish:write_file"
-    environment = planted(plan, point=point, when="after", victim="none", seconds=60)
+    # Three, for shards and ledger are written at the same time, and a task alone in its stage is never overtaken.
+    environment = planted(plan, point=point, when="after", victim="none", seconds=60, most=3)
     assert environment is not None
     environment["SPARK_HOME"] = str(spark)
     master = [f"{_DEPLOY}.master.Master", "--host", _HOSTS[0], "--port", str(port), "--webui-port", "0"]
@@ -50,7 +51,7 @@ def speculation(ground: Ground) -> None:
     assert done.returncode == 0, done.stderr
     attempts = {path.name for path in faults_of(plan).iterdir()}
     again = [name for name in attempts if name.endswith("-1") and name[:-1] + "0" in attempts]
-    assert faults_done(plan) == 1 and again, "no task was overtaken while it hung"
+    assert faults_done(plan) == 3 and again, "no task was overtaken while it hung"
     assert_identical(plan, ground.undisturbed())
 
 
