@@ -73,8 +73,8 @@ def solve(shape: Shape, way: Way, nodes: int, folder: str) -> Solved:
     from spark_jobs.dedup.independent_set import drop_duplicates
 
     began = time.monotonic()
-    quiet = {"spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false"}
-    spark = SparkSession.builder.master("local[2]").config(map=quiet).getOrCreate()
+    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    spark = builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
     spark.conf.set("spark.sql.shuffle.partitions", "4")
     path = f"{folder}/{shape}-{way}.parquet"
     pq.write_table(edges_of(*ends_of(shape, nodes)), path, row_group_size=1 << 16)

@@ -27,7 +27,8 @@ def main() -> int:
     settings, ring = plan.settings.train, SingleRing()
     assert settings.precision != "auto", "both of a pair must have the same arithmetic"
     reader = reader_of(plan, int(rank), RANKS)
-    model = trainer._build(plan, trainer._labels(plan))
+    labels = trainer._labels(plan)
+    model = trainer._build(plan, labels)
     optimizer = make_optimizer(model, settings.weight_decay)
     own = replace(plan, run=RunDirectory(output))
     training = Training(
@@ -45,7 +46,8 @@ def main() -> int:
             total_steps=reader.steps,
             precision=settings.precision,
         ),
-        checkpoints=Checkpoints(own.training_directory, fingerprint=plan.model, settings={}, keep=1),
+        checkpoints=Checkpoints(own.training_directory, fingerprint=plan.model, shards="", settings={}, keep=1),
+        labels=labels,
     )
     start = Cursor(step=0, epoch=0, precision=settings.precision, world_size=1, loss=0.0, rows=0, tokens=0, seconds=0.0)
     run_training(training, start, StopRequest())

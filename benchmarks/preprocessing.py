@@ -7,10 +7,8 @@ A NAME measures one part only (neardup, growth, full, tokenizing, graphs, faults
 
 from __future__ import annotations
 
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +20,9 @@ import yaml
 from benchmarks.corpus import FOLDER, doc_strings
 from benchmarks.faults import fault_figures
 from benchmarks.graphs import graph_figures
+from benchmarks.parts import measure
 from benchmarks.processes import Run, run
-from benchmarks.results import Figure, figure, merge_figures, table
+from benchmarks.results import Figure, figure
 from benchmarks.tokenizing import tokenizing_figures
 from mapring.plan import make_plan
 from mapring.storage import resolve
@@ -35,19 +34,6 @@ LOGS = FOLDER / "logs"
 ROUNDS = 3
 COPIES = 8
 _GIB = 1 << 30
-
-
-def main() -> int:
-    """Measure what is asked for and write results/preprocessing.json; returns the exit code."""
-    subprocess.run([str(ROOT / "benchmarks/peers/setup.sh")], check=True)
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # some parts run Spark in this process
-    wanted = sys.argv[1:] or list(PARTS)
-    found: list[Figure] = []
-    for name in wanted:
-        found.extend(PARTS[name]())
-        merge_figures("preprocessing", found)
-    sys.stdout.write(f"{table(found)}\n")
-    return 0
 
 
 def near_duplicates() -> list[Figure]:
@@ -171,4 +157,4 @@ def _theirs(what: str, corpus: Path) -> Run:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(measure("preprocessing", PARTS))

@@ -34,6 +34,7 @@ from benchmarks.sentences import (
     reader_of,
     sentences,
 )
+from mapring.contract import read_manifest
 from mapring.plan import Plan, make_plan
 from mapring.storage import resolve
 from pipelines.stages import stage_command
@@ -119,7 +120,7 @@ def _curves(training_directory: str) -> _Run:
 
 def _ddp(plan: Plan, batches: Path) -> _Run:
     train, output = plan.settings.train, _OUTPUT / "ddp.json"
-    classes = "3"
+    classes = str(len(read_manifest(plan.shards_directory).details["labels"]))
     script = str(ROOT / "benchmarks/peers/ddp_training.py")
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS), script]
     words += [resolve(train.model), str(batches), classes, train.model_dump_json(), str(output)]

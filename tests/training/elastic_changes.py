@@ -1,4 +1,4 @@
-"""A real elastic job on this machine whose ranks come and go: one joins, two are killed, one is let go."""
+"""A real elastic job on this machine whose ranks come and go: two join, one is killed, one is let go."""
 
 from __future__ import annotations
 

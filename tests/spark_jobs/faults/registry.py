@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from mapring.progress import say
+from tests.fault_table import Fault, count_survived
 from tests.spark_jobs.faults import dirty_records, disturbed, full_disks, huge, kills, overtaken, refused_inputs
 from tests.spark_jobs.faults.ground import Ground
 
-
-class Fault(NamedTuple):
-    """One row: `check` plants the fault, runs the stage, and raises AssertionError unless that ended as it must."""
-
-    check: Callable[[Ground], object]
-    slow: bool
-
-    @property
-    def name(self) -> str:
-        """What the row is called in results and in docs/failures.md."""
-        return self.check.__name__
-
-
-FAULTS = [
+FAULTS: list[Fault[Ground]] = [
     *(
         Fault(check, slow=False)
         for check in (
@@ -60,18 +45,10 @@ FAULTS = [
 ]
 
 
-def fault_points_survived(faults: list[Fault] = FAULTS) -> int:
-    """Run the table and count the rows that ended as they must; the others are told with their reason."""
-    survived = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for fault in faults:
-            own = Path(folder, fault.name)
-            own.mkdir()
-            try:
-                fault.check(Ground(Path(folder, "shared"), own))
-            except Exception as error:  # a row that fails in any way is a row not survived
-                say("faults", f"{fault.name}: not survived: {error!r}")
-            else:
-                survived += 1
-                say("faults", f"{fault.name}: survived")
-    return survived
+def fault_points_survived(faults: Sequence[Fault[Ground]] = FAULTS) -> int:
+    """Run the table and count the rows that ended as they must."""
+
+    def check(fault: Fault[Ground]) -> Callable[[Path, Path], object]:
+        return lambda shared, own: fault.check(Ground(shared, own))
+
+    return count_survived((fault.name, check(fault)) for fault in faults)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
+from tests.fault_table import Fault, as_parameters, failures_page, rows_told
 from tests.spark_jobs.faults.ground import Ground
 from tests.spark_jobs.faults.layouts import LAYOUTS, identical_shard_layouts
-from tests.spark_jobs.faults.registry import FAULTS, Fault, fault_points_survived
+from tests.spark_jobs.faults.registry import FAULTS, fault_points_survived
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
-ROWS = [pytest.param(fault, id=fault.name, marks=[pytest.mark.slow] * fault.slow) for fault in FAULTS]
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "failures.md"
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +20,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("fault", ROWS)
-def test_fault(fault: Fault, shared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", as_parameters(FAULTS))
+def test_fault(fault: Fault[Ground], shared: Path, tmp_path: Path) -> None:
     fault.check(Ground(shared, tmp_path))
 
 
@@ -34,9 +32,7 @@ def test_all_layouts_publish_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_the_page_of_failures_tells_of_every_row_and_no_other() -> None:
-    section = PAGE.read_text().partition("\n## Training\n")[0]
-    told = re.findall(r"^\| .* \| `(\w+)` \|$", section, re.MULTILINE)
-    assert sorted(told) == sorted(fault.name for fault in FAULTS)
+    assert sorted(rows_told(failures_page()[0])) == sorted(fault.name for fault in FAULTS)
 
 
 def test_a_row_that_fails_does_not_count() -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
 from mapring.plan import Plan
-from mapring.progress import say
+from tests.fault_table import count_survived
 from tests.training.faults.ground import (
     END_SECONDS,
     Ended,
@@ -111,16 +110,8 @@ def pairs() -> Iterator[tuple[Point, int]]:
 
 def kill_points_recovered() -> int:
     """Kill a rank at every point, and count the points after which one more start ended as if nothing had been."""
-    recovered = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for point, rank in pairs():
-            own = Path(folder, f"{point.name}-{rank}")
-            own.mkdir()
-            try:
-                really_killed(Ground(Path(folder, "shared"), own), point, rank)
-            except Exception as error:  # a point that fails in any way is a point not recovered
-                say("faults", f"{point.name}, rank {rank}: not recovered: {error!r}")
-            else:
-                recovered += 1
-                say("faults", f"{point.name}, rank {rank}: recovered")
-    return recovered
+
+    def check(point: Point, rank: int) -> Callable[[Path, Path], object]:
+        return lambda shared, own: really_killed(Ground(shared, own), point, rank)
+
+    return count_survived((f"{point.name}-{rank}", check(point, rank)) for point, rank in pairs())

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
+from tests.fault_table import Fault
 from tests.training.faults import data, disks, kills, numbers, signals
 from tests.training.faults.ground import Ground
 
-
-class Fault(NamedTuple):
-    """One row: `check` plants the fault, runs the training, and raises AssertionError unless that ended as it must."""
-
-    check: Callable[[Ground], object]
-    slow: bool
-
-    @property
-    def name(self) -> str:
-        """What the row is called in docs/failures.md."""
-        return self.check.__name__
-
-
-FAULTS = [
+FAULTS: list[Fault[Ground]] = [
     *(
         Fault(check, slow=False)
         for check in (

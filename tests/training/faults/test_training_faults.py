@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.fault_table import Fault, as_parameters, failures_page, rows_told
 from tests.training.faults.ground import Ground
 from tests.training.faults.kills import kill_points_recovered, pairs, really_killed
 from tests.training.faults.points import POINTS, Point
-from tests.training.faults.registry import FAULTS, Fault
+from tests.training.faults.registry import FAULTS
 
-ROWS = [pytest.param(fault, id=fault.name, marks=[pytest.mark.slow] * fault.slow) for fault in FAULTS]
 KILLS = [pytest.param(point, rank, id=f"{point.name}-{rank}") for point, rank in pairs()]
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "failures.md"
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +22,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize("fault", ROWS)
-def test_training_fault(fault: Fault, shared: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", as_parameters(FAULTS))
+def test_training_fault(fault: Fault[Ground], shared: Path, tmp_path: Path) -> None:
     fault.check(Ground(shared, tmp_path))
 
 
@@ -36,9 +35,8 @@ def test_killed_rank(point: Point, rank: int, shared: Path, tmp_path: Path) -> N
 
 
 def test_the_page_of_failures_tells_of_every_row_and_every_point() -> None:
-    section = PAGE.read_text().partition("\n## Training\n")[2]
-    told = re.findall(r"^\| .* \| `(\w+)` \|$", section, re.MULTILINE)
-    assert sorted(told) == sorted([*(fault.name for fault in FAULTS), "killed_rank"])
+    _, section = failures_page()
+    assert sorted(rows_told(section)) == sorted([*(fault.name for fault in FAULTS), "killed_rank"])
     assert re.findall(r"^- `(\w+)`", section, re.MULTILINE) == [point.name for point in POINTS]
 
 
