@@ -41,7 +41,7 @@ def open_reader(files: list[str], seed: int, transform: TransformSpec) -> Any:
         shuffle_row_groups=True,
         seed=seed,
         transform_spec=transform,
-        convert_early_to_numpy=pool == "thread",  # in the workers; between processes it breaks
+        convert_early_to_numpy=True,  # in the workers
     )
 
 
