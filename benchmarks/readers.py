@@ -50,7 +50,7 @@ class Peer(NamedTuple):
 
 
 PEERS = (
-    Peer("petastorm", "petastorm", "petastorm 0.13.1", ("loader", "thread", "process")),
+    Peer("petastorm", "petastorm", "petastorm 0.13.1", ("loader", "buffer")),
     Peer("streaming", "streaming", "mosaicml-streaming 0.13.0", ("alone", "workers")),
     Peer("hf_datasets", "datasets", "datasets 5.2.0", ("indexed", "streamed")),
 )
@@ -173,10 +173,10 @@ def _read_amplification(shards: str, ranks: int) -> float:
     """
     most = 0
     for rank in range(ranks):
-        with _counted_reads() as counter:
+        with _counted_reads() as reads:
             for _ in ShardReader(shards, "train", rank=rank, size=ranks, global_batch=32).epoch(0):
                 pass
-        most = max(most, counter.bytes)
+        most = max(most, sum(reads))
     return most * ranks / _column_bytes(shards)
 
 
@@ -196,20 +196,15 @@ def _column_bytes(shards: str) -> int:
     return total
 
 
-class _Counter:
-    def __init__(self) -> None:
-        self.bytes = 0
-
-
 class _CountedHandle:
-    """An open file that adds what is read of it to a counter."""
+    """An open file that notes how many bytes each read gives; threads append to one list without a lock."""
 
-    def __init__(self, handle: IO[bytes], counter: _Counter) -> None:
-        self._handle, self._counter = handle, counter
+    def __init__(self, handle: IO[bytes], reads: list[int]) -> None:
+        self._handle, self._reads = handle, reads
 
     def read(self, size: int = -1) -> bytes:
         content = self._handle.read(size)
-        self._counter.bytes += len(content)
+        self._reads.append(len(content))
         return content
 
     def __getattr__(self, name: str) -> Any:
@@ -225,10 +220,11 @@ class _CountedHandle:
 
 
 @contextmanager
-def _counted_reads() -> Iterator[_Counter]:
-    counter, open_read = _Counter(), storage.open_read
-    with mock.patch.object(storage, "open_read", lambda uri: _CountedHandle(open_read(uri), counter)):
-        yield counter
+def _counted_reads() -> Iterator[list[int]]:
+    """Bytes of each read of a file that `storage` opens."""
+    reads, open_read = list[int](), storage.open_read
+    with mock.patch.object(storage, "open_read", lambda uri: _CountedHandle(open_read(uri), reads)):
+        yield reads
 
 
 def _say(message: str) -> None:
