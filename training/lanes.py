@@ -69,14 +69,14 @@ class Lane:
 
     def _group(self, index: int) -> pa.Table:
         group = self._groups[index]
-        with storage.open_read(storage.join(self._directory, group.path)) as handle:
+        with storage.open_arrow(storage.join(self._directory, group.path)) as handle:
             file = pq.ParquetFile(handle, metadata=self._footer(group.path))
             return file.read_row_group(group.number, columns=self._schema.names, use_threads=False)
 
     def _read_footer(self, path: str) -> pq.FileMetaData:
         uri = storage.join(self._directory, path)
         try:
-            with storage.open_read(uri) as handle:
+            with storage.open_arrow(uri) as handle:
                 return pq.ParquetFile(handle).metadata
         except (OSError, pa.ArrowInvalid) as error:
             raise PublishedError(

@@ -6,9 +6,10 @@ window is read in a thread meanwhile. What a batch holds is decided in `training
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -26,7 +27,8 @@ from training.rows import NO_LABEL, Ids, Picked, Rows, gather
 
 __all__ = ["NO_LABEL", "Batch", "ShardReader"]
 
-_LANES_AT_ONCE = 4  # decoding fills several cores, and of an object store that many reads wait at the same time
+_THREADS = 4  # decoding fills several cores, and of an object store as many reads wait at the same time
+_WINDOWS_AHEAD = 2  # besides the one in use
 
 
 class Batch:
@@ -160,19 +162,29 @@ class ShardReader:
             return
         per_window = self.order.steps_per_window
         windows = range(first_step // per_window, -(-self.steps // per_window))
-        with (
-            ThreadPoolExecutor(_LANES_AT_ONCE, thread_name_prefix="shard-lanes") as lanes,
-            ThreadPoolExecutor(1, thread_name_prefix="shard-reader") as pool,
-        ):
-            coming = pool.submit(self._window, lanes, epoch, windows[0])
+        blocks = [block for block in np.array_split(list(self._lanes), _THREADS) if len(block)]
+        pools = [ThreadPoolExecutor(1, thread_name_prefix="shard-reader") for _ in blocks]  # a lane is read in order
+        coming: deque[list[Future[list[Picked]]]] = deque()
+
+        def submit(window: int) -> None:
+            positions = self.order.window_positions(epoch, window)
+            work = zip(pools, blocks, strict=True)
+            coming.append([pool.submit(self._pick, epoch, window, positions, block) for pool, block in work])
+
+        try:
+            for window in windows[:_WINDOWS_AHEAD]:
+                submit(window)
             for window in windows:
-                rows, bounds = coming.result()
-                if window + 1 in windows:
-                    coming = pool.submit(self._window, lanes, epoch, window + 1)
+                if window + _WINDOWS_AHEAD in windows:
+                    submit(window + _WINDOWS_AHEAD)
+                parts = chain.from_iterable(block.result() for block in coming.popleft())
+                rows, bounds = self._cut(list(parts))
                 for step, chunk in enumerate(self.order.chunks(epoch, window).tolist(), window * per_window):
-                    if step < first_step:
-                        continue
-                    yield _batch(rows, bounds[chunk], bounds[chunk + 1], self.order.global_rows(step))
+                    if step >= first_step:
+                        yield _batch(rows, bounds[chunk], bounds[chunk + 1], self.order.global_rows(step))
+        finally:
+            for pool in pools:
+                pool.shutdown(cancel_futures=True)
 
     def rows(self, positions_at_once: int = 1024) -> Iterator[Batch]:
         """Yield all rows of this rank's lanes, once each, in lane and position order, unshuffled.
@@ -186,20 +198,17 @@ class ShardReader:
                 rows = gather([lane.pick(np.arange(start, stop, dtype=np.int64))], np.arange(count, dtype=np.int64))
                 yield _batch(rows, 0, count, count)
 
-    def _window(self, lanes: ThreadPoolExecutor, epoch: int, window: int) -> tuple[Rows, list[int]]:
-        """Read one window of the lanes of this rank: its rows chunk by chunk, and where each chunk begins.
+    def _cut(self, parts: list[Picked]) -> tuple[Rows, list[int]]:
+        """The rows of one window chunk by chunk, within a chunk lane by lane; and where each chunk begins.
 
-        Within a chunk the lanes stand one behind the other, each sorted by length.
+        One bound more than there are chunks, and more of them, all equal, where this rank has no row of the last.
         """
-        positions = self.order.window_positions(epoch, window)
-        numbers = np.array_split(list(self._lanes), _LANES_AT_ONCE)
-        parts = list(chain.from_iterable(lanes.map(partial(self._some_lanes, epoch, window, positions), numbers)))
         chunk_of_row = np.concatenate([np.arange(len(places)) // self.order.chunk for _, places in parts])
         rows = gather(parts, np.argsort(chunk_of_row, kind="stable"))
-        count = -(-len(positions) // self.order.chunk)
-        return rows, [0, *np.cumsum(np.bincount(chunk_of_row, minlength=count)).tolist()]
+        counts = np.bincount(chunk_of_row, minlength=self.order.steps_per_window)
+        return rows, [0, *np.cumsum(counts).tolist()]
 
-    def _some_lanes(self, epoch: int, window: int, positions: Integers, numbers: Integers) -> list[Picked]:
+    def _pick(self, epoch: int, window: int, positions: Integers, numbers: Integers) -> list[Picked]:
         """Read one window of some lanes, each sorted by length."""
         parts = []
         for number in numbers.tolist():
