@@ -60,7 +60,7 @@ class Batch:
 
     @cached_property
     def doc_ids(self) -> list[str]:
-        """Ids of the rows' documents; made when asked for, which costs as much as half of all reading."""
+        """Ids of the rows' documents; made when asked for: for all rows it adds a sixth to the time of reading."""
         return self._doc_ids.to_pylist() if isinstance(self._doc_ids, pa.Array) else list(self._doc_ids)
 
 
@@ -160,7 +160,8 @@ class ShardReader:
         """
         if first_step >= self.steps:
             return
-        per_window = self.order.steps_per_window
+        order, last = self.order, self.steps - 1
+        per_window = order.steps_per_window
         windows = range(first_step // per_window, -(-self.steps // per_window))
         with _reading_ahead(list(self._lanes.values())) as lanes:
             ahead = iter(windows)
@@ -170,9 +171,10 @@ class ShardReader:
                 for coming in islice(ahead, 1):
                     self._request(lanes, epoch, coming)
                 rows, bounds = self._window(lanes, epoch, window)
-                for step, chunk in enumerate(self.order.chunks(epoch, window).tolist(), window * per_window):
+                for step, chunk in enumerate(order.chunks(epoch, window).tolist(), window * per_window):
                     if step >= first_step:
-                        yield _batch(rows, bounds[chunk], bounds[chunk + 1], self.order.global_rows(step))
+                        global_rows = order.global_batch if step < last else order.global_rows(step)
+                        yield _batch(rows, bounds[chunk], bounds[chunk + 1], global_rows)
 
     def rows(self, positions_at_once: int = 1024) -> Iterator[Batch]:
         """Yield all rows of this rank's lanes, once each, in lane and position order, unshuffled.
