@@ -19,10 +19,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, NamedTuple
 from unittest import mock
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
@@ -210,20 +210,16 @@ class _CountedHandle:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._handle, name)
 
-    def __enter__(self) -> _CountedHandle:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._handle.close()
-
 
 @contextmanager
 def _counted_reads() -> Iterator[list[int]]:
-    """Bytes of each read of a file that `storage` opens."""
-    reads, open_read = list[int](), storage.open_read
-    with mock.patch.object(storage, "open_read", lambda uri: _CountedHandle(open_read(uri), reads)):
+    """Bytes of each read of the files that Arrow reads."""
+    reads = list[int]()
+
+    def open_counted(uri: str) -> pa.PythonFile:
+        return pa.PythonFile(_CountedHandle(storage.open_read(uri), reads), mode="r")
+
+    with mock.patch.object(storage, "open_arrow", open_counted):
         yield reads
 
 

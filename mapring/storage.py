@@ -95,6 +95,12 @@ def open_read(uri: str) -> IO[bytes]:
     return handle
 
 
+def open_arrow(uri: str) -> pa.NativeFile:
+    """Open a file for Arrow: a local one so that Arrow reads it without Python, and its threads without waiting."""
+    path = local_path(uri)
+    return pa.PythonFile(open_read(uri), mode="r") if path is None else pa.OSFile(str(path))
+
+
 def compression(uri: str) -> str | None:
     """The compression that the end of a name stands for: gzip (.gz), bz2 (.bz2), zstd (.zst), or none."""
     return _COMPRESSIONS.get(Path(uri).suffix)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import Executor, Future
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -33,50 +35,32 @@ class Lane:
         directory: the published shards.
         files: the lane's files in position order, each with `path` and `rows`.
         schema: the columns to read, with their types.
-
-    A lane keeps what it read last, because the next call may need the same.
     """
 
     def __init__(self, directory: str, files: Sequence[dict[str, Any]], schema: pa.Schema) -> None:
-        self._directory, self._files, self._schema = directory, files, schema
+        self._directory, self._files, self.schema = directory, files, schema
         self._footer = lru_cache(_FOOTERS)(self._read_footer)
-        self._groups: list[_Group] = []
-        self._starts: Integers | None = None  # first position of each row group
-        self._kept: tuple[dict[int, pa.Table], Columns] = ({}, Columns(schema.empty_table()))
+        self._groups: list[_Group] | None = None
         self.rows = sum(int(file["rows"]) for file in files)
 
-    def pick(self, positions: Integers) -> Picked:
-        """The rows at these positions.
-
-        Raises:
-            PublishedError: a file cannot be read, or does not hold what the manifest says.
-        """
-        if self._starts is None:
+    def starts(self) -> Integers:
+        """First position of each row group. Raises PublishedError when a file does not hold what the manifest says."""
+        if self._groups is None:
             self._groups = [group for file in self._row_groups() for group in file]
-            self._starts = np.array([group.start for group in self._groups], np.int64)
-        group_of_row = np.searchsorted(self._starts, positions, side="right") - 1
-        needed = sorted(set(group_of_row.tolist()))
-        kept, columns = self._kept
-        if list(kept) != needed:
-            kept = {index: kept[index] if index in kept else self._group(index) for index in needed}
-            columns = Columns(pa.concat_tables(kept.values()) if kept else self._schema.empty_table())
-            self._kept = (kept, columns)
-        if len(needed) == 1:
-            return Picked(columns, positions - self._starts[needed[0]])
-        before = np.cumsum([0, *(table.num_rows for table in kept.values())])  # rows before each kept group
-        slot = np.searchsorted(needed, group_of_row)
-        return Picked(columns, before[slot] + positions - self._starts[group_of_row])
+        return np.array([group.start for group in self._groups], np.int64)
 
-    def _group(self, index: int) -> pa.Table:
+    def read_group(self, index: int) -> pa.Table:
+        """One row group, by its number in the lane."""
+        assert self._groups is not None
         group = self._groups[index]
-        with storage.open_read(storage.join(self._directory, group.path)) as handle:
+        with storage.open_arrow(storage.join(self._directory, group.path)) as handle:
             file = pq.ParquetFile(handle, metadata=self._footer(group.path))
-            return file.read_row_group(group.number, columns=self._schema.names, use_threads=False)
+            return file.read_row_group(group.number, columns=self.schema.names, use_threads=False)
 
     def _read_footer(self, path: str) -> pq.FileMetaData:
         uri = storage.join(self._directory, path)
         try:
-            with storage.open_read(uri) as handle:
+            with storage.open_arrow(uri) as handle:
                 return pq.ParquetFile(handle).metadata
         except (OSError, pa.ArrowInvalid) as error:
             raise PublishedError(
@@ -99,6 +83,48 @@ class Lane:
                 start += footer.row_group(number).num_rows
             found.append(groups)
         return found
+
+
+class LaneReading:
+    """Reads rows of one lane by position, row groups ahead of their use in the threads of a pool.
+
+    Row groups are kept from one request to the next, which may need the same.
+    """
+
+    def __init__(self, lane: Lane, pool: Executor) -> None:
+        self._lane, self._pool = lane, pool
+        self._starts = pool.submit(lane.starts)
+        self._requests: deque[_Request] = deque()
+        self._newest: dict[int, Future[pa.Table]] = {}
+        self._columns: tuple[list[int], Columns] = ([], Columns(lane.schema.empty_table()))
+
+    def request(self, positions: Integers) -> None:
+        """Start reading the rows at these positions."""
+        starts = self._starts.result()
+        group_of_row = np.searchsorted(starts, positions, side="right") - 1
+        before, self._newest = self._newest, {}
+        for index in sorted(set(group_of_row.tolist())):
+            self._newest[index] = before.get(index) or self._pool.submit(self._lane.read_group, index)
+        self._requests.append(_Request(positions - starts[group_of_row], group_of_row, self._newest))
+
+    def receive(self) -> Picked:
+        """The rows of the oldest request, in its order."""
+        places, group_of_row, groups = self._requests.popleft()
+        needed = list(groups)
+        if needed != self._columns[0]:
+            self._columns = (needed, Columns(pa.concat_tables([group.result() for group in groups.values()])))
+        if len(needed) > 1:
+            before = np.cumsum([0, *(group.result().num_rows for group in groups.values())])
+            places = places + before[np.searchsorted(needed, group_of_row)]
+        return Picked(self._columns[1] if needed else Columns(self._lane.schema.empty_table()), places)
+
+
+class _Request(NamedTuple):
+    """Rows by their places in their row groups, the numbers of these, and the row groups that are being read."""
+
+    places: Integers
+    group_of_row: Integers
+    groups: dict[int, Future[pa.Table]]
 
 
 def subset(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:

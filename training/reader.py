@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
-from itertools import chain
+from contextlib import contextmanager
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from mapring.contract.schemas import PACKED, SHARD
 from mapring.errors import PublishedError, SettingsError
 from training.amplification import read_amplification
 from training.batches import BatchOrder, Integers, whole_weights
-from training.lanes import Lane, subset
+from training.lanes import Lane, LaneReading, subset
 from training.rows import NO_LABEL, Ids, Picked, Rows, gather
 
 __all__ = ["NO_LABEL", "Batch", "ShardReader"]
 
-_LANES_AT_ONCE = 4  # decoding fills several cores, and of an object store that many reads wait at the same time
+_THREADS = 4  # decoding fills several cores, and of an object store as many reads wait at the same time
+_WINDOWS_AHEAD = 2  # besides the one in use
 
 
 class Batch:
@@ -58,7 +60,7 @@ class Batch:
 
     @cached_property
     def doc_ids(self) -> list[str]:
-        """Ids of the rows' documents; made when asked for, which costs as much as half of all reading."""
+        """Ids of the rows' documents; made when asked for: for all rows it adds a sixth to the time of reading."""
         return self._doc_ids.to_pylist() if isinstance(self._doc_ids, pa.Array) else list(self._doc_ids)
 
 
@@ -158,63 +160,79 @@ class ShardReader:
         """
         if first_step >= self.steps:
             return
-        per_window = self.order.steps_per_window
+        order, last = self.order, self.steps - 1
+        per_window = order.steps_per_window
         windows = range(first_step // per_window, -(-self.steps // per_window))
-        with (
-            ThreadPoolExecutor(_LANES_AT_ONCE, thread_name_prefix="shard-lanes") as lanes,
-            ThreadPoolExecutor(1, thread_name_prefix="shard-reader") as pool,
-        ):
-            coming = pool.submit(self._window, lanes, epoch, windows[0])
+        with _reading_ahead(list(self._lanes.values())) as lanes:
+            ahead = iter(windows)
+            for window in islice(ahead, _WINDOWS_AHEAD):
+                self._request(lanes, epoch, window)
             for window in windows:
-                rows, bounds = coming.result()
-                if window + 1 in windows:
-                    coming = pool.submit(self._window, lanes, epoch, window + 1)
-                for step, chunk in enumerate(self.order.chunks(epoch, window).tolist(), window * per_window):
-                    if step < first_step:
-                        continue
-                    yield _batch(rows, bounds[chunk], bounds[chunk + 1], self.order.global_rows(step))
+                for coming in islice(ahead, 1):
+                    self._request(lanes, epoch, coming)
+                rows, bounds = self._window(lanes, epoch, window)
+                for step, chunk in enumerate(order.chunks(epoch, window).tolist(), window * per_window):
+                    if step >= first_step:
+                        global_rows = order.global_batch if step < last else order.global_rows(step)
+                        yield _batch(rows, bounds[chunk], bounds[chunk + 1], global_rows)
 
     def rows(self, positions_at_once: int = 1024) -> Iterator[Batch]:
         """Yield all rows of this rank's lanes, once each, in lane and position order, unshuffled.
 
         `global_rows` of these is the number of rows in the piece itself.
         """
-        for number, lane in self._lanes.items():
-            for start in range(0, self.order.lane_rows(number), positions_at_once):
-                stop = min(start + positions_at_once, self.order.lane_rows(number))
-                count = stop - start
-                rows = gather([lane.pick(np.arange(start, stop, dtype=np.int64))], np.arange(count, dtype=np.int64))
-                yield _batch(rows, 0, count, count)
+        for lane in self._lanes.values():
+            with _reading_ahead([lane]) as (reading,):
+                pieces = [
+                    np.arange(start, min(start + positions_at_once, lane.rows), dtype=np.int64)
+                    for start in range(0, lane.rows, positions_at_once)
+                ]
+                ahead = iter(pieces)
+                for piece in islice(ahead, _WINDOWS_AHEAD):
+                    reading.request(piece)
+                for piece in pieces:
+                    for coming in islice(ahead, 1):
+                        reading.request(coming)
+                    count = len(piece)
+                    yield _batch(gather([reading.receive()], np.arange(count, dtype=np.int64)), 0, count, count)
 
-    def _window(self, lanes: ThreadPoolExecutor, epoch: int, window: int) -> tuple[Rows, list[int]]:
-        """Read one window of the lanes of this rank: its rows chunk by chunk, and where each chunk begins.
-
-        Within a chunk the lanes stand one behind the other, each sorted by length.
-        """
+    def _request(self, lanes: Sequence[LaneReading], epoch: int, window: int) -> None:
         positions = self.order.window_positions(epoch, window)
-        numbers = np.array_split(list(self._lanes), _LANES_AT_ONCE)
-        parts = list(chain.from_iterable(lanes.map(partial(self._some_lanes, epoch, window, positions), numbers)))
-        chunk_of_row = np.concatenate([np.arange(len(places)) // self.order.chunk for _, places in parts])
-        rows = gather(parts, np.argsort(chunk_of_row, kind="stable"))
-        count = -(-len(positions) // self.order.chunk)
-        return rows, [0, *np.cumsum(np.bincount(chunk_of_row, minlength=count)).tolist()]
+        for lane, reading in zip(self._lanes.values(), lanes, strict=True):
+            reading.request(positions[positions < lane.rows])
 
-    def _some_lanes(self, epoch: int, window: int, positions: Integers, numbers: Integers) -> list[Picked]:
-        """Read one window of some lanes, each sorted by length."""
+    def _window(self, lanes: Sequence[LaneReading], epoch: int, window: int) -> tuple[Rows, list[int]]:
+        """The rows of one window chunk by chunk, and where each chunk begins.
+
+        Within a chunk the lanes stand one behind the other, each sorted by length. Behind the last row more chunks
+        may begin, which are empty.
+        """
         parts = []
-        for number in numbers.tolist():
-            lane = self._lanes[number]
-            columns, places = lane.pick(positions[positions < lane.rows])
+        for number, reading in zip(self._lanes, lanes, strict=True):
+            columns, places = reading.receive()
             if columns.sources is not None:
                 places = places[self._resampled(epoch, window, number, columns.sources.take(pa.array(places)))]
-            parts.append(Picked(columns, places[self.order.sort_lane(epoch, window, number, columns.lengths[places])]))
-        return parts
+            order = self.order.sort_lane(epoch, window, number, columns.lengths[places])
+            parts.append(Picked(columns, places[order]))
+        chunk_of_row = np.concatenate([np.arange(len(places)) // self.order.chunk for _, places in parts])
+        counts = np.bincount(chunk_of_row, minlength=self.order.steps_per_window)
+        return gather(parts, np.argsort(chunk_of_row, kind="stable")), [0, *np.cumsum(counts).tolist()]
 
     def _resampled(self, epoch: int, window: int, lane: int, sources: pa.ChunkedArray) -> Integers:
         """Which of the lane's rows in the window are used, and how often: as many as there are."""
         names = pa.array(list(self._weights), pa.string())
         places = pc.index_in(sources, value_set=names).to_numpy()
         return self.order.resample_lane(epoch, window, lane, whole_weights(list(self._weights.values()))[places])
+
+
+@contextmanager
+def _reading_ahead(lanes: Sequence[Lane]) -> Iterator[list[LaneReading]]:
+    """Read lanes in threads of their own, which end with the block."""
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shard-reader")
+    try:
+        yield [LaneReading(lane, pool) for lane in lanes]
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _batch(rows: Rows, start: int, stop: int, global_rows: int) -> Batch:

@@ -107,3 +107,10 @@ def test_package_uris_resolve_to_installed_directories() -> None:
     assert Path(storage.resolve("package://mapring/settings")).name == "settings"
     with pytest.raises(MapringError, match="found no installed package 'no_such_package'"):
         storage.resolve("package://no_such_package/x")
+
+
+def test_arrow_reads_what_is_local_and_what_is_remote(base: str) -> None:
+    uri = storage.join(base, "file")
+    storage.create(uri, b"some bytes")
+    with storage.open_arrow(uri) as handle:
+        assert handle.size() == 10 and handle.read_at(5, 5) == b"bytes"
