@@ -171,9 +171,11 @@ def _examples(directory: str, manifest: Manifest) -> dict[str, list[dict[str, An
 
 def _answers_on_test(model: Model | None) -> dict[str, int] | None:
     """How often the model answers each label on the test split: the column sums of its confusion matrix."""
-    if model is None or not model.manifest.details["evaluation"]["test"]["rows"]:
+    if model is None:
         return None
-    confusion = model.manifest.details["evaluation"]["test"]["confusion"]
+    confusion = model.manifest.details["evaluation"]["test"].get("confusion")
+    if not confusion or not sum(map(sum, confusion)):
+        return None
     labels = model.manifest.details["labels"]
     return {label: sum(row[index] for row in confusion) for index, label in enumerate(labels)}
 

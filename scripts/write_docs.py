@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from mapring.settings import Section, Settings
+from mapring.settings.combinations import METHODS, MODELS, TASKS, refusal
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 
@@ -56,7 +57,24 @@ def render() -> str:
                 pending.append((f"{prefix}{'.' if prefix else ''}{name}{'[]' if many else ''}", inner))
             parts.append(_row(name, field, inner))
         parts.append("")
-    return "\n".join(parts).rstrip() + "\n"
+    return "\n".join([*parts, *_combinations()]).rstrip() + "\n"
+
+
+def _combinations() -> list[str]:
+    """Which tasks, models and methods go together, as a table."""
+    lines = [
+        "## Tasks, models and methods",
+        "",
+        "What `train.task`, `train.model` and `train.method` can be together; anything else is refused before a start.",
+        "",
+        f"| Task | Model | {' | '.join(f'`{method}`' for method in METHODS)} |",
+        "|---" * (2 + len(METHODS)) + "|",
+    ]
+    for task in TASKS:
+        for kind, model in MODELS.items():
+            cells = ["no" if refusal(task, kind, method) else "yes" for method in METHODS]
+            lines.append(f"| `{task}` | {model} | {' | '.join(cells)} |")
+    return lines
 
 
 def _inner_section(field: FieldInfo) -> type[Section] | None:

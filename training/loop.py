@@ -14,7 +14,6 @@ from mapring.errors import MapringError
 from mapring.plan import Plan
 from mapring.progress import Progress, say
 from training.checkpoint import Checkpoints, Cursor
-from training.evaluate import evaluate
 from training.metrics import MetricsLog, StepMetrics, memory_rss_mb
 from training.model import state_tensors
 from training.reader import ShardReader
@@ -22,6 +21,7 @@ from training.ring import Ring, check_same, first_rank_only
 from training.ring.interface import AgreedError, RegroupError
 from training.sample_log import SampleLog
 from training.step import Stepper, StepResult
+from training.tasks.interface import Task
 
 
 class StoppedError(MapringError):
@@ -46,13 +46,14 @@ class Training:
     """What a training is made of, ready to run; the same on every rank but for the ring and the lanes."""
 
     plan: Plan
+    task: Task
     ring: Ring
     reader: ShardReader
     model: nn.Module
     optimizer: torch.optim.AdamW
     stepper: Stepper
     checkpoints: Checkpoints
-    labels: list[str]
+    head: tuple[str, ...]  # modules that the pretrained model did not bring
 
     @property
     def total_steps(self) -> int:
@@ -153,15 +154,14 @@ def _save(training: Training, cursor: Cursor, log: MetricsLog | None) -> None:
 
 
 def _validation_loss(training: Training, cursor: Cursor, log: MetricsLog | None) -> float | None:
-    """Mean loss on the validation split, None where it has no labelled rows; all its figures go to the curves."""
+    """Mean loss on the validation split, None where no row counts; all its figures go to the curves."""
     shards = training.plan.shards_directory
-    found = evaluate(training.model, training.ring, shards, "validation", training.labels)
+    found = training.task.evaluate(training.model, training.ring, shards, "validation")
     if found["loss"] is None:
         return None
     if log is not None:
-        log.write_evaluation(
-            "validation", cursor.step, {name: found[name] for name in ("loss", "accuracy", "macro_f1")}
-        )
+        figures = {name: value for name, value in found.items() if isinstance(value, float)}
+        log.write_evaluation("validation", cursor.step, figures)
     return float(found["loss"])
 
 

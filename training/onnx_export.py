@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from mapring.errors import StageError
-from training.golden import GoldenRow
+from training.golden import GoldenRow, middle_logits
 from training.model import config_of
 
 TOLERANCE = 1e-4  # largest difference of a logit from torch's in fp32
@@ -35,10 +35,11 @@ class _Logits(nn.Module):
 
 
 def export_onnx(model: nn.Module, golden: list[GoldenRow]) -> bytes:
-    """Export a classifier with free batch and sequence sizes, and replay the golden rows with ONNX Runtime.
+    """Export a model with free batch and sequence sizes, and replay the golden rows with ONNX Runtime.
 
     Inputs are int64 tensors (B, T) `input_ids`, `attention_mask`, and `token_type_ids` where the
-    model has token types; the output is `logits`, float32 (B, C).
+    model has token types; the output is `logits`, float32 (B, C), or (B, T, V) of a
+    language model.
 
     Raises:
         StageError: the model cannot be exported, or its logits differ.
@@ -80,7 +81,8 @@ def _replay(content: bytes, names: list[str], golden: list[GoldenRow]) -> None:
     for row in golden:
         ids = np.array([row.input_ids], np.int64)
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
-        logits = session.run(["logits"], {name: inputs[name] for name in names})[0][0]
+        found = session.run(["logits"], {name: inputs[name] for name in names})[0]
+        logits = middle_logits(torch.from_numpy(found))[0].numpy()
         worst = float(np.abs(logits - np.array(row.logits, np.float32)).max())
         if not worst <= TOLERANCE:
             raise StageError(

@@ -15,6 +15,7 @@ from mapring.settings.filters import Filters
 from mapring.settings.inputs import FOR_PREPROCESSING, NOT_FOR_EVALUATION, Input, refuse_repeated_names, refuse_settings
 from mapring.settings.normalization import Normalization
 from mapring.settings.tokenizer import TokenizerSource
+from mapring.settings.train import Train
 from mapring.settings.words import Words
 
 
@@ -115,39 +116,6 @@ class Preprocess(Section):
                 )
 
 
-class Train(Section):
-    """Published shards to a published model."""
-
-    model: str = output(description="Pretrained transformers directory, or package://NAME/PATH.")
-    epochs: int = output(1, description="Passes over the training split.", ge=1)
-    global_batch: int = output(
-        32, description="Rows per optimizer step over all ranks; a multiple of preprocess.lanes.", ge=1
-    )
-    learning_rate: float = output(5e-5, description="Peak learning rate of AdamW.", gt=0, lt=1)
-    warmup_share: float = output(
-        0.1, description="Share of the steps in which the rate rises; then it falls to 0.", ge=0, le=1
-    )
-    weight_decay: float = output(0.01, description="AdamW's decoupled weight decay, on matrices only.", ge=0)
-    clip_norm: float = output(1.0, description="Largest global gradient norm.", gt=0)
-    freeze_embeddings: bool = output(False, description="Leave the embedding tables as they were pretrained.")
-    precision: Literal["auto", "fp32", "bf16"] = output(
-        "auto", description="Arithmetic of forward and backward; auto measures both and takes the faster."
-    )
-    wire: Literal["fp32", "fp16"] = output(
-        "fp32", description="What gradients are sent as; fp16 halves the bytes and rounds them to 11 bits."
-    )
-    shuffle_window: int = output(4096, description="Rows shuffled and sorted by length together, over all lanes.", ge=1)
-    baselines: bool = output(True, description="Also evaluate a majority and a TF-IDF + logistic regression baseline.")
-    checkpoint_every_steps: int = execution(100, description="Optimizer steps between checkpoints.", ge=1)
-    log_samples: bool = execution(
-        False, description="Write which documents each step was trained on below samples/ of the training directory."
-    )
-    keep_checkpoints: int = execution(2, description="Checkpoints kept; older ones are removed.", ge=1)
-    evaluate_checkpoints: bool = execution(
-        False, description="Evaluate the validation split at every checkpoint, and also keep the one of the least loss."
-    )
-
-
 class Ring(Section):
     """How the ranks of the ring are started by `mapring run` and `mapring train`."""
 
@@ -242,12 +210,16 @@ class Settings(Section):
     seed: int = output(17, description="Seed of splits, shuffles, initialization and dropout.", ge=0, lt=2**31)
     preprocess: Preprocess = output(description="Raw text to shards.")
     train: Train = output(description="Shards to a model.")
-    score: Score = output(description="New text to scores.")
+    score: Score | None = output(None, description="New text to scores; without it a pipeline ends with the model.")
     ring: Ring = execution(Ring(), description="How the ring is started.")
     spark: Spark = execution(Spark(), description="The Spark session.")
 
     @model_validator(mode="after")
-    def _batch_fits_lanes(self) -> Settings:
+    def _parts_fit(self) -> Settings:
+        if self.score is not None and self.train.task != "classify":
+            raise ValueError(
+                f"score: found it with train.task={self.train.task}, but scores are those of classifiers; remove it"
+            )
         if self.train.global_batch % self.preprocess.lanes:
             raise ValueError(
                 f"train.global_batch: found {self.train.global_batch}, "
