@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from training.batches import Integers
+from training.figures.classification import figures as figures  # baselines take it from here
 from training.model import config_of
 from training.padding import micro_batches
 from training.reader import NO_LABEL, ShardReader
@@ -53,31 +52,4 @@ def evaluate(model: nn.Module, ring: Ring, shards_directory: str, split: str, la
         "unlabelled": int(counts[-1]),
         "loss": float(loss) / rows_counted if rows_counted else None,
         **figures(confusion, labels),
-    }
-
-
-def figures(confusion: Integers, labels: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, macro-F1 and per-class figures of a confusion matrix of shape (true labels, predicted labels).
-
-    A ratio with nothing below the line is 0, as scikit-learn has it.
-    """
-    total, hits = int(confusion.sum()), np.diag(confusion)
-    precision = hits / np.maximum(confusion.sum(axis=0), 1)
-    recall = hits / np.maximum(confusion.sum(axis=1), 1)
-    f1 = 2 * hits / np.maximum(confusion.sum(axis=0) + confusion.sum(axis=1), 1)
-    return {
-        "rows": total,
-        "accuracy": float(hits.sum() / total) if total else None,
-        "macro_f1": float(f1.mean()) if total else None,
-        "confusion": confusion.tolist(),
-        "per_class": [
-            {
-                "label": label,
-                "precision": float(precision[index]),
-                "recall": float(recall[index]),
-                "f1": float(f1[index]),
-                "support": int(confusion[index].sum()),
-            }
-            for index, label in enumerate(labels)
-        ],
     }
