@@ -21,7 +21,7 @@ from mapring.errors import SettingsError
 
 Choice = TypeVar("Choice")
 
-SHARE = 0.1  # of the words: about what hasty typing has
+SHARE = 0.1  # of the words
 
 _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")  # QWERTY; each row lies half a key further right than the one above
 _SPACELESS = (

@@ -9,5 +9,6 @@ Every figure is made in one of two ways:
 - *Rows*: where a figure needs all rows together (ranks of scores, a correlation), they are gathered and brought
   into an order that no rank has a say in (`rows.py`).
 
-A figure that rows do not suffice for is None, never NaN.
+A figure that rows do not suffice for is None, never NaN. Exponentials and logarithms (temperature, NDCG, perplexity)
+may differ in the last bit between types of CPU: where hosts differ, one rank makes the figures and broadcasts them.
 """

@@ -23,7 +23,7 @@ from training.figures.fixed_point import (
 from training.figures.rows import Keys, sorted_by_key
 
 BINS = 15  # of equal width, as in Guo et al.
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0  # published models need from 0.7 to 5
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0  # what lies beyond says that there is no best one
 _STEPS = 100  # Newton needs about six; halving the bounds alone, sixty
 
 
