@@ -103,6 +103,21 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     assert 0.92 <= held / samples <= 0.98  # binomial, so within 3 % of 95 % in 99 of 100 seeds
 
 
+def test_intervals_of_macro_f1_hold_it_a_little_less_often() -> None:
+    """What `Interval` says of them."""
+    generator = np.random.default_rng(0)
+    samples, rows, agreement = 300, 300, 0.7
+    truth, held = agreement + (1 - agreement) / 3, 0  # as all classes and errors are alike, every F1 is the accuracy
+    for sample in range(samples):
+        true, other = generator.integers(0, 3, (2, rows))
+        predicted = np.where(generator.random(rows) < agreement, true, other)
+        found = class_replicates([f"{sample}-{row}" for row in range(rows)], true, predicted, 3, seed=0)
+        interval = percentile_interval(macro_f1s(found))
+        assert interval is not None
+        held += interval.low <= truth <= interval.high
+    assert 0.90 <= held / samples <= 0.97
+
+
 def test_few_rows_make_no_interval() -> None:
     nothing = accuracy_replicates([], [], seed=0)
     assert percentile_interval(accuracies(nothing)) is None
