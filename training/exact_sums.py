@@ -12,23 +12,24 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from training.figures.fixed_point import from_fixed_point, to_fixed_point
 from training.reader import ShardReader
 from training.ring import Ring
 from training.tasks.interface import Piece, Task
 
 _PIECE_TOKENS = 2048  # cells of a padded piece: small pieces of sorted rows waste little on padding
 _NO_EPOCH = 1 << 31  # of random choices in an evaluation, which are always the same
-_UNIT = 1 << 24  # of fixed-point losses; int64 holds sums of up to 5e11 nats
+_FRACTION_BITS = 24  # of a piece's loss; int64 holds sums of up to 5e11 nats
 
 
 def fixed_point(loss: torch.Tensor) -> int:
     """A loss in nats as a whole number of units of 2**-24 nats."""
-    return round(float(loss.double()) * _UNIT)
+    return int(to_fixed_point(float(loss.double()), _FRACTION_BITS))
 
 
 def mean_loss(units: int, weight: float) -> float | None:
     """The mean of summed fixed-point losses, None of nothing."""
-    return units / _UNIT / weight if weight else None
+    return from_fixed_point(units, _FRACTION_BITS) / weight if weight else None
 
 
 def pieces_of_split(task: Task, model: nn.Module, ring: Ring, shards_directory: str, split: str) -> Iterator[Piece]:

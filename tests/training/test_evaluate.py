@@ -16,7 +16,7 @@ from tests.training.running import prepare
 from tests.training.shards import build_shards
 from tests.training.thread_ring import ThreadRing, run_ranks
 from training.baselines import baselines
-from training.evaluate import figures
+from training.figures.classification import figures
 from training.padding import padded_rows
 from training.reader import ShardReader
 from training.ring.single import SingleRing

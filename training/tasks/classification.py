@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training.evaluate import figures
+from training.figures.classification import figures
 from training.exact_sums import fixed_point, mean_loss, pieces_of_split
 from training.model import config_of
 from training.padding import padded_rows

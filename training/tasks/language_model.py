@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch.nn import functional
 
 from training.batches import Integers
 from training.exact_sums import fixed_point, mean_loss, pieces_of_split
+from training.figures.language import perplexity
 from training.heads import choose_head, logits_at
 from training.model import config_of
 from training.padding import PaddedRows, padded_rows
@@ -25,7 +25,6 @@ from training.tasks.documents import attention_between, document_numbers, restar
 from training.tasks.interface import Piece
 from training.tasks.masking import Masking
 
-_LARGEST_LOSS = 700.0  # nats; beyond, a perplexity is more than a float holds
 
 
 class _LanguageModel(ABC):
@@ -106,7 +105,7 @@ class _LanguageModel(ABC):
             "rows": rows,
             "tokens": predicted,
             "loss": loss,
-            "perplexity": None if loss is None else math.exp(min(loss, _LARGEST_LOSS)),
+            "perplexity": None if loss is None else perplexity(loss * predicted, predicted),
             "accuracy": right / predicted if predicted else None,
         }
 
