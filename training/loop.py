@@ -159,8 +159,8 @@ def _validation_loss(training: Training, cursor: Cursor, log: MetricsLog | None)
     if found["loss"] is None:
         return None
     if log is not None:
-        log.write_evaluation(
-            "validation", cursor.step, {name: found[name] for name in ("loss", "accuracy", "macro_f1")}
+        log.write_validation(
+            cursor.step, training.total_steps, {name: found[name] for name in ("loss", "accuracy", "macro_f1")}
         )
     return float(found["loss"])
 

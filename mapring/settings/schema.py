@@ -15,6 +15,7 @@ from mapring.settings.filters import Filters
 from mapring.settings.inputs import FOR_PREPROCESSING, NOT_FOR_EVALUATION, Input, refuse_repeated_names, refuse_settings
 from mapring.settings.normalization import Normalization
 from mapring.settings.tokenizer import TokenizerSource
+from mapring.settings.tune import Tune, check_space
 from mapring.settings.words import Words
 
 
@@ -245,6 +246,7 @@ class Settings(Section):
     score: Score = output(description="New text to scores.")
     ring: Ring = execution(Ring(), description="How the ring is started.")
     spark: Spark = execution(Spark(), description="The Spark session.")
+    tune: Tune = execution(Tune(), description="The search for hyperparameters.")
 
     @model_validator(mode="after")
     def _batch_fits_lanes(self) -> Settings:
@@ -259,4 +261,9 @@ class Settings(Section):
                 raise ValueError(
                     f"ring.{name}: found {found}, expected at most preprocess.lanes ({self.preprocess.lanes})"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _space_is_of_train(self) -> Settings:
+        check_space(self.tune.space, Train)
         return self
