@@ -56,7 +56,6 @@ class MetricsLog:
     def __init__(self, directory: str, *, done: int) -> None:
         self._pending: list[bytes] = []
         self._steps = _LineFile(storage.join(directory, "metrics.jsonl"), done)
-        self._steps.append(b"")  # there from the start, so that a full disk is told before the first step
         self._validation = _LineFile(storage.join(directory, "validation.jsonl"), done)
         self._events = SummaryWriter(
             storage.join(directory, "tensorboard"), purge_step=done + 1 if done else None, flush_secs=10
@@ -98,9 +97,8 @@ class _LineFile:
 
     def __init__(self, uri: str, done: int) -> None:
         self.uri = uri
-        if storage.exists(uri):
-            kept = [line for line in self._read() if (step := _step_of(line)) is not None and step <= done]
-            storage.replace(uri, b"".join(kept))
+        kept = [line for line in self._read() if (step := _step_of(line)) is not None and step <= done]
+        storage.replace(uri, b"".join(kept))
 
     def append(self, lines: bytes) -> None:
         """Append on a disk; an object store gets the whole file anew."""
@@ -108,7 +106,6 @@ class _LineFile:
         if local is None:
             storage.replace(self.uri, b"".join([*self._read(), lines]))
             return
-        local.parent.mkdir(parents=True, exist_ok=True)
         with told_when_full(self.uri, len(lines)), local.open("ab") as handle:
             handle.write(lines)
 
