@@ -58,14 +58,14 @@ def make_space(plan: Plan) -> Space:
     ranges = {name: _checked(plan, name, candidates) for name, candidates in tune.space.items()}
     for end in (0, -1):
         together = {name: _ends(kind)[end] for name, kind in ranges.items()}
-        _build(plan, together, "all together at their ends")
+        _build(plan, together)
     return Space(ranges, {name: value_of(plan.settings, name) for name in ranges})
 
 
 def _checked(plan: Plan, name: str, candidates: Candidates) -> Range | Choices:
     if candidates.choices:
         texts = str in setting_types(name, Train)
-        values = [value_of(_build(plan, {name: choice}, name), name) for choice in candidates.choices]
+        values = [value_of(_build(plan, {name: choice}), name) for choice in candidates.choices]
         if texts:  # a text may name something in the world, such as the directory of a model
             for choice in candidates.choices:
                 make_plan(plan.config, [*plan.overrides, *override_words({name: choice})])
@@ -76,7 +76,7 @@ def _checked(plan: Plan, name: str, candidates: Candidates) -> Range | Choices:
     is_whole = float not in setting_types(name, Train)
     found = Range(candidates.low, candidates.high, candidates.log, candidates.step, is_whole)
     for value in _ends(found):
-        _build(plan, {name: value}, name)
+        _build(plan, {name: value})
     return found
 
 
@@ -89,12 +89,14 @@ def _ends(kind: Range | Choices) -> list[Value]:
     return [int(kind.low), min(int(kind.low + (kind.step or 1)), int(kind.high)), int(kind.high)]
 
 
-def _build(plan: Plan, values: Mapping[str, Value], where: str) -> Settings:
+def _build(plan: Plan, values: Mapping[str, Value]) -> Settings:
     try:
         return load_settings(plan.config, [*plan.overrides, *override_words(values)])
     except SettingsError as error:
         told = ", ".join(override_words(values))
-        raise SettingsError(f"{error}; this is of tune.space ({where}: {told}): leave out what is not valid") from None
+        raise SettingsError(
+            f"{error}; tune.space would try it ({told}): leave it out by other ends, a step, or choices"
+        ) from None
 
 
 def value_of(settings: Settings, name: str) -> Any:

@@ -58,8 +58,11 @@ class Watcher:
 
     def _watch(self, process_id: int) -> None:
         while not self._over.wait(_LOOK_SECONDS):
-            if not self.look():
-                continue
+            try:
+                if not self.look():
+                    continue
+            except OSError:  # such as a full disk, which the search meets itself when it writes next
+                return
             for number in (signal.SIGTERM, signal.SIGKILL):  # first so that a trainer leaves a checkpoint
                 _signal_group(process_id, number)
                 if self._over.wait(_STOP_SECONDS):

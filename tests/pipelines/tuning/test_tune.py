@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from mapring.contract import is_published, read_manifest
@@ -18,6 +18,7 @@ from mapring.errors import MapringError, StageError
 from mapring.plan import Plan, make_plan
 from pipelines import tune as tuning
 from pipelines.tuning import trainings
+from pipelines.tuning.leftovers import end_leftovers
 from pipelines.tuning.trainings import UnknownMetricError
 from tests.training.shards import tiny_model
 from tests.training.tiny_plan import WORDS, publish_shards, tiny_plan
@@ -152,27 +153,39 @@ LONG = (
 )
 
 
-def start(config: str) -> subprocess.Popen[str]:
+@contextmanager
+def started(config: str) -> Iterator[subprocess.Popen[str]]:
+    """A search as a user starts it; whatever comes, it has ended afterwards."""
     words = [sys.executable, "-m", "pipelines.cli", "tune", config, *LONG]
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_search_that_is_killed_goes_on_and_ends_with_the_best(config: str) -> None:
-    process, first = start(config), make_plan(config, [*LONG, "train.baselines=false"])
+    first = make_plan(config, [*LONG, "train.baselines=false"])
     metrics, deadline = Path(first.training_directory, "metrics.jsonl"), time.monotonic() + 600
-    while not metrics.exists() or len(metrics.read_bytes().splitlines()) < 60:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "no progress"
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not is_published(first.model_directory)
-
-    again = start(config)
-    said, _ = again.communicate(timeout=1200)
-    assert again.returncode == 0, said
+    try:
+        with started(config) as process:
+            while not metrics.exists() or len(metrics.read_bytes().splitlines()) < 60:
+                assert process.poll() is None, process.communicate()[0]
+                assert time.monotonic() < deadline, "no progress"
+                time.sleep(0.1)
+            process.kill()
+            process.wait()
+        assert not is_published(first.model_directory)
+        with started(config) as process:
+            said, _ = process.communicate(timeout=1200)
+            assert process.returncode == 0, said
+    finally:
+        left = end_leftovers(config, [])
+    assert not left, said
     assert "trial 0 interrupted, and is taken up again" in said
     assert "going on from the checkpoint of step" in said
     steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
@@ -184,4 +197,3 @@ def test_a_search_that_is_killed_goes_on_and_ends_with_the_best(config: str) -> 
     assert best.model == first.model
     value = read_manifest(best.model_directory).details["evaluation"]["validation"]["loss"]
     assert found["trials"][0]["value"] == value
-    assert not [process for process in psutil.process_iter(["cmdline"]) if config in (process.info["cmdline"] or [])]
