@@ -53,8 +53,9 @@ def render() -> str:
         for name, field in section.model_fields.items():
             inner = _inner_section(field)
             if inner is not None:
-                many = "tuple" in str(field.annotation)
-                pending.append((f"{prefix}{'.' if prefix else ''}{name}{'[]' if many else ''}", inner))
+                annotation = str(field.annotation)
+                many = "[]" if "tuple" in annotation else ".NAME" if "dict" in annotation else ""
+                pending.append((f"{prefix}{'.' if prefix else ''}{name}{many}", inner))
             parts.append(_row(name, field, inner))
         parts.append("")
     return "\n".join([*parts, *_combinations()]).rstrip() + "\n"
@@ -94,8 +95,13 @@ def _row(name: str, field: FieldInfo, inner: type[Section] | None) -> str:
         shown = "see below"
     else:
         shown = "none" if default is None else f"`{default}`"
-    kind = "list of sections" if inner and "tuple" in str(field.annotation) else "section" if inner else _type(field)
+    kind = _section_type(field) if inner else _type(field)
     return f"| `{name}` | {kind} | {shown} | {extra['affects']} | {field.description} |"
+
+
+def _section_type(field: FieldInfo) -> str:
+    annotation = str(field.annotation)
+    return "list of sections" if "tuple" in annotation else "names and sections" if "dict" in annotation else "section"
 
 
 def _type(field: FieldInfo) -> str:
@@ -107,6 +113,8 @@ def _type(field: FieldInfo) -> str:
         return " / ".join(f"`{kind}`" for kind in kinds)
     if ... in kinds:  # tuple[X, ...]
         inner = kinds[0]
+        if type(None) in get_args(inner):  # values of any kind
+            return "list of values"
         choices = " / ".join(f"`{choice}`" for choice in get_args(inner)) or names[inner]
         return f"list of {choices}"
     text = "keys and values" if "dict" in str(field.annotation) else " or ".join(names[kind] for kind in kinds)

@@ -161,7 +161,7 @@ def _validation_loss(training: Training, cursor: Cursor, log: MetricsLog | None)
         return None
     if log is not None:
         figures = {name: value for name, value in found.items() if isinstance(value, float)}
-        log.write_evaluation("validation", cursor.step, figures)
+        log.write_validation(cursor.step, training.total_steps, figures)
     return float(found["loss"])
 
 

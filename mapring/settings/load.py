@@ -25,13 +25,23 @@ def load_settings(config: str, overrides: Sequence[str] = ()) -> Settings:
     Raises:
         SettingsError: one line for the first thing that is wrong: file, key, value and remedy.
     """
-    values = _read_yaml(config)
-    for word in overrides:
-        _override(values, word)
+    values = read_values(config, overrides)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(config, values, error)) from None
+
+
+def read_values(config: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What stands in a YAML file, with overrides applied, not yet validated.
+
+    Raises:
+        SettingsError: it cannot be read, or an override leads nowhere.
+    """
+    values = _read_yaml(config)
+    for word in overrides:
+        _override(values, word)
+    return values
 
 
 def _read_yaml(config: str) -> dict[str, Any]:
@@ -61,7 +71,7 @@ def _override(values: dict[str, Any], word: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise SettingsError(f"{word!r}: the value is not valid YAML; quote it, as in KEY='\"text\"'") from None
-    *parents, last = _key_parts(key)
+    *parents, last = key_parts(key)
     node: Any = values
     for part in parents:
         node = _descend(node, part, word)
@@ -73,10 +83,13 @@ def _override(values: dict[str, Any], word: str) -> None:
         raise SettingsError(f"{word!r}: {'.'.join(parents)} holds {_name_type(node)}, which has no key {last!r}")
 
 
-def _key_parts(key: str) -> list[str]:
-    """Parts of a dotted key; what follows `spark.conf.` is one part, for Spark's own names have dots."""
-    section, conf, name = key.partition("spark.conf.")
-    return ["spark", "conf", name] if conf and name and not section else key.split(".")
+def key_parts(key: str) -> list[str]:
+    """Parts of a dotted key; what follows `spark.conf.` or `tune.space.` is one part, a name that has dots itself."""
+    for prefix in ("spark.conf.", "tune.space."):
+        name = key.removeprefix(prefix)
+        if name and name != key:
+            return [*prefix.rstrip(".").split("."), name]
+    return key.split(".")
 
 
 def _descend(node: Any, part: str, word: str) -> Any:

@@ -16,6 +16,7 @@ from mapring.settings.inputs import FOR_PREPROCESSING, NOT_FOR_EVALUATION, Input
 from mapring.settings.normalization import Normalization
 from mapring.settings.tokenizer import TokenizerSource
 from mapring.settings.train import Train
+from mapring.settings.tune import Tune, check_space
 from mapring.settings.words import Words
 
 
@@ -213,6 +214,7 @@ class Settings(Section):
     score: Score | None = output(None, description="New text to scores; without it a pipeline ends with the model.")
     ring: Ring = execution(Ring(), description="How the ring is started.")
     spark: Spark = execution(Spark(), description="The Spark session.")
+    tune: Tune = execution(Tune(), description="The search for hyperparameters.")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Settings:
@@ -231,4 +233,9 @@ class Settings(Section):
                 raise ValueError(
                     f"ring.{name}: found {found}, expected at most preprocess.lanes ({self.preprocess.lanes})"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _space_is_of_train(self) -> Settings:
+        check_space(self.tune.space, Train)
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,27 @@ def test_the_best_checkpoint_stays_besides_the_last(make_tiny_plan: PlanMaker, m
     assert end.step == 15 and len(found) == 5
     assert checkpoints(plan) == ["step-00000006", "step-00000015"]
     assert training.checkpoints.best() == "step-00000006"
+
+
+def test_validation_figures_stand_in_a_file_that_a_resume_rolls_back(make_tiny_plan: PlanMaker) -> None:
+    def evaluated() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    plan = make_tiny_plan("train.evaluate_checkpoints=true")
+    file = Path(plan.training_directory, "validation.jsonl")
+    with pytest.raises(StoppedError):
+        fit(plan, stop=NoStop(after_step=7))
+    first = evaluated()
+    assert [line["step"] for line in first] == [3, 6, 7] and first[0].keys() == {
+        *("step", "total_steps", "loss", "accuracy", "macro_f1")
+    }
+    for step in (6, 7):
+        Path(plan.training_directory, "checkpoints", f"step-{step:08d}", "published.json").unlink()
+    with file.open("a") as handle:
+        handle.write('{"step": 9, "lo')
+    fit(plan)
+    assert [line["step"] for line in evaluated()] == [3, 6, 9, 12, 15]
+    assert {line["total_steps"] for line in evaluated()} == {15}
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_checkpoint(make_tiny_plan: PlanMaker) -> None:

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training.figures.classification import figures
 from training.exact_sums import fixed_point, mean_loss, pieces_of_split
+from training.figures.classification import figures
 from training.model import config_of
 from training.padding import padded_rows
 from training.reader import NO_LABEL, Batch

@@ -26,7 +26,6 @@ from training.tasks.interface import Piece
 from training.tasks.masking import Masking
 
 
-
 class _LanguageModel(ABC):
     """What both kinds share. A loss is a sum over predicted tokens."""
 
