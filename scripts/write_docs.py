@@ -77,6 +77,7 @@ def _row(name: str, field: FieldInfo, inner: type[Section] | None) -> str:
     else:
         shown = "none" if default is None else f"`{default}`"
     kind = "list of sections" if inner and "tuple" in str(field.annotation) else "section" if inner else _type(field)
+    shown = shown.replace("|", "\\|")  # else it would end the cell
     return f"| `{name}` | {kind} | {shown} | {extra['affects']} | {field.description} |"
 
 

@@ -37,6 +37,8 @@ def read_parquet(segment: Segment) -> Iterator[RawRecord]:
             for row_id, text, *others, second in zip(*found, strict=True):
                 try:
                     label, time, group = map(_plain, others)
+                    if isinstance(others[0], list | dict):  # no text of it would be a label
+                        raise RecordError(MALFORMED, f"the label is a {type(others[0]).__name__}, expected one value")
                     yield RawRecord(
                         number,
                         _plain(row_id),
