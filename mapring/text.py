@@ -11,6 +11,7 @@ import html
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,7 +25,7 @@ from mapring.redaction import redact
 from mapring.settings.normalization import Normalization
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
+    from tokenizers import Tokenizer
 
 # RE2 classes. Control characters (category Cc) except tab, line breaks and U+0085, and the byte order mark, vanish.
 _VANISHING = "[\\x00-\\x08\\x0e-\\x1f\\x7f\u0080-\u0084\u0086-\u009f\ufeff]"
@@ -128,30 +129,45 @@ class Encoder:
     def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> EncodedPairs:
         """Token ids of each pair of texts in the tokenizer's own form for pairs, such as `[CLS] a [SEP] b [SEP]`.
 
-        Where they are longer than `max_length`, the longer text is cut first. Of texts much longer than that only
-        beginnings are tokenized, as `encode` does; of two such texts either may have the odd token.
+        Where they are longer than `max_length`, the longer text is cut first, as the library does. Of texts much longer
+        than that only beginnings are tokenized, as `encode` does; of two such texts either may have the odd token.
         """
         beginnings = [(self._beginning(first), self._beginning(second)) for first, second in pairs]
         ids, second_starts = [], []
-        for pair, beginning, encoding in zip(
-            pairs, beginnings, self._tokenizer.encode_batch_fast(beginnings), strict=True
-        ):
-            if pair != beginning and self._lacks_tokens(pair, beginning, encoding):
-                encoding = self._tokenizer.encode(*pair)
+        encodings = self._uncut.encode_batch_fast(beginnings)
+        for pair, beginning, encoding in zip(pairs, beginnings, encodings, strict=True):
             texts = encoding.sequence_ids  # 0 and 1, None for special tokens
-            ids.append(encoding.ids)
+            is_cut = (len(part) < len(text) for text, part in zip(pair, beginning, strict=True))
+            if any(cut and texts.count(text) < (self._max_length or 0) for text, cut in enumerate(is_cut)):
+                encoding = self._uncut.encode(*pair)  # the beginning was of signs that vanish
+                texts = encoding.sequence_ids
+            kept = self._kept_of_pair(texts)
+            ids.append(encoding.ids if kept is None else [encoding.ids[place] for place in kept])
+            texts = texts if kept is None else [texts[place] for place in kept]
             second_starts.append(texts.index(1) if 1 in texts else len(texts))
         return EncodedPairs(ids, second_starts)
 
-    def _lacks_tokens(self, pair: tuple[str, str], beginning: tuple[str, str], encoding: Encoding) -> bool:
-        """Whether the beginning of a text has too few tokens to tell what is kept of it, as of signs that vanish.
+    @cached_property
+    def _uncut(self) -> Tokenizer:
+        """A tokenizer that does not truncate: what it cuts off of two texts it would keep in all combinations."""
+        found = type(self._tokenizer).from_str(self._tokenizer.to_str())
+        found.no_truncation()
+        return found
 
-        A text with at least half of the room is cut where the other one says, however much longer it is.
-        """
-        kept = [encoding.sequence_ids.count(text) for text in (0, 1)]
-        short = [len(part) < len(text) for text, part in zip(pair, beginning, strict=True)]
-        is_full = len(encoding.ids) >= (self._max_length or 0)
-        return not is_full or any(was and count < sum(kept) // 2 for was, count in zip(short, kept, strict=True))
+    def _kept_of_pair(self, texts: list[int | None]) -> list[int] | None:
+        """Places of the tokens that are kept, by the text that each is of; None where all are."""
+        if self._max_length is None or len(texts) <= self._max_length:
+            return None
+        counts = [texts.count(0), texts.count(1)]
+        room = self._max_length - (len(texts) - sum(counts))
+        shorter = min(*counts, room // 2)
+        most = (room - shorter, shorter) if counts[0] > counts[1] else (shorter, room - shorter)
+        places: list[list[int]] = [[], []]
+        for place, text in enumerate(texts):
+            if text is not None:
+                places[text].append(place)
+        special = [place for place, text in enumerate(texts) if text is None]
+        return sorted([*special, *places[0][: most[0]], *places[1][: most[1]]])
 
     def _beginning(self, text: str) -> str:
         """What of a text surely holds its first `max_length` tokens, as words and numbers are."""
