@@ -187,7 +187,7 @@ def _count_names(
 
     The name is empty for those that have none, and null for those that are unlabelled.
     """
-    owner = pa.concat_arrays([pc.list_parent_indices(names), pc.indices_nonzero(names.is_null())])
+    owner = pa.concat_arrays([pc.list_parent_indices(names), pc.indices_nonzero(names.is_null()).cast(pa.int64())])
     name = pa.concat_arrays([names.flatten(), pa.nulls(names.null_count, pa.string())])
     columns = {"source": sources, "tokens": lengths, "characters": characters}
     table = pa.table({**{key: column.take(owner) for key, column in columns.items()}, "name": name})
