@@ -67,9 +67,11 @@ def gather_data(plan: Plan) -> Data | None:
     manifest = read_manifest(directory)
     by_split: dict[tuple[str, str], dict[str, Any]] = {}
     for row in _rows(directory, _named(manifest, "stats/labels-")):
-        entry = by_split.setdefault((row["split"], row["source"]), {"documents": {}, "tokens": 0})
-        entry["documents"][row["label"]] = row["documents"]
-        entry["tokens"] += row["tokens"]
+        by_split.setdefault((row["split"], row["source"]), {"documents": {}})["documents"][row["label"]] = row[
+            "documents"
+        ]
+    for row in _rows(directory, _named(manifest, "stats/sources-")):  # a document of several labels counts once
+        by_split[row["split"], row["source"]].update(total=row["documents"], tokens=row["tokens"])
     lengths: Counter[int] = Counter()
     for row in _rows(directory, _named(manifest, "stats/lengths-")):
         lengths[row["tokens"]] += row["documents"]

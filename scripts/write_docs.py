@@ -96,6 +96,7 @@ def _row(name: str, field: FieldInfo, inner: type[Section] | None) -> str:
     else:
         shown = "none" if default is None else f"`{default}`"
     kind = _section_type(field) if inner else _type(field)
+    shown = shown.replace("|", "\\|")  # else it would end the cell
     return f"| `{name}` | {kind} | {shown} | {extra['affects']} | {field.description} |"
 
 

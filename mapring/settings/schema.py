@@ -12,7 +12,14 @@ from pydantic import field_validator, model_validator
 from mapring.settings.base import Section, execution, output
 from mapring.settings.dedup import Duplicates
 from mapring.settings.filters import Filters
-from mapring.settings.inputs import FOR_PREPROCESSING, NOT_FOR_EVALUATION, Input, refuse_repeated_names, refuse_settings
+from mapring.settings.inputs import (
+    FOR_PREPROCESSING,
+    NOT_FOR_EVALUATION,
+    Input,
+    refuse_mixed_pairs,
+    refuse_repeated_names,
+    refuse_settings,
+)
 from mapring.settings.normalization import Normalization
 from mapring.settings.tokenizer import TokenizerSource
 from mapring.settings.train import Train
@@ -61,6 +68,10 @@ class Preprocess(Section):
     max_quarantined_share: float = execution(
         0.05, description="Share of malformed or undecodable records above which the run fails.", ge=0, le=1
     )
+    labels: Literal["one", "several", "number"] = output(
+        "one", description="What label_column holds: a name, names joined by label_separator, or a number."
+    )
+    label_separator: str = output("|", description="What stands between names where there are several.", min_length=1)
     normalization: Normalization = output(Normalization(), description="What happens to the characters.")
     filters: Filters = output(Filters(), description="Rules that drop documents.")
     decontamination: Decontamination = output(Decontamination(), description="Removal of evaluation texts.")
@@ -83,6 +94,8 @@ class Preprocess(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> Preprocess:
         refuse_repeated_names(self.inputs)
+        refuse_mixed_pairs(self.inputs)
+        self._refuse_labels_that_are_not_read()
         if self.filters.c4_lines and not self.normalization.keep_lines:
             raise ValueError("filters.c4_lines: found true, but there are no lines; set normalization.keep_lines=true")
         refuse_repeated_names(self.decontamination.inputs)
@@ -97,12 +110,39 @@ class Preprocess(Section):
                 f"duplicates.parts.unit: found {self.duplicates.parts.unit}, but there are no lines; "
                 "set normalization.keep_lines=true"
             )
+        if self.duplicates.parts.unit != "none" and self.has_pairs:
+            raise ValueError(
+                f"duplicates.parts.unit: found {self.duplicates.parts.unit} with second_text_column, but of a pair "
+                "parts cannot be removed; set duplicates.parts.unit=none"
+            )
         self._refuse_what_packed_documents_have_not()
         if self.packing != "none" and self.tokenizer is None:
             raise ValueError(f"packing: found {self.packing} without a tokenizer; give one, or set packing=none")
         return self
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether a document is a pair of texts; all inputs agree."""
+        return self.inputs[0].second_text_column is not None
+
+    def _refuse_labels_that_are_not_read(self) -> None:
+        if self.labels != "one" and all(source.label_column is None for source in self.inputs):
+            raise ValueError(
+                f"labels: found {self.labels}, but no input has a label_column; name one, or remove this setting"
+            )
+        default = type(self).model_fields["label_separator"].default
+        if self.labels != "several" and self.label_separator != default:
+            raise ValueError(
+                f"label_separator: found {self.label_separator!r} with labels={self.labels}, which does not use it; "
+                "remove it, or set labels=several"
+            )
+
     def _refuse_what_packed_documents_have_not(self) -> None:
+        if self.packing != "none" and self.has_pairs:
+            raise ValueError(
+                f"inputs.0.second_text_column: found {self.inputs[0].second_text_column!r} with "
+                f"packing={self.packing}, but a packed sequence has no pairs; remove it, or set packing=none"
+            )
         weights = {source.weight for source in self.inputs}
         if self.packing != "none" and len(weights) > 1:
             raise ValueError(

@@ -91,6 +91,40 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
             "preprocess.decontamination.inputs=[{name: b, path: b, format: text, split: test}]",
             ["decontamination.inputs.0.split: found 'test'", "decontamination does not use it; remove it"],
         ),
+        ("preprocess.labels=two", ["preprocess.labels", "found 'two'", "'one', 'several' or 'number'"]),
+        (
+            "preprocess={inputs: [{name: b, path: b, format: text}], tokenizer: null, labels: number}",
+            ["labels: found number", "no input has a label_column"],
+        ),
+        ("preprocess.label_separator=;", ["label_separator: found ';' with labels=one", "set labels=several"]),
+        ("preprocess.label_separator=''", ["preprocess.label_separator", "found ''"]),
+        (
+            "preprocess.inputs=[{name: b, path: b, format: tsv, second_text_column: x}, "
+            "{name: c, path: c, format: tsv}]",
+            ["inputs.1.second_text_column: found none for 'c'", "for every input, or for none"],
+        ),
+        (
+            "preprocess.inputs.0={name: b, path: b, format: text, second_text_column: x}",
+            ["second_text_column: found 'x'", "format text has no columns"],
+        ),
+        (
+            "preprocess.inputs.0={name: b, path: b, format: warc, second_text_column: x}",
+            ["second_text_column: found 'x'", "a page in a warc is one text; remove it"],
+        ),
+        (
+            "score.inputs.0={name: b, path: b.csv, format: csv, second_text_column: x}",
+            ["inputs.0.second_text_column", "scoring does not use it"],
+        ),
+        (
+            "preprocess={inputs: [{name: b, path: b, format: tsv, second_text_column: x}], tokenizer: t, "
+            "packing: best_fit}",
+            ["inputs.0.second_text_column: found 'x' with packing=best_fit", "has no pairs"],
+        ),
+        (
+            "preprocess={inputs: [{name: b, path: b, format: tsv, second_text_column: x}], tokenizer: t, "
+            "normalization: {keep_lines: true}, duplicates: {parts: {unit: line}}}",
+            ["duplicates.parts.unit: found line with second_text_column", "set duplicates.parts.unit=none"],
+        ),
         ("nonsense=1", ["nonsense", "unknown key", "use one of: name, run_dir"]),
     ],
 )
