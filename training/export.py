@@ -66,6 +66,7 @@ def _publish(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) 
         "tokenizer": name,
         **{part: entry.path for part, entry in parts.items()},
         "evaluation": evaluation,
+        "temperature": evaluation["test"].get("temperature"),
         "precision": cursor.precision,
         "world_size": cursor.world_size,
         "steps": cursor.step,

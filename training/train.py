@@ -94,13 +94,21 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
     training, cursor = _prepare(plan, ring)
     cursor = run_training(training, cursor, stop)
     training = replace(training, model=finished_model(training.model))
-    evaluation = {
-        split: training.task.evaluate(training.model, ring, plan.shards_directory, split)
-        for split in ("validation", "test")
-    }
+    evaluation = _evaluate(training)
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
     if ring.rank == 0:
         _finish(training, cursor, evaluation)
+
+
+def _evaluate(training: Training) -> dict[str, dict[str, Any]]:
+    """Figures of the validation split, and of the test split at the temperature that fits the former."""
+    task, shards = training.task, training.plan.shards_directory
+    validation = task.evaluate(training.model, training.ring, shards, "validation")
+    temperature = validation.get("temperature") or 1.0
+    return {
+        "validation": validation,
+        "test": task.evaluate(training.model, training.ring, shards, "test", temperature),
+    }
 
 
 def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
@@ -219,11 +227,11 @@ def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any]) -> N
     test = evaluation["test"]
     names = ("accuracy", "macro_f1", "perplexity")
     told = [f"{name.replace('_f1', '-F1')} {test[name]:.3f}" for name in names if test.get(name) is not None]
-    quality = ", ".join(told) if told else "nothing to evaluate"
     against = f" (TF-IDF {found['tfidf_logistic_regression']['accuracy']:.3f})" if found else ""
+    quality = f"{', '.join(told)}{against} on {test['rows']:,} test rows" if told else "no test rows"
     say(
         "train",
-        f"{quality}{against} on {test['rows']:,} test rows; {cursor.rows / cursor.seconds:.0f} samples/s over "
+        f"{quality}; {cursor.rows / cursor.seconds:.0f} samples/s over "
         f"{seconds_text(cursor.seconds)}; model {plan.model} published at {plan.model_directory}",
     )
 

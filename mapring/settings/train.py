@@ -34,6 +34,8 @@ class ModelSource(Section):
     @model_validator(mode="before")
     @classmethod
     def _text_is_a_directory(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("found None, expected a transformers directory, or keys with an architecture")
         return {"directory": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
@@ -85,7 +87,9 @@ class Train(Section):
     task: TaskName = output(
         "classify", description="classify labelled documents; mlm predicts masked tokens, clm the next token."
     )
-    model: ModelSource = output(description="Where the model starts from.")
+    model: ModelSource = output(
+        description="Pretrained transformers directory, or package://NAME/PATH, or an architecture."
+    )
     method: Method = output(Method(), description="Which weights are trained.")
     epochs: int = output(1, description="Passes over the training split.", ge=1)
     global_batch: int = output(

@@ -54,7 +54,7 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
         ("train.epoch=3", ["train.epoch", "unknown key", "did you mean epochs?"]),
         ("train.epochs=many", ["train.epochs", "'many'", "valid integer", "Passes over the training split"]),
         ("train.epochs=0", ["train.epochs", "found 0", "greater than or equal to 1"]),
-        ("train.model=null", ["train.model", "found None", "valid string"]),
+        ("train.model=null", ["train.model", "found None", "expected a transformers directory"]),
         ("preprocess.lanes=5", ["global_batch", "found 32", "multiple of preprocess.lanes (5)"]),
         ("ring={discovery_script: d.sh, hosts: 'a:2'}", ["ring", "needs launcher horovodrun and no hosts"]),
         ("ring={discovery_script: d.sh, ranks: 2, min_ranks: 3}", ["ring", "min_ranks 3", "in ascending order"]),

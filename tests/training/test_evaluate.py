@@ -22,7 +22,7 @@ from training.reader import ShardReader
 from training.ring.single import SingleRing
 from training.tasks.classification import Classification
 
-TASK = Classification(LABELS)
+TASK = Classification(LABELS, 17)
 
 
 @settings(max_examples=50, deadline=None)
@@ -57,6 +57,11 @@ def test_any_number_of_ranks_counts_the_same(make_tiny_plan: PlanMaker, size: in
     for found in run_ranks(size, work):
         assert found == alone  # every bit, the loss as well
     assert alone["rows"] == ShardReader(plan.shards_directory, "test").rows_in_split
+    low, high = alone["intervals"]["accuracy"]
+    assert low <= alone["accuracy"] <= high and high - low < 0.5
+    as_is, calibrated = alone["calibration"], alone["calibrated"]
+    assert sum(row["rows"] for row in as_is["reliability"]) == alone["rows"]
+    assert calibrated["brier_score"] <= as_is["brier_score"] + 1e-3  # the temperature was fit to these rows
 
 
 def test_loss_and_predictions_are_those_of_one_row_at_a_time(make_tiny_plan: PlanMaker) -> None:

@@ -1,11 +1,11 @@
-"""Whether a model's probabilities are what they say, and the temperature that brings them nearer to it.
+"""Whether a model's probabilities are what they say.
 
-Bins and temperature are those of Guo, Pleiss, Sun and Weinberger (2017), the score is that of Brier (1950).
+Bins are those of Guo, Pleiss, Sun and Weinberger (2017), the score is that of Brier (1950).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,26 +14,12 @@ from mapring.errors import StageError
 from training.batches import Integers
 from training.figures.fixed_point import (
     FRACTION_BITS,
-    Floats,
-    checked_finite,
     checked_probabilities,
     from_fixed_point,
     to_fixed_point,
 )
-from training.figures.rows import Keys, sorted_by_key
 
 BINS = 15  # of equal width, as in Guo et al.
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0  # what lies beyond says that there is no best one
-_STEPS = 100  # Newton needs about six; halving the bounds alone, sixty
-
-
-class Temperature(NamedTuple):
-    """What logits are to be divided by, and what that does to the negative log likelihood of the rows it was fit to."""
-
-    temperature: float
-    nll_before: float | None  # nats a row, at temperature 1; None without rows
-    nll_after: float | None  # nats a row, at this temperature
-    rows: int
 
 
 def confidence_sums(confidences: npt.ArrayLike, correct: npt.ArrayLike, bins: int = BINS) -> Integers:
@@ -119,72 +105,6 @@ def brier_score(sums: Integers) -> float | None:
     """
     rows, errors = sums.tolist()
     return from_fixed_point(errors) / rows if rows else None
-
-
-def fit_temperature(keys: Keys, logits: npt.ArrayLike, labels: npt.ArrayLike) -> Temperature:
-    """The temperature T that minimizes the mean negative log likelihood of softmax(logits / T), in float64.
-
-    The likelihood is convex in 1 / T: Newton's steps, inside bounds that are halved where a step leaves them. Where
-    no finite temperature is best (all predictions are right, or worse than chance) it is the lowest or highest one.
-    Rows are sorted first, so that the result has the same bits in whatever order they were gathered.
-
-    Args:
-        keys: a doc id or other name of each row, all different.
-        logits: shape (rows, classes), all finite; best of rows that the model was not trained on.
-        labels: the true class of each row, shape (rows,).
-
-    Raises:
-        StageError: a logit is not finite, or a label is no class.
-        InputError: a key occurs twice.
-    """
-    found, true = sorted_by_key(keys, checked_finite(logits, "logits"), np.asarray(labels))
-    if not len(found):
-        return Temperature(1.0, None, None, 0)
-    true = _checked_labels(true, *found.shape)
-    # Distances to the true class's logit, of which the likelihood is a function; its own is 0
-    distances = np.ascontiguousarray(found - found[np.arange(len(true)), true][:, None])
-    before, temperature = _nll(distances, 1.0), _best_temperature(distances)
-    after = _nll(distances, 1 / temperature)
-    if after > before:  # by rounding alone: the best is 1
-        temperature, after = 1.0, before
-    return Temperature(temperature, before, after, len(true))
-
-
-def _best_temperature(distances: Floats) -> float:
-    """Where the likelihood's slope is 0, or the bound that it falls to."""
-    lowest, highest, inverse = 1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE, 1.0
-    if _slopes(distances, lowest)[0] > 0:
-        return HIGHEST_TEMPERATURE
-    if _slopes(distances, highest)[0] < 0:
-        return LOWEST_TEMPERATURE
-    for _ in range(_STEPS):
-        slope, curvature = _slopes(distances, inverse)
-        if slope == 0:
-            break
-        lowest, highest = (inverse, highest) if slope < 0 else (lowest, inverse)
-        step = inverse - slope / curvature if curvature > 0 else np.inf
-        if not lowest < step < highest:
-            step = (lowest + highest) / 2
-        if abs(step - inverse) <= 1e-12 * inverse:
-            break
-        inverse = step
-    return 1 / inverse
-
-
-def _nll(distances: Floats, inverse: float) -> float:
-    """Mean negative log likelihood at temperature 1 / inverse, in nats a row."""
-    scaled = distances * inverse
-    largest = scaled.max(axis=1)
-    return float((largest + np.log(np.exp(scaled - largest[:, None]).sum(axis=1))).mean())
-
-
-def _slopes(distances: Floats, inverse: float) -> tuple[float, float]:
-    """First and second derivative of `_nll` by `inverse`: mean and variance of the distances under the softmax."""
-    scaled = distances * inverse
-    weights = np.exp(scaled - scaled.max(axis=1)[:, None])
-    weights /= weights.sum(axis=1)[:, None]
-    means = (weights * distances).sum(axis=1)
-    return float(means.mean()), float((weights * (distances - means[:, None]) ** 2).sum(axis=1).mean())
 
 
 def _checked_labels(labels: npt.ArrayLike, rows: int, classes: int) -> Integers:

@@ -31,7 +31,7 @@ def open_task(plan: Plan) -> Task:
         raise AgreedError(f"{where}: found texts without tokens, expected tokenized ones; set preprocess.tokenizer")
     name = plan.settings.train.task
     if name == "classify":
-        return Classification(_labels(where, details))
+        return Classification(_labels(where, details), plan.settings.seed)
     if name == "clm":
         return CausalLanguageModel()
     return MaskedLanguageModel(_masking(plan, read_special_tokens(storage.join(where, details["tokenizer"]["path"]))))

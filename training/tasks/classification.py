@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training.exact_sums import fixed_point, mean_loss, pieces_of_split
-from training.figures.classification import figures
+from training.exact_sums import fixed_point, pieces_of_split
 from training.model import config_of
 from training.padding import padded_rows
 from training.reader import NO_LABEL, Batch
 from training.ring import Ring
 from training.tasks.interface import Piece
+from training.tasks.label_outputs import LabelOutputs, figures_over_ring
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Classification:
     """Documents with at most one label each. A loss is a sum over labelled rows."""
 
     labels: list[str]
+    seed: int
     name = "classify"
     auto_class = "AutoModelForSequenceClassification"
     exports_onnx = True
@@ -42,6 +43,7 @@ class Classification:
         """Rows sorted by length; the targets are `labels`, (B,) int64."""
         for rows, input_ids, attention_mask in padded_rows(batch.input_ids, config_of(model).pad_token_id, max_tokens):
             yield Piece(
+                rows=rows,
                 inputs={"input_ids": input_ids, "attention_mask": attention_mask},
                 targets={"labels": torch.from_numpy(batch.label_ids[rows])},
                 tokens=int(attention_mask.sum()),
@@ -67,21 +69,23 @@ class Classification:
             texts=[],
         )
 
-    def evaluate(self, model: nn.Module, ring: Ring, shards_directory: str, split: str) -> dict[str, Any]:
-        """Figures of the confusion matrix, `loss` (mean cross entropy in nats), and the rows that are `unlabelled`."""
-        count = len(self.labels)
-        counts = torch.zeros(count**2 + 2, dtype=torch.int64)  # confusion matrix, flat; unlabelled rows; loss
-        for piece in pieces_of_split(self, model, ring, shards_directory, split):
-            logits, labels = model(**piece.inputs).logits, piece.targets["labels"]  # (B, C), (B,)
-            labelled = labels != NO_LABEL
-            cells = labels[labelled] * count + logits.argmax(-1)[labelled]
-            counts[:-2] += torch.bincount(cells, minlength=count**2)
-            counts[-2] += int((~labelled).sum())
-            counts[-1] += fixed_point(functional.cross_entropy(logits, labels, reduction="sum"))
-        ring.allreduce_sum([counts])
-        confusion = counts[:-2].reshape(count, count).numpy()
-        return {
-            "unlabelled": int(counts[-2]),
-            "loss": mean_loss(int(counts[-1]), int(confusion.sum())),
-            **figures(confusion, self.labels),
-        }
+    def evaluate(
+        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, temperature: float | None = None
+    ) -> dict[str, Any]:
+        """Figures of the confusion matrix, intervals and calibration; see `label_outputs.figures_over_ring`."""
+        outputs = self._outputs(model, ring, shards_directory, split)
+        return figures_over_ring(ring, outputs, self.labels, seed=self.seed, temperature=temperature)
+
+    def _outputs(self, model: nn.Module, ring: Ring, shards_directory: str, split: str) -> LabelOutputs:
+        doc_ids: list[str] = []
+        labels, logits = [np.zeros(0, np.int64)], [np.zeros((0, len(self.labels)))]
+        unlabelled = loss = 0
+        for batch, piece in pieces_of_split(self, model, ring, shards_directory, split):
+            found, expected = model(**piece.inputs).logits, piece.targets["labels"]  # (B, C), (B,)
+            loss += fixed_point(functional.cross_entropy(found, expected, reduction="sum"))
+            labelled = (expected != NO_LABEL).numpy()
+            unlabelled += int((~labelled).sum())
+            doc_ids += [batch.doc_ids[row] for row in piece.rows[labelled]]
+            labels.append(expected.numpy()[labelled])
+            logits.append(found.double().numpy()[labelled])
+        return LabelOutputs(doc_ids, np.concatenate(labels), np.concatenate(logits), unlabelled, loss)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from training.batches import Integers
 from training.reader import Batch
 from training.ring import Ring
 
@@ -17,10 +18,11 @@ from training.ring import Ring
 class Piece:
     """Some rows of a batch as tensors, padded to one width.
 
-    `inputs` are the model's keyword arguments, with `input_ids` of shape (B, T); `targets` what the task compares the
-    model's outputs with; `tokens` the cells of (B, T) that are no padding.
+    `rows` are their numbers in the batch, shape (B,); `inputs` the model's keyword arguments, with `input_ids` of shape
+    (B, T); `targets` what the task compares the model's outputs with; `tokens` the cells of (B, T) that are no padding.
     """
 
+    rows: Integers
     inputs: Mapping[str, torch.Tensor]
     targets: Mapping[str, torch.Tensor]
     tokens: int
@@ -69,8 +71,11 @@ class Task(Protocol):
     def sample_batch(self, rows: int, length: int, vocabulary: int) -> Batch:
         """Made-up rows of this shape, to try a model with before real ones come."""
 
-    def evaluate(self, model: nn.Module, ring: Ring, shards_directory: str, split: str) -> dict[str, Any]:
+    def evaluate(
+        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, temperature: float | None = None
+    ) -> dict[str, Any]:
         """Figures of a model in fp32 on a split, bit for bit the same on any number of ranks.
 
-        At least `rows` and `loss` (mean, None without rows that count).
+        At least `rows` and `loss` (mean, None without rows that count). A classifier also tells what its probabilities
+        are worth at a `temperature`, or at that which fits these rows best.
         """

@@ -6,22 +6,18 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from scipy.optimize import minimize_scalar
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
-from mapring.errors import InputError, StageError
-from tests.training.figures.splitting import RANKS, SEEDS, gathered, names, summed
+from mapring.errors import StageError
+from tests.training.figures.splitting import RANKS, SEEDS, summed
 from tests.training.thread_ring import ThreadRing, run_ranks
 from training.figures.calibration import (
     BINS,
-    HIGHEST_TEMPERATURE,
-    LOWEST_TEMPERATURE,
     brier_score,
     brier_sums,
     calibration_figures,
     confidence_sums,
-    fit_temperature,
 )
 
 
@@ -114,47 +110,6 @@ def test_a_ring_adds_the_sums_up_in_place() -> None:
     assert all(found == calibration_figures(confidence_sums(confidences, correct)) for found in run_ranks(3, work))
 
 
-@settings(max_examples=20)
-@given(seed=SEEDS)
-def test_the_temperature_is_the_best_one(seed: int) -> None:
-    logits, labels = made_rows(seed)
-    found = fit_temperature(names(len(labels)), logits, labels)
-
-    def nll(temperature: float) -> float:
-        scores = torch.from_numpy(logits).double() / temperature
-        return float(torch.nn.functional.cross_entropy(scores, torch.from_numpy(labels)))
-
-    best = minimize_scalar(nll, bounds=(LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE), method="bounded")
-    assert found.temperature == pytest.approx(best.x, rel=1e-3)
-    assert found.nll_before == pytest.approx(nll(1))
-    assert found.nll_after == pytest.approx(nll(found.temperature))
-    assert found.nll_after <= min(best.fun + 1e-12, found.nll_before)
-
-
-@given(seed=SEEDS, ranks=RANKS)
-def test_the_temperature_has_the_same_bits_in_any_order(seed: int, ranks: int) -> None:
-    logits, labels = made_rows(seed, rows=50)
-    columns = (names(50), logits, labels)
-    assert fit_temperature(*gathered(columns, ranks, seed)) == fit_temperature(*columns)
-
-
-def test_rows_that_tell_no_temperature() -> None:
-    three = names(3)
-    sure = np.eye(3) * 8
-    assert fit_temperature(three, sure, [0, 1, 2]).temperature == LOWEST_TEMPERATURE
-    assert fit_temperature(three, 1e6 * sure, [0, 1, 2]).nll_after == 0
-    assert fit_temperature(three, sure, [1, 2, 0]).temperature == HIGHEST_TEMPERATURE
-    assert fit_temperature(three, np.ones((3, 3)), [0, 1, 2]).temperature == 1
-    assert fit_temperature([], np.zeros((0, 3)), []) == (1, None, None, 0)
-
-
-def test_enormous_logits_neither_overflow_nor_end_beyond_the_bounds() -> None:
-    logits = np.array([[1e5, 0.0], [1e5, 0.0], [0.0, 1e5]])
-    found = fit_temperature(names(3), logits, [0, 1, 1])
-    assert found.temperature == HIGHEST_TEMPERATURE
-    assert found.nll_before > found.nll_after > 0
-
-
 def test_what_is_no_probability_is_refused() -> None:
     with pytest.raises(StageError, match="apply softmax"):
         confidence_sums([3.0], [True])
@@ -162,7 +117,3 @@ def test_what_is_no_probability_is_refused() -> None:
         confidence_sums([0.5, np.nan], [True, True])
     with pytest.raises(StageError, match="leave out the rows without label"):
         brier_sums([[0.5, 0.5]], [-100])
-    with pytest.raises(InputError, match="found row b twice among 3"):
-        fit_temperature(["b", "a", "b"], np.eye(3), [0, 1, 2])
-    with pytest.raises(StageError, match="found 2 rows in a column for 3 keys"):
-        fit_temperature(["a", "b", "c"], np.eye(2), [0, 1])
