@@ -18,7 +18,7 @@ from training.card import model_card
 from training.checkpoint import Cursor
 from training.golden import golden_rows, to_parquet
 from training.loop import Training
-from training.methods import is_own_architecture, save_parts
+from training.methods import is_stock, save_parts
 from training.onnx_export import export_onnx
 
 
@@ -62,7 +62,7 @@ def _publish(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) 
         "labels": shards.details["labels"],
         "max_length": shards.details["max_length"],
         "text": output_settings(plan.settings.preprocess.normalization),
-        "transformers": name if is_own_architecture(model) else None,
+        "transformers": name if is_stock(model) else None,
         "tokenizer": name,
         **{part: entry.path for part, entry in parts.items()},
         "evaluation": evaluation,
@@ -105,7 +105,7 @@ def _save_transformers(training: Training, shards: Manifest, folder: Path) -> No
     Of a model that holds what no stock architecture has, such as adapters, only these parts, beside their base.
     """
     model, shards_directory = training.model, training.plan.shards_directory
-    if is_own_architecture(model):
+    if is_stock(model):
         model.save_pretrained(folder)  # type: ignore[operator]
     else:
         save_parts(model, training.plan.settings.train, training.head, folder)

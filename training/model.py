@@ -15,8 +15,10 @@ from torch import nn
 
 from mapring import storage
 from mapring.errors import SettingsError
+from mapring.settings.combinations import OWN_ARCHITECTURES
 from mapring.settings.train import ModelSource
 from training.methods import state_of_method
+from training.own_architectures import new_model
 from training.special_tokens import SpecialTokens
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ def build_model(source: ModelSource, task: Task, tokens: SpecialTokens, *, max_l
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     auto: Any = getattr(transformers, task.auto_class)
+    if source.architecture in OWN_ARCHITECTURES:
+        return BuiltModel(_own(source, task, tokens), ())
     if source.directory is None:
         model = auto.from_config(new_config(source, tokens, max_length, task.model_settings()), dtype=torch.float32)
         built = BuiltModel(model, ())
@@ -62,6 +66,17 @@ def build_model(source: ModelSource, task: Task, tokens: SpecialTokens, *, max_l
     if config_of(built.model).pad_token_id is None:
         config_of(built.model).pad_token_id = tokens.pad or 0  # masked out; decoders refuse to pad without one
     return built
+
+
+def _own(source: ModelSource, task: Task, tokens: SpecialTokens) -> nn.Module:
+    assert source.architecture is not None
+    return new_model(
+        source.architecture,
+        source.config,
+        vocabulary_size=tokens.vocabulary_size,
+        labels=len(task.labels),
+        pad=tokens.pad,
+    )
 
 
 def _load(auto: Any, directory: str, settings: Mapping[str, Any], cache: Path) -> BuiltModel:

@@ -13,7 +13,9 @@ from torch import nn
 
 from mapring.errors import StageError
 from training.golden import GoldenRow, middle_logits
+from training.lstm_graph import lstm_graph
 from training.model import config_of
+from training.own_architectures import LstmClassifier
 
 TOLERANCE = 1e-4  # largest difference of a logit from torch's in fp32
 _OPSET = 18
@@ -47,6 +49,12 @@ def export_onnx(model: nn.Module, golden: list[GoldenRow]) -> bytes:
     names = ["input_ids", "attention_mask"]
     if int(getattr(config_of(model), "type_vocab_size", 0) or 0) > 1:
         names.append("token_type_ids")
+    content = lstm_graph(model, _OPSET) if isinstance(model, LstmClassifier) else _exported(model, names)
+    _replay(content, names, golden)
+    return content
+
+
+def _exported(model: nn.Module, names: list[str]) -> bytes:
     sample = {name: torch.ones(2, 7, dtype=torch.int64) for name in names}
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -69,9 +77,7 @@ def export_onnx(model: nn.Module, golden: list[GoldenRow]) -> bytes:
         except torch.onnx.OnnxExporterError as error:
             reason = " ".join(str(error).split())[:300]
             raise StageError(f"the model cannot be exported to ONNX: {reason}") from None
-        content = path.read_bytes()
-    _replay(content, names, golden)
-    return content
+        return path.read_bytes()
 
 
 def _replay(content: bytes, names: list[str], golden: list[GoldenRow]) -> None:

@@ -6,16 +6,33 @@ from typing import Literal, get_args
 
 TaskName = Literal["classify", "mlm", "clm"]
 MethodName = Literal["full", "lora", "adalora", "ia3", "prefix", "adapter"]
-ModelKind = Literal["pretrained", "random"]
+ModelKind = Literal["pretrained", "random", "own"]
 
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
-MODELS: dict[ModelKind, str] = {"pretrained": "a pretrained directory", "random": "an architecture, random weights"}
+OWN_ARCHITECTURES = ("lstm", "bag_of_words")
+MODELS: dict[ModelKind, str] = {
+    "pretrained": "a pretrained directory",
+    "random": "an architecture of transformers, random weights",
+    "own": "`lstm` or `bag_of_words`",
+}
+
+
+def model_kind(architecture: str | None) -> ModelKind:
+    """The kind of a model that starts from a directory (None) or an architecture."""
+    if architecture is None:
+        return "pretrained"
+    return "own" if architecture in OWN_ARCHITECTURES else "random"
 
 
 def refusal(task: TaskName, model: ModelKind, method: MethodName) -> str | None:
     """Why the three cannot be combined, with what to do instead; None where they can."""
-    if model == "random" and method != "full":
+    if model == "own" and task != "classify":
+        return (
+            f"model.architecture: found {' or '.join(OWN_ARCHITECTURES)} with task={task}, which classify only; name "
+            "a model type of transformers, such as bert or gpt2"
+        )
+    if model != "pretrained" and method != "full":
         return (
             f"method: found {method} with random weights, which it would leave random; set method=full, or give a "
             "pretrained model.directory"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from mapring.settings.base import Section, execution, output
-from mapring.settings.combinations import MethodName, TaskName, refusal
+from mapring.settings.combinations import OWN_ARCHITECTURES, MethodName, TaskName, model_kind, refusal
 
 _USED_BY: dict[str, tuple[MethodName, ...]] = {
     "rank": ("lora", "adalora"),
@@ -25,11 +25,11 @@ class ModelSource(Section):
         None, description="Transformers directory, or package://NAME/PATH; its content counts, not its place."
     )
     architecture: str | None = output(
-        None, description="Start from random weights: a model type of transformers, such as bert, gpt2 or llama."
+        None,
+        description="Start from random weights: a model type of transformers, such as bert, gpt2 or llama, or lstm, or "
+        "bag_of_words.",
     )
-    config: dict[str, Any] = output(
-        {}, description="Sizes of that architecture, by the names of its transformers configuration."
-    )
+    config: dict[str, Any] = output({}, description="Sizes of that architecture, by the names of its configuration.")
 
     @model_validator(mode="before")
     @classmethod
@@ -125,7 +125,10 @@ class Train(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Train:
-        why = refusal(self.task, "pretrained" if self.model.architecture is None else "random", self.method.name)
+        why = refusal(self.task, model_kind(self.model.architecture), self.method.name)
         if why is not None:
             raise ValueError(why)
+        if self.model.architecture in OWN_ARCHITECTURES and (self.gradient_checkpointing or self.method.frozen_layers):
+            key = "gradient_checkpointing" if self.gradient_checkpointing else "method.frozen_layers"
+            raise ValueError(f"{key}: found it with {self.model.architecture}, which has no blocks; remove it")
         return self

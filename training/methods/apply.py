@@ -17,6 +17,7 @@ from mapring.settings.base import output_settings
 from mapring.settings.train import Method, Train
 from training.blocks import blocks_of
 from training.methods.adapter import adapter_tensors, add_adapters
+from training.own_architectures import described, is_own
 
 _PEFT_TASKS = {"classify": "SEQ_CLS", "mlm": None, "clm": "CAUSAL_LM"}
 
@@ -51,23 +52,28 @@ def finished_model(model: nn.Module) -> nn.Module:
     return merged
 
 
-def is_own_architecture(model: nn.Module) -> bool:
-    """Whether stock transformers can load a finished model without what the method added."""
-    return not _is_prefix(model) and not hasattr(model, "mapring_adapters")
+def is_stock(model: nn.Module) -> bool:
+    """Whether stock transformers can load a finished model whole."""
+    return not _is_prefix(model) and not hasattr(model, "mapring_adapters") and not is_own(model)
 
 
 def save_parts(model: nn.Module, settings: Train, head: Sequence[str], folder: Path) -> None:
-    """Write what a method has added and trained, without the base: `adapter.safetensors`, and `adapter.json` of how.
+    """Write what stock transformers cannot load: one of our own architectures whole, or what a method has added.
 
-    Prefixes are written by peft in its own format.
+    That is `adapter.safetensors`, and `adapter.json` of how, without the base; prefixes are in peft's own format.
     """
+    if is_own(model):
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(model.state_dict(), folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(described(model), indent=2) + "\n")
+        return
     if _is_prefix(model):
         model.save_pretrained(folder)  # type: ignore[operator]
         return
     folder.mkdir(parents=True, exist_ok=True)
     save_file(adapter_tensors(model, head), folder / "adapter.safetensors")
-    described = {"base": str(settings.model), "method": output_settings(settings.method), "head": list(head)}
-    (folder / "adapter.json").write_text(json.dumps(described, indent=2) + "\n")
+    parts = {"base": str(settings.model), "method": output_settings(settings.method), "head": list(head)}
+    (folder / "adapter.json").write_text(json.dumps(parts, indent=2) + "\n")
 
 
 def state_of_method(model: nn.Module) -> dict[str, torch.Tensor]:
