@@ -65,6 +65,13 @@ def _quality(evaluation: Mapping[str, Any]) -> list[str]:
         *(_row("this model", split, evaluation[split], shown) for split in ("validation", "test")),
         *(_row(baseline, "test", values, shown) for baseline, values in evaluation["baselines"].items()),
     ]
+    if "robustness" in evaluation:
+        lines += ["", "On changed texts of the test split:", "", "| change | accuracy | macro-F1 |", "|---|---|---|"]
+        lines += [
+            f"| {kind.replace('_', ' ')} | {found['accuracy']:.3f} | {found['macro_f1']:.3f} |"
+            for kind, found in evaluation["robustness"].items()
+            if found["accuracy"] is not None
+        ]
     if "per_class" not in evaluation["test"]:
         return lines
     return [

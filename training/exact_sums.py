@@ -17,8 +17,8 @@ from training.reader import Batch, ShardReader
 from training.ring import Ring
 from training.tasks.interface import Piece, Task
 
-_PIECE_TOKENS = 2048  # cells of a padded piece: small pieces of sorted rows waste little on padding
-_NO_EPOCH = 1 << 31  # of random choices in an evaluation, which are always the same
+PIECE_TOKENS = 2048  # cells of a padded piece: small pieces of sorted rows waste little on padding
+NO_EPOCH = 1 << 31  # of random choices in an evaluation, which are always the same
 _FRACTION_BITS = 24  # of a piece's loss; int64 holds sums of up to 5e11 nats
 
 
@@ -40,5 +40,5 @@ def pieces_of_split(
     model.eval()
     with torch.inference_mode():
         for rows in reader.rows():
-            for piece in task.pieces(rows, model, _NO_EPOCH, _PIECE_TOKENS):
+            for piece in task.pieces(rows, model, NO_EPOCH, PIECE_TOKENS):
                 yield rows, piece

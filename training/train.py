@@ -34,6 +34,7 @@ from training.precision import choose_precision
 from training.reader import ShardReader
 from training.ring import Ring, RingError, first_rank_only, open_ring
 from training.ring.interface import AgreedError, RegroupError
+from training.robustness import robustness
 from training.shard_check import check_shards, labels_without_rows, shards_digest
 from training.special_tokens import read_special_tokens
 from training.step import Stepper, make_optimizer
@@ -105,10 +106,14 @@ def _evaluate(training: Training) -> dict[str, dict[str, Any]]:
     task, shards = training.task, training.plan.shards_directory
     validation = task.evaluate(training.model, training.ring, shards, "validation")
     temperature = validation.get("temperature") or 1.0
-    return {
+    found = {
         "validation": validation,
         "test": task.evaluate(training.model, training.ring, shards, "test", temperature),
     }
+    if training.plan.settings.train.robustness:
+        seed = training.plan.settings.seed
+        found["robustness"] = robustness(task, training.model, training.ring, shards, seed=seed)
+    return found
 
 
 def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:

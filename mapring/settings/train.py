@@ -114,6 +114,9 @@ class Train(Section):
     )
     shuffle_window: int = output(4096, description="Rows shuffled and sorted by length together, over all lanes.", ge=1)
     baselines: bool = output(True, description="Also evaluate a majority and a TF-IDF + logistic regression baseline.")
+    robustness: bool = output(
+        False, description="Also evaluate the test split with typing errors, other cases, dropped and swapped words."
+    )
     checkpoint_every_steps: int = execution(100, description="Optimizer steps between checkpoints.", ge=1)
     log_samples: bool = execution(
         False, description="Write which documents each step was trained on below samples/ of the training directory."
@@ -128,6 +131,8 @@ class Train(Section):
         why = refusal(self.task, model_kind(self.model.architecture), self.method.name)
         if why is not None:
             raise ValueError(why)
+        if self.robustness and self.task != "classify":
+            raise ValueError(f"robustness: found true with task={self.task}, but it is a figure of classify; remove it")
         if self.model.architecture in OWN_ARCHITECTURES and (self.gradient_checkpointing or self.method.frozen_layers):
             key = "gradient_checkpointing" if self.gradient_checkpointing else "method.frozen_layers"
             raise ValueError(f"{key}: found it with {self.model.architecture}, which has no blocks; remove it")
