@@ -129,7 +129,8 @@ def word_starts(vocabulary: Mapping[str, int]) -> Booleans:
         return found
     mark = max(marks, key=lambda name: (marks[name], name))
     for token, number in vocabulary.items():
-        found[number] = token.startswith(mark) != (mark == _WORD_PIECE)
+        is_marked = token.startswith(mark)
+        found[number] = token == mark or not is_marked if mark == _WORD_PIECE else is_marked
     return found
 
 
