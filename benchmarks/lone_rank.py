@@ -16,8 +16,9 @@ from mapring.plan import make_plan
 from training import train as trainer
 from training.checkpoint import Checkpoints, Cursor
 from training.loop import StopRequest, Training, run_training
+from training.optimizers import make_optimizer
 from training.ring.single import SingleRing
-from training.step import Stepper, make_optimizer
+from training.step import Stepper
 from training.tasks import open_task
 
 
@@ -30,7 +31,7 @@ def main() -> int:
     reader = reader_of(plan, int(rank), RANKS)
     task = open_task(plan)
     model, head = trainer._build(plan, task, reader.steps)
-    optimizer = make_optimizer(model, settings.weight_decay)
+    optimizer = make_optimizer(model, settings)
     own = replace(plan, run=RunDirectory(output))
     training = Training(
         plan=own,

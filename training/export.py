@@ -69,7 +69,8 @@ def _publish(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) 
         "temperature": evaluation["test"].get("temperature"),
         "precision": cursor.precision,
         "world_size": cursor.world_size,
-        "steps": cursor.step,
+        "steps": cursor.best_step or cursor.step,
+        **({"stopped_at_step": cursor.step} if plan.settings.train.patience else {}),
         "throughput": {
             "samples_per_second": cursor.rows / cursor.seconds,
             "tokens_per_second": cursor.tokens / cursor.seconds,

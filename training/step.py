@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mapring.settings.train import Train
+from training.augmentation import Augmenter
 from training.gradients import FlatGradients
 from training.methods import after_step, penalty
 from training.model import trainable_parameters
@@ -19,7 +20,7 @@ from training.padding import MICRO_BATCH_TOKENS
 from training.reader import Batch
 from training.ring import Ring
 from training.ring.interface import AgreedError
-from training.schedule import learning_rate
+from training.schedule import learning_rate, peak_rate
 from training.tasks.interface import Task
 
 Arithmetic = Literal["fp32", "bf16"]
@@ -53,29 +54,6 @@ def autocast(precision: Arithmetic) -> torch.autocast:
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def make_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW whose state exists from the start, so that loading and broadcasting it is a plain copy.
-
-    Weight decay is for matrices; biases and norm weights have none.
-    """
-    parameters = trainable_parameters(model)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [item for item in parameters if item.ndim >= 2], "weight_decay": weight_decay},
-            {"params": [item for item in parameters if item.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=0.0,
-        fused=True,
-    )
-    for parameter in parameters:
-        optimizer.state[parameter] = {
-            "step": torch.zeros(()),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
-    return optimizer
-
-
 def _dropout_seed(seed: int, step: int, rank: int) -> int:
     """A seed for the random state of one step, so that a resumed run needs no stored state."""
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
@@ -86,23 +64,26 @@ class Stepper:
 
     Args:
         steps_an_epoch: steps of one epoch; the learning rate's schedule spans all epochs.
+        augmenter: changes the rows of each batch before they are used.
     """
 
     def __init__(
         self,
         task: Task,
         model: nn.Module,
-        optimizer: torch.optim.AdamW,
+        optimizer: torch.optim.Optimizer,
         ring: Ring,
         settings: Train,
         *,
         seed: int,
         steps_an_epoch: int,
         precision: Arithmetic,
+        augmenter: Augmenter | None = None,
     ) -> None:
         self._task, self._model, self._optimizer = task, model, optimizer
         self._ring, self._settings = ring, settings
         self._seed, self._epoch_steps, self._precision = seed, steps_an_epoch, precision
+        self._augmenter = augmenter
         self._gradients = FlatGradients(trainable_parameters(model), _EXTRA)
 
     def step(self, number: int, batch: Batch, *, stop: bool = False) -> StepResult:
@@ -124,7 +105,9 @@ class Stepper:
         received = time.perf_counter()
         loss_sum, weight, rows, tokens, cells, stops, regroups = self._gradients.extra.tolist()
         total = self._epoch_steps * self._settings.epochs
-        rate = learning_rate(number, total, self._settings.learning_rate, self._settings.warmup_share)
+        rate = learning_rate(
+            number, total, peak_rate(self._settings), self._settings.warmup_share, self._settings.schedule
+        )
         self._gradients.scale(1.0 / (weight or 1.0))
         norm, loss = self._gradients.norm(), loss_sum / (weight or 1.0)
         if not math.isfinite(norm) or not math.isfinite(loss):
@@ -157,6 +140,8 @@ class Stepper:
         torch.manual_seed(_dropout_seed(self._seed, number, self._ring.rank))
         extra = self._gradients.extra
         epoch = number // self._epoch_steps
+        if self._augmenter is not None:
+            batch = self._augmenter(batch, epoch)
         for piece in self._task.pieces(batch, self._model, epoch, MICRO_BATCH_TOKENS):
             with autocast(self._precision):
                 loss, weight = self._task.loss(self._model, piece)

@@ -23,22 +23,25 @@ from mapring.errors import MapringError
 from mapring.plan import Plan, make_plan
 from mapring.progress import say, seconds_text
 from mapring.settings import output_settings
+from mapring.settings.base import changed_settings
 from training.amplification import MOST
+from training.augmentation import Augmenter, ids_to_mask, word_starts
 from training.baselines import baselines
 from training.checkpoint import Checkpoints, Cursor, share_state
 from training.export import publish_model
-from training.loop import StopRequest, Training, run_training, tell_resumed
+from training.loop import StopRequest, Training, run_training, take_best, tell_resumed
 from training.methods import apply_method, finished_model
 from training.model import BuiltModel, build_model, check_vocabulary, freeze_embeddings, try_model
+from training.optimizers import make_optimizer
 from training.precision import choose_precision
 from training.reader import ShardReader
 from training.ring import Ring, RingError, first_rank_only, open_ring
 from training.ring.interface import AgreedError, RegroupError
 from training.robustness import robustness
-from training.shard_check import check_shards, labels_without_rows, shards_digest
+from training.shard_check import check_shards, labels_without_rows, rows_of_labels, shards_digest
 from training.special_tokens import read_special_tokens
-from training.step import Stepper, make_optimizer
-from training.tasks import Task, open_task
+from training.step import Stepper
+from training.tasks import Task, open_task, weigh_classes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,6 +97,8 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
         return
     training, cursor = _prepare(plan, ring)
     cursor = run_training(training, cursor, stop)
+    if plan.settings.train.patience:
+        take_best(training, cursor)
     training = replace(training, model=finished_model(training.model))
     evaluation = _evaluate(training)
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
@@ -132,8 +137,10 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     if not reader.rows_in_split:
         raise AgreedError(f"{plan.shards_directory}: found no rows to train on; check the inputs and the splits")
     check_shards(ring, plan.shards_directory)
+    if settings.objective.class_weights == "balanced":
+        task = weigh_classes(task, rows_of_labels(ring, plan.shards_directory, len(task.labels)))
     model, head = _build(plan, task, reader.steps * settings.epochs)
-    optimizer = make_optimizer(model, settings.weight_decay)
+    optimizer = make_optimizer(model, settings)
     checkpoints = Checkpoints(
         plan.training_directory,
         fingerprint=plan.model,
@@ -154,6 +161,7 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
         seed=plan.settings.seed,
         steps_an_epoch=reader.steps,
         precision=cursor.precision,
+        augmenter=_augmenter(plan),
     )
     amplification = reader.read_amplification
     _say(
@@ -181,6 +189,21 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     return training, cursor
 
 
+def _augmenter(plan: Plan) -> Augmenter | None:
+    """What changes training rows, by the shards' tokenizer; None where nothing does."""
+    settings = plan.settings.train.augmentation
+    if not changed_settings(settings):
+        return None
+    details = contract.read_manifest(plan.shards_directory).details
+    tokens = read_special_tokens(storage.join(plan.shards_directory, details["tokenizer"]["path"]))
+    return Augmenter(
+        settings,
+        starts_word=word_starts(tokens.vocabulary),
+        is_special=ids_to_mask(tokens.all_ids, tokens.vocabulary_size),
+        seed=plan.settings.seed,
+    )
+
+
 def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
     """The model with what is trained of it, tried once; the same weights wherever the seed is the same."""
     settings, details = plan.settings, contract.read_manifest(plan.shards_directory).details
@@ -199,7 +222,7 @@ def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
     return BuiltModel(adapted, head)
 
 
-def _resume(ring: Ring, checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.AdamW) -> Cursor | None:
+def _resume(ring: Ring, checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.Optimizer) -> Cursor | None:
     def load() -> dict[str, Any] | None:
         found = checkpoints.load_newest(model, optimizer)
         return None if found is None else asdict(found)

@@ -39,6 +39,11 @@ def output_settings(section: Section) -> dict[str, Any]:
     return values
 
 
+def changed_settings(section: Section) -> list[str]:
+    """Names of the settings of a section that are not at their defaults."""
+    return [name for name, field in type(section).model_fields.items() if getattr(section, name) != field.default]
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Section):
         return output_settings(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 TaskName = Literal["classify", "mlm", "clm"]
@@ -25,6 +26,9 @@ def model_kind(architecture: str | None) -> ModelKind:
     return "own" if architecture in OWN_ARCHITECTURES else "random"
 
 
+_LANGUAGE_MODELS: tuple[TaskName, ...] = ("mlm", "clm")
+
+
 def refusal(task: TaskName, model: ModelKind, method: MethodName) -> str | None:
     """Why the three cannot be combined, with what to do instead; None where they can."""
     if model == "own" and task != "classify":
@@ -43,3 +47,19 @@ def refusal(task: TaskName, model: ModelKind, method: MethodName) -> str | None:
             "set method=lora"
         )
     return None
+
+
+def objective_refusal(task: TaskName, names: Sequence[str]) -> str | None:
+    """Why settings of `train.objective`, by name, cannot be used with a task; None where they can."""
+    if not names or task == "classify":
+        return None
+    return f"objective.{names[0]}: found it with task={task}, expected task=classify, whose loss it changes; remove it"
+
+
+def augmentation_refusal(task: TaskName, names: Sequence[str]) -> str | None:
+    """Why settings of `train.augmentation`, by name, cannot be used with a task; None where they can."""
+    if not names or task not in _LANGUAGE_MODELS:
+        return None
+    return (
+        f"augmentation.{names[0]}: found it with task={task}, which would learn the changed order of words; remove it"
+    )

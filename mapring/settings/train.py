@@ -6,8 +6,21 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from mapring.settings.base import Section, execution, output
-from mapring.settings.combinations import OWN_ARCHITECTURES, MethodName, TaskName, model_kind, refusal
+from mapring.settings.augmentation import Augmentation
+from mapring.settings.base import Section, changed_settings, execution, output
+from mapring.settings.combinations import (
+    OWN_ARCHITECTURES,
+    MethodName,
+    TaskName,
+    augmentation_refusal,
+    model_kind,
+    objective_refusal,
+    refusal,
+)
+from mapring.settings.objective import Objective
+
+OptimizerName = Literal["adamw", "sgd", "adafactor"]
+ScheduleName = Literal["linear", "cosine", "constant"]
 
 _USED_BY: dict[str, tuple[MethodName, ...]] = {
     "rank": ("lora", "adalora"),
@@ -91,15 +104,29 @@ class Train(Section):
         description="Pretrained transformers directory, or package://NAME/PATH, or an architecture."
     )
     method: Method = output(Method(), description="Which weights are trained.")
+    objective: Objective = output(Objective(), description="What a classifier minimizes.")
+    augmentation: Augmentation = output(Augmentation(), description="How training rows are changed.")
     epochs: int = output(1, description="Passes over the training split.", ge=1)
     global_batch: int = output(
         32, description="Rows per optimizer step over all ranks; a multiple of preprocess.lanes.", ge=1
     )
-    learning_rate: float = output(5e-5, description="Peak learning rate of AdamW.", gt=0, lt=1)
-    warmup_share: float = output(
-        0.1, description="Share of the steps in which the rate rises; then it falls to 0.", ge=0, le=1
+    optimizer: OptimizerName = output(
+        "adamw",
+        description="sgd has one moment and adafactor sums of rows and columns in place of AdamW's two; the rate of "
+        "adafactor is relative to each matrix's root mean square.",
     )
-    weight_decay: float = output(0.01, description="AdamW's decoupled weight decay, on matrices only.", ge=0)
+    momentum: float = output(0.9, description="Momentum of sgd.", ge=0, lt=1)
+    learning_rate: float = output(5e-5, description="Peak learning rate.", gt=0, lt=1)
+    scale_learning_rate: Literal["none", "linear", "square_root"] = output(
+        "none", description="Multiply the rate by global_batch / 32, or by its square root."
+    )
+    schedule: ScheduleName = output(
+        "linear", description="How the rate goes on behind the rise: to 0 in a line or half a cosine, or as it is."
+    )
+    warmup_share: float = output(0.1, description="Share of the steps in which the rate rises.", ge=0, le=1)
+    weight_decay: float = output(
+        0.01, description="Weight decay, on matrices only; decoupled from the gradient but for sgd.", ge=0
+    )
     clip_norm: float = output(1.0, description="Largest global gradient norm.", gt=0)
     freeze_embeddings: bool = output(False, description="Leave the embedding tables as they were pretrained.")
     gradient_checkpointing: bool = execution(
@@ -113,6 +140,15 @@ class Train(Section):
         "fp32", description="What gradients are sent as; fp16 halves the bytes and rounds them to 11 bits."
     )
     shuffle_window: int = output(4096, description="Rows shuffled and sorted by length together, over all lanes.", ge=1)
+    patience: int = output(
+        0,
+        description="End the training when the validation loss has not been below the least so far this many "
+        "evaluations in a row, and publish the model of the least; 0 trains to the end and publishes the last.",
+        ge=0,
+    )
+    patience_steps: int = output(
+        100, description="Optimizer steps between the evaluations that patience counts, each with a checkpoint.", ge=1
+    )
     baselines: bool = output(True, description="Also evaluate a majority and a TF-IDF + logistic regression baseline.")
     robustness: bool = output(
         False, description="Also evaluate the test split with typing errors, other cases, dropped and swapped words."
@@ -129,8 +165,14 @@ class Train(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> Train:
         why = refusal(self.task, model_kind(self.model.architecture), self.method.name)
+        why = why or objective_refusal(self.task, changed_settings(self.objective))
+        why = why or augmentation_refusal(self.task, changed_settings(self.augmentation))
         if why is not None:
             raise ValueError(why)
+        if "momentum" in self.model_fields_set and self.optimizer != "sgd":
+            raise ValueError(f"momentum: found it with optimizer={self.optimizer}, expected sgd; remove it")
+        if "patience_steps" in self.model_fields_set and not self.patience:
+            raise ValueError("patience_steps: found it without patience; set patience, or remove it")
         if self.robustness and self.task != "classify":
             raise ValueError(f"robustness: found true with task={self.task}, but it is a figure of classify; remove it")
         if self.model.architecture in OWN_ARCHITECTURES and (self.gradient_checkpointing or self.method.frozen_layers):

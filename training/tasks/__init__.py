@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mapring import contract, storage
 from mapring.plan import Plan
+from training.objectives import ClassificationObjective, balanced_weights
 from training.ring.interface import AgreedError
 from training.special_tokens import SpecialTokens, read_special_tokens
 from training.tasks.classification import Classification
@@ -14,7 +16,7 @@ from training.tasks.interface import Piece, Task
 from training.tasks.language_model import CausalLanguageModel, MaskedLanguageModel
 from training.tasks.masking import Masking
 
-__all__ = ["Piece", "Task", "open_task"]
+__all__ = ["Piece", "Task", "open_task", "weigh_classes"]
 
 
 def open_task(plan: Plan) -> Task:
@@ -31,10 +33,18 @@ def open_task(plan: Plan) -> Task:
         raise AgreedError(f"{where}: found texts without tokens, expected tokenized ones; set preprocess.tokenizer")
     name = plan.settings.train.task
     if name == "classify":
-        return Classification(_labels(where, details), plan.settings.seed)
+        objective = ClassificationObjective(plan.settings.train.objective)
+        return Classification(_labels(where, details), plan.settings.seed, objective)
     if name == "clm":
         return CausalLanguageModel()
     return MaskedLanguageModel(_masking(plan, read_special_tokens(storage.join(where, details["tokenizer"]["path"]))))
+
+
+def weigh_classes(task: Task, rows: Sequence[int]) -> Task:
+    """The task with classes weighed by the `rows` of the training split that each has; only classification has any."""
+    if not isinstance(task, Classification):
+        return task
+    return replace(task, objective=task.objective.weighing(balanced_weights(rows)))
 
 
 def _labels(where: str, details: Mapping[str, Any]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from training.exact_sums import fixed_point, pieces_of_split
 from training.model import config_of
+from training.objectives import ClassificationObjective
 from training.padding import padded_rows
 from training.reader import NO_LABEL, Batch
 from training.ring import Ring
@@ -26,6 +27,7 @@ class Classification:
 
     labels: list[str]
     seed: int
+    objective: ClassificationObjective = field(default_factory=ClassificationObjective)
     name = "classify"
     auto_class = "AutoModelForSequenceClassification"
     exports_onnx = True
@@ -53,10 +55,8 @@ class Classification:
         """Nothing to choose."""
 
     def loss(self, model: nn.Module, piece: Piece) -> tuple[torch.Tensor, float]:
-        """Cross entropy of the labelled rows, and their number."""
-        logits, labels = model(**piece.inputs).logits, piece.targets["labels"]  # (B, C), (B,)
-        loss = functional.cross_entropy(logits.float(), labels, reduction="sum")
-        return loss, float((labels != NO_LABEL).sum())
+        """What the objective says of the labelled rows, and their number or weights: by default the cross entropy."""
+        return self.objective(model, piece.inputs, piece.targets["labels"])
 
     def sample_batch(self, rows: int, length: int, vocabulary: int) -> Batch:
         """Rows of the first label."""

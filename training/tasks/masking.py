@@ -6,16 +6,15 @@ random, and a tenth stays as it is. As many are chosen in every sequence as the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from training.batches import Integers
+from training.row_randomness import random_bits
 from training.rows import Ids
 
 _TENTHS_MASKED = 8  # one more tenth is drawn
@@ -50,7 +49,7 @@ class Masking:
         """Hide tokens of one row; the same of them in one epoch, whichever rank has the row."""
         ordinary = np.flatnonzero(~np.isin(input_ids, self._special))
         count = min(len(ordinary), max(1, round(self.share * len(ordinary))))
-        bits = _random_bits(3 * len(ordinary), self.seed, epoch, row_id)
+        bits = random_bits(3 * len(ordinary), self.seed, epoch, row_id)
         order, choice, drawn = np.split(bits, 3)
         chosen = np.sort(np.argsort(order, kind="stable")[:count])
         places = ordinary[chosen]
@@ -69,8 +68,3 @@ class Masking:
     @cached_property
     def _special(self) -> Ids:
         return np.array(sorted(self.special_ids), np.int32)
-
-
-def _random_bits(count: int, seed: int, epoch: int, row_id: str) -> npt.NDArray[np.uint64]:
-    row = int.from_bytes(hashlib.blake2b(row_id.encode(), digest_size=8).digest(), "little")
-    return np.random.Philox(np.random.SeedSequence([seed, epoch, row])).random_raw(count)
