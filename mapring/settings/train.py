@@ -34,7 +34,7 @@ _USED_BY: dict[str, tuple[MethodName, ...]] = {
 class ModelSource(Section):
     """Either a pretrained directory, or an architecture that starts from random weights; plain text is a directory."""
 
-    directory: str | None = execution(
+    directory: str | None = output(
         None, description="Transformers directory, or package://NAME/PATH; its content counts, not its place."
     )
     architecture: str | None = output(

@@ -145,9 +145,8 @@ def test_validation_figures_stand_in_a_file_that_a_resume_rolls_back(make_tiny_p
     with pytest.raises(StoppedError):
         fit(plan, stop=NoStop(after_step=7))
     first = evaluated()
-    assert [line["step"] for line in first] == [3, 6, 7] and first[0].keys() == {
-        *("step", "total_steps", "loss", "accuracy", "macro_f1")
-    }
+    assert [line["step"] for line in first] == [3, 6, 7]
+    assert {"step", "total_steps", "loss", "accuracy", "macro_f1"} <= first[0].keys()
     for step in (6, 7):
         Path(plan.training_directory, "checkpoints", f"step-{step:08d}", "published.json").unlink()
     with file.open("a") as handle:

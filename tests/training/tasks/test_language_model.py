@@ -37,7 +37,7 @@ KINDS = [("mlm", BERT), ("clm", GPT2)]
 @pytest.fixture(params=KINDS, ids=lambda kind: kind[0])
 def plan(request: pytest.FixtureRequest, make_tiny_plan: PlanMaker) -> Plan:
     task, model = request.param
-    return make_tiny_plan(f"train.task={task}", model, "train.epochs=2")
+    return make_tiny_plan(f"train.task={task}", model, "score=null", "train.epochs=2")
 
 
 def batch_of(rows: list[list[int]], starts: list[list[int]] | None = None, ids: list[str] | None = None) -> Batch:
@@ -59,7 +59,7 @@ def loss_of(task: Task, model: torch.nn.Module, batch: Batch) -> tuple[float, fl
 
 
 def test_a_causal_loss_is_that_of_every_next_token(make_tiny_plan: PlanMaker) -> None:
-    training, _ = prepare(make_tiny_plan("train.task=clm", GPT2))
+    training, _ = prepare(make_tiny_plan("train.task=clm", GPT2, "score=null"))
     rows = [[2, 7, 8, 9, 3], [2, 6, 3]]
     expected = 0.0
     training.model.eval()
@@ -76,7 +76,7 @@ def test_a_causal_loss_is_that_of_every_next_token(make_tiny_plan: PlanMaker) ->
 def test_packed_documents_have_the_loss_that_they_have_apart(
     make_tiny_plan: PlanMaker, task: str, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training, _ = prepare(make_tiny_plan(f"train.task={task}", model))
+    training, _ = prepare(make_tiny_plan(f"train.task={task}", model, "score=null"))
     first, second = [2, 7, 8, 9, 3], [2, 6, 10, 3]
     if task == "mlm":  # what is hidden depends on the row, which is another one when packed: hide every token 7 and 10
         monkeypatch.setattr(
@@ -164,7 +164,7 @@ def test_two_ranks_take_the_steps_of_one(
 def test_masking_needs_a_mask_token(make_tiny_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     from training.special_tokens import read_special_tokens
 
-    plan = make_tiny_plan("train.task=mlm", BERT)
+    plan = make_tiny_plan("train.task=mlm", BERT, "score=null")
     tokens = read_special_tokens(f"{plan.shards_directory}/tokenizer")
     assert (tokens.pad, tokens.mask) == (0, 4) and {0, 2, 3, 4} <= tokens.all_ids
     monkeypatch.setattr("training.special_tokens._USUAL", {"pad": (), "mask": (), "bos": (), "eos": ()})
