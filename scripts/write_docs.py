@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from mapring.settings import Section, Settings
+from mapring.settings.base import inner_section
 from mapring.settings.combinations import METHODS, MODELS, TASKS, refusal
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
@@ -51,7 +52,7 @@ def render() -> str:
         parts.append(f"## {title}\n\n{(section.__doc__ or '').strip()}\n")
         parts.append("| Key | Type | Default | Affects | Meaning |\n|---|---|---|---|---|")
         for name, field in section.model_fields.items():
-            inner = _inner_section(field)
+            inner = inner_section(section, name)
             if inner is not None:
                 annotation = str(field.annotation)
                 many = "[]" if "tuple" in annotation else ".NAME" if "dict" in annotation else ""
@@ -76,13 +77,6 @@ def _combinations() -> list[str]:
             cells = ["no" if refusal(task, kind, method) else "yes" for method in METHODS]
             lines.append(f"| `{task}` | {model} | {' | '.join(cells)} |")
     return lines
-
-
-def _inner_section(field: FieldInfo) -> type[Section] | None:
-    for kind in (field.annotation, *get_args(field.annotation)):
-        if isinstance(kind, type) and issubclass(kind, Section):
-            return kind
-    return None
 
 
 def _row(name: str, field: FieldInfo, inner: type[Section] | None) -> str:

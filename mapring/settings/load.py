@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from mapring import storage
 from mapring.errors import MapringError, SettingsError
+from mapring.settings.base import Section, inner_section
 from mapring.settings.schema import Settings
 
 
@@ -73,7 +74,9 @@ def _override(values: dict[str, Any], word: str) -> None:
         raise SettingsError(f"{word!r}: the value is not valid YAML; quote it, as in KEY='\"text\"'") from None
     *parents, last = key_parts(key)
     node: Any = values
+    section: type[Section] | None = Settings
     for part in parents:
+        section = _spell_out(node, part, section)
         node = _descend(node, part, word)
     if isinstance(node, list):
         node[_position(node, last, word)] = value
@@ -81,6 +84,16 @@ def _override(values: dict[str, Any], word: str) -> None:
         node[last] = value
     else:
         raise SettingsError(f"{word!r}: {'.'.join(parents)} holds {_name_type(node)}, which has no key {last!r}")
+
+
+def _spell_out(node: Any, part: str, section: type[Section] | None) -> type[Section] | None:
+    """Make keys of a text that stands for a section, so that one more can be set; the section below, if it is one."""
+    if section is None or not isinstance(node, dict):
+        return section  # a position in a list of sections
+    below = inner_section(section, part)
+    if below is not None and below.text_key is not None and isinstance(node.get(part), str):
+        node[part] = {below.text_key: node[part]}
+    return below
 
 
 def key_parts(key: str) -> list[str]:

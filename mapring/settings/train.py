@@ -34,6 +34,8 @@ _USED_BY: dict[str, tuple[MethodName, ...]] = {
 class ModelSource(Section):
     """Either a pretrained directory, or an architecture that starts from random weights; plain text is a directory."""
 
+    text_key = "directory"
+
     directory: str | None = output(
         None, description="Transformers directory, or package://NAME/PATH; its content counts, not its place."
     )
@@ -46,10 +48,10 @@ class ModelSource(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _text_is_a_directory(cls, value: Any) -> Any:
+    def _is_needed(cls, value: Any) -> Any:
         if value is None:
             raise ValueError("found None, expected a transformers directory, or keys with an architecture")
-        return {"directory": value} if isinstance(value, str) else value
+        return value
 
     @model_validator(mode="after")
     def _either_of_the_two(self) -> ModelSource:
@@ -67,6 +69,8 @@ class ModelSource(Section):
 class Method(Section):
     """Which weights a training changes, and which it adds."""
 
+    text_key = "name"
+
     name: MethodName = output(
         "full",
         description="full changes the model's own weights; lora, adalora, ia3, prefix and adapter add a few and leave "
@@ -78,11 +82,6 @@ class Method(Section):
     dropout: float = output(0.0, description="Dropout before the added matrices.", ge=0, lt=1)
     prefix_tokens: int = output(16, description="Learned keys and values before every sequence, in each layer.", ge=1)
     adapter_width: int = output(32, description="Units of the bottleneck behind each block.", ge=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _text_is_a_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _settings_are_the_method_s(self) -> Method:

@@ -199,3 +199,10 @@ def test_packed_sequences_refuse_weights_that_differ(tmp_path: Path) -> None:
         load_settings(write(tmp_path, values))
     values["preprocess"]["inputs"][0]["weight"] = 2
     assert load_settings(write(tmp_path, values)).preprocess.packing == "best_fit"
+
+
+def test_a_key_can_be_set_below_a_text_that_stands_for_a_section(tmp_path: Path) -> None:
+    config = write(tmp_path, minimal())
+    settings = load_settings(config, ["train.method=lora", "train.method.rank=4", "train.model.directory=/other"])
+    assert (settings.train.method.name, settings.train.method.rank) == ("lora", 4)
+    assert settings.train.model.directory == "/other"

@@ -29,7 +29,10 @@ def test_a_space_has_ranges_choices_and_the_values_as_they_stand(make_tuned_plan
         (["tune.space.train.global_batch={low: 16, high: 30, step: 14}"], ["found 30", "train.global_batch=30"]),
         (["tune.space.train.learning_rate={low: 0.1, high: 2}"], ["train.learning_rate: found 2.0", "less than 1"]),
         (["tune.space.train.precision={choices: [fp32, fp64]}"], ["train.precision: found 'fp64'"]),
-        (["tune.space.train.model.directory={choices: [/nowhere]}"], ["train.model: found no config.json in '/nowhere'"]),
+        (
+            ["tune.space.train.model.directory={choices: [/nowhere]}"],
+            ["train.model: found no config.json in '/nowhere'"],
+        ),
         (["tune.space.train.weight_decay={choices: [0.01, '1e-2']}"], ["found a value twice"]),
     ],
 )
