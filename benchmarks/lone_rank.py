@@ -16,8 +16,10 @@ from mapring.plan import make_plan
 from training import train as trainer
 from training.checkpoint import Checkpoints, Cursor
 from training.loop import StopRequest, Training, run_training
+from training.optimizers import make_optimizer
 from training.ring.single import SingleRing
-from training.step import Stepper, make_optimizer
+from training.step import Stepper
+from training.tasks import open_task
 
 
 def main() -> int:
@@ -27,27 +29,29 @@ def main() -> int:
     settings, ring = plan.settings.train, SingleRing()
     assert settings.precision != "auto", "both of a pair must have the same arithmetic"
     reader = reader_of(plan, int(rank), RANKS)
-    labels = trainer._labels(plan)
-    model = trainer._build(plan, labels)
-    optimizer = make_optimizer(model, settings.weight_decay)
+    task = open_task(plan)
+    model, head = trainer._build(plan, task, reader.steps)
+    optimizer = make_optimizer(model, settings)
     own = replace(plan, run=RunDirectory(output))
     training = Training(
         plan=own,
+        task=task,
         ring=ring,
         reader=reader,
         model=model,
         optimizer=optimizer,
         stepper=Stepper(
+            task,
             model,
             optimizer,
             ring,
             settings,
             seed=plan.settings.seed,
-            total_steps=reader.steps,
+            steps_an_epoch=reader.steps,
             precision=settings.precision,
         ),
         checkpoints=Checkpoints(own.training_directory, fingerprint=plan.model, shards="", settings={}, keep=1),
-        labels=labels,
+        head=head,
     )
     start = Cursor(step=0, epoch=0, precision=settings.precision, world_size=1, loss=0.0, rows=0, tokens=0, seconds=0.0)
     run_training(training, start, StopRequest())

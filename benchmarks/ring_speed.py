@@ -28,6 +28,7 @@ from benchmarks.sentences import (
     LOGS,
     RANKS,
     ROOT,
+    base_model,
     forget_training,
     our_environment,
     padded_batches,
@@ -36,7 +37,6 @@ from benchmarks.sentences import (
 )
 from mapring.contract import read_manifest
 from mapring.plan import Plan, make_plan
-from mapring.storage import resolve
 from pipelines.stages import stage_command
 
 _ROUNDS = 4
@@ -123,7 +123,7 @@ def _ddp(plan: Plan, batches: Path) -> _Run:
     classes = str(len(read_manifest(plan.shards_directory).details["labels"]))
     script = str(ROOT / "benchmarks/peers/ddp_training.py")
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS), script]
-    words += [resolve(train.model), str(batches), classes, train.model_dump_json(), str(output)]
+    words += [base_model(plan), str(batches), classes, train.model_dump_json(), str(output)]
     run(words, log=LOGS / "ring-ddp.log", cwd=ROOT, environment=our_environment())
     return _Run(np.array(json.loads(output.read_text())["seconds"])[_WARM_UP:], [])
 

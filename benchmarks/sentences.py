@@ -20,7 +20,8 @@ from benchmarks.corpus import FOLDER
 from benchmarks.processes import run
 from mapring import contract
 from mapring.plan import Plan, make_plan
-from training.padding import micro_batches
+from mapring.storage import resolve
+from training.padding import padded_rows
 from training.reader import ShardReader
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,6 +64,13 @@ def forget_training(plan: Plan) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+def base_model(plan: Plan) -> str:
+    """The local directory of the pretrained model that a plan starts from."""
+    directory = plan.settings.train.model.directory
+    assert directory is not None
+    return resolve(directory)
+
+
 def reader_of(plan: Plan, rank: int, size: int, split: str = "train") -> ShardReader:
     """The reader that the trainer would make."""
     settings = plan.settings
@@ -86,9 +94,11 @@ def padded_batches(plan: Plan, pad_token_id: int, target: Path) -> None:
     for rank in range(RANKS):
         found = []
         for batch in reader_of(plan, rank, RANKS).epoch(0):
-            pieces = list(micro_batches(batch, pad_token_id))
+            pieces = list(padded_rows(batch.input_ids, pad_token_id))
             assert len(pieces) == 1, "a batch of these benchmarks fits into one piece"
-            found.append((*pieces[0], batch.global_rows))
+            rows, input_ids, attention_mask = pieces[0]
+            labels = torch.from_numpy(batch.label_ids[rows])
+            found.append((input_ids, attention_mask, labels, batch.global_rows))
         torch.save(found, target / f"rank-{rank}.pt")
 
 

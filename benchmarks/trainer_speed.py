@@ -23,6 +23,7 @@ from benchmarks.sentences import (
     ONE_THREAD,
     RANKS,
     ROOT,
+    base_model,
     forget_training,
     our_environment,
     reader_of,
@@ -30,7 +31,6 @@ from benchmarks.sentences import (
 )
 from mapring.contract import read_manifest
 from mapring.plan import Plan, make_plan
-from mapring.storage import resolve
 from pipelines.stages import stage_command
 
 _ROUNDS = 2
@@ -109,7 +109,7 @@ def _theirs(what: str, plan: Plan, rows: Path) -> _Run:
     script = str(ROOT / "benchmarks/peers/hf_training.py")
     labels = str(len(read_manifest(plan.shards_directory).details["labels"]))
     words = [str(_PYTHON), "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS), script]
-    words += [what, resolve(train.model), str(rows), labels, json.dumps(settings), str(output)]
+    words += [what, base_model(plan), str(rows), labels, json.dumps(settings), str(output)]
     environment = {**ONE_THREAD, "HF_HUB_OFFLINE": "1"}
     done = run(words, log=LOGS / f"trainer-hf-{what}.log", cwd=FOLDER, environment=environment)
     found = json.loads((output / "figures.json").read_text())

@@ -28,7 +28,8 @@ _PARQUET_EXPANSION = 3
 
 def fitted_driver_memory(stage: str, settings: Settings, files: Iterable[SourceFile], *, master: str) -> int:
     """Bytes for the driver's JVM of one stage that reads `files`, on this machine and under this master URL."""
-    inputs = settings.preprocess.inputs if stage == "preprocess" else settings.score.inputs
+    section = settings.preprocess if stage == "preprocess" else settings.score
+    inputs = () if section is None else section.inputs
     return fit_driver_memory(
         assumed_text_bytes(inputs, files),
         limit=machine.memory_limit(),

@@ -39,7 +39,7 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
         "stopwordsiso",
         "tokenizers",
     ),
-    "train": ("torch", "transformers", "tokenizers"),
+    "train": ("peft", "torch", "transformers", "tokenizers"),
     "score": ("ftfy", "torch", "transformers", "tokenizers"),
 }
 
@@ -135,12 +135,15 @@ def shards_fingerprint(
 def model_fingerprint(settings: Settings, shards: str) -> str:
     """Fingerprint of the training stage and of the model it publishes (16 hex digits)."""
     values = output_settings(settings.train)
-    values["model"] = directory_identity(settings.train.model)
+    directory = settings.train.model.directory
+    if directory is not None:  # what starts from random weights follows from its settings
+        values["model"] = directory_identity(directory)
     return _digest("train", {"seed": settings.seed, "settings": values, "shards": shards})
 
 
 def scores_fingerprint(settings: Settings, sources: tuple[SourceFile, ...], model: str) -> str:
     """Fingerprint of one scoring of one set of inputs by one model (16 hex digits)."""
+    assert settings.score is not None
     inputs = [source.to_json() for source in sources]
     return _digest("score", {"settings": output_settings(settings.score), "inputs": inputs, "model": model})
 

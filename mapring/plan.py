@@ -15,6 +15,7 @@ from mapring.contract import read_manifest
 from mapring.errors import MapringError, PublishedError, SettingsError
 from mapring.lineage import RunDirectory, SourceFile
 from mapring.settings import Input, Settings, load_settings
+from mapring.settings.schema import Score
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Plan:
     """What a pipeline reads and where its stages publish.
 
     `evaluation_sources` are the files that the corpus is kept clean of. `shards`, `model` and `scores` are the
-    fingerprints of the three stages.
+    fingerprints of the three stages; `scores` is None where nothing is to be scored.
     """
 
     config: str
@@ -34,7 +35,14 @@ class Plan:
     score_sources: tuple[SourceFile, ...]
     shards: str
     model: str
-    scores: str
+    scores: str | None
+
+    @property
+    def scoring(self) -> Score:
+        """What to score. Raises SettingsError where the pipeline ends with its model."""
+        if self.settings.score is None:
+            raise SettingsError(f"{self.config}: score: is missing; add what is to be scored")
+        return self.settings.score
 
     @property
     def shards_directory(self) -> str:
@@ -63,15 +71,17 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     tokenizer = settings.preprocess.tokenizer
     if tokenizer is not None and tokenizer.directory is not None:
         _check_directory(config, "preprocess.tokenizer", tokenizer.directory, "tokenizer.json")
-    _check_directory(config, "train.model", settings.train.model, "config.json")
+    if settings.train.model.directory is not None:
+        _check_directory(config, "train.model", settings.train.model.directory, "config.json")
     _check_earlier(config, settings)
     preprocess_sources = lineage.list_sources(config, "preprocess.inputs", settings.preprocess.inputs)
     evaluation = settings.preprocess.decontamination.inputs
     evaluation_sources = lineage.list_sources(config, "preprocess.decontamination.inputs", evaluation)
-    score_sources = lineage.list_sources(config, "score.inputs", settings.score.inputs)
+    to_score = () if settings.score is None else settings.score.inputs
+    score_sources = lineage.list_sources(config, "score.inputs", to_score)
     _check_sources(config, "preprocess.inputs", settings.preprocess.inputs, preprocess_sources)
     _check_sources(config, "preprocess.decontamination.inputs", evaluation, evaluation_sources)
-    _check_sources(config, "score.inputs", settings.score.inputs, score_sources)
+    _check_sources(config, "score.inputs", to_score, score_sources)
     shards = lineage.shards_fingerprint(settings, preprocess_sources, evaluation_sources)
     model = lineage.model_fingerprint(settings, shards)
     return Plan(
@@ -84,7 +94,7 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         score_sources=score_sources,
         shards=shards,
         model=model,
-        scores=lineage.scores_fingerprint(settings, score_sources, model),
+        scores=None if settings.score is None else lineage.scores_fingerprint(settings, score_sources, model),
     )
 
 

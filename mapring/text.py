@@ -10,15 +10,17 @@ from __future__ import annotations
 import html
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapring.pairs import split_pair
 from mapring.redaction import redact
 from mapring.settings.normalization import Normalization
 
@@ -89,6 +91,13 @@ def _fix_mojibake(texts: pa.StringArray) -> pa.StringArray:
     return pc.replace_with_mask(texts, suspects, fixed)
 
 
+class EncodedPairs(NamedTuple):
+    """Token ids of each pair, and where in them the second text's begin; their number where it has no token."""
+
+    ids: list[list[int]]
+    second_starts: list[int]
+
+
 class Encoder:
     """Text to token ids with a directory's `tokenizer.json`; truncates to `max_length` if given, never pads."""
 
@@ -117,6 +126,49 @@ class Encoder:
                 found[index] = self._tokenizer.encode(text).ids
         return found
 
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> EncodedPairs:
+        """Token ids of each pair of texts in the tokenizer's own form for pairs, such as `[CLS] a [SEP] b [SEP]`.
+
+        Where they are longer than `max_length`, the longer text is cut first, as the library does. Of texts much longer
+        than that only beginnings are tokenized, as `encode` does; of two such texts either may have the odd token.
+        """
+        beginnings = [(self._beginning(first), self._beginning(second)) for first, second in pairs]
+        ids, second_starts = [], []
+        encodings = self._uncut.encode_batch_fast(beginnings)
+        for pair, beginning, encoding in zip(pairs, beginnings, encodings, strict=True):
+            texts = encoding.sequence_ids  # 0 and 1, None for special tokens
+            is_cut = (len(part) < len(text) for text, part in zip(pair, beginning, strict=True))
+            if any(cut and texts.count(text) < (self._max_length or 0) for text, cut in enumerate(is_cut)):
+                encoding = self._uncut.encode(*pair)  # the beginning was of signs that vanish
+                texts = encoding.sequence_ids
+            kept = self._kept_of_pair(texts)
+            ids.append(encoding.ids if kept is None else [encoding.ids[place] for place in kept])
+            texts = texts if kept is None else [texts[place] for place in kept]
+            second_starts.append(texts.index(1) if 1 in texts else len(texts))
+        return EncodedPairs(ids, second_starts)
+
+    @cached_property
+    def _uncut(self) -> Tokenizer:
+        """A tokenizer that does not truncate: what it cuts off of two texts it would keep in all combinations."""
+        found = type(self._tokenizer).from_str(self._tokenizer.to_str())
+        found.no_truncation()
+        return found
+
+    def _kept_of_pair(self, texts: list[int | None]) -> list[int] | None:
+        """Places of the tokens that are kept, by the text that each is of; None where all are."""
+        if self._max_length is None or len(texts) <= self._max_length:
+            return None
+        counts = [texts.count(0), texts.count(1)]
+        room = self._max_length - (len(texts) - sum(counts))
+        shorter = min(*counts, room // 2)
+        most = (room - shorter, shorter) if counts[0] > counts[1] else (shorter, room - shorter)
+        places: list[list[int]] = [[], []]
+        for place, text in enumerate(texts):
+            if text is not None:
+                places[text].append(place)
+        special = [place for place, text in enumerate(texts) if text is None]
+        return sorted([*special, *places[0][: most[0]], *places[1][: most[1]]])
+
     def _beginning(self, text: str) -> str:
         """What of a text surely holds its first `max_length` tokens, as words and numbers are."""
         most = len(text) if self._max_length is None else self._max_length * _CHARACTERS_A_TOKEN
@@ -127,11 +179,30 @@ class Encoder:
 
     def encode_arrow(self, texts: pa.StringArray | pa.ChunkedArray) -> pa.ListArray:
         """As `encode`, from and to Arrow (list<int32>); in small steps, since encodings are large."""
-        lengths, ids = [], []
-        for start in range(0, len(texts), _TEXTS_AT_ONCE):
-            found = self.encode(texts.slice(start, _TEXTS_AT_ONCE).to_pylist())
-            lengths.append(np.fromiter(map(len, found), np.int64, len(found)))
-            ids.append(np.fromiter(chain.from_iterable(found), np.int32, int(lengths[-1].sum())))
-        offsets = np.cumsum(np.concatenate([np.zeros(1, np.int64), *lengths]))
-        flat = np.concatenate([np.zeros(0, np.int32), *ids])
-        return pa.ListArray.from_arrays(pa.array(offsets).cast(pa.int32()), flat)
+        return _lists(
+            self.encode(texts.slice(start, _TEXTS_AT_ONCE).to_pylist())
+            for start in range(0, len(texts), _TEXTS_AT_ONCE)
+        )
+
+    def encode_pairs_arrow(self, pairs: pa.StringArray | pa.ChunkedArray) -> tuple[pa.ListArray, pa.Int32Array]:
+        """As `encode_pairs`, from pairs that `mapring.pairs` has joined: ids (list<int32>) and second starts."""
+        second_starts: list[int] = []
+
+        def steps() -> Iterator[list[list[int]]]:
+            for start in range(0, len(pairs), _TEXTS_AT_ONCE):
+                found = self.encode_pairs([split_pair(pair) for pair in pairs.slice(start, _TEXTS_AT_ONCE).to_pylist()])
+                second_starts.extend(found.second_starts)
+                yield found.ids
+
+        return _lists(steps()), pa.array(second_starts, pa.int32())
+
+
+def _lists(steps: Iterable[list[list[int]]]) -> pa.ListArray:
+    """Lists of ids, a few hundred at a time, as one list<int32>."""
+    lengths, ids = [], []
+    for found in steps:
+        lengths.append(np.fromiter(map(len, found), np.int64, len(found)))
+        ids.append(np.fromiter(chain.from_iterable(found), np.int32, int(lengths[-1].sum())))
+    offsets = np.cumsum(np.concatenate([np.zeros(1, np.int64), *lengths]))
+    flat = np.concatenate([np.zeros(0, np.int32), *ids])
+    return pa.ListArray.from_arrays(pa.array(offsets).cast(pa.int32()), flat)

@@ -45,6 +45,14 @@ def train(config: Config, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def tune(config: Config, overrides: Overrides = None) -> None:
+    """Search for better settings of the training, over many trainings; write the best as a config."""
+    from pipelines.tune import tune
+
+    tune(config, overrides or [])
+
+
+@app.command()
 def score(config: Config, overrides: Overrides = None) -> None:
     """Score new text with the published model, into the scores table."""
     _run_stage("score", config, overrides)

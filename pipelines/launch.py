@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from mapring import storage
@@ -15,8 +16,10 @@ from pipelines.process import log_path, run_process
 from pipelines.stages import published, stage_command
 
 
-def run_stage(stage: str, plan: Plan) -> bool:
+def run_stage(stage: str, plan: Plan, started: Callable[[int], None] = lambda _process_id: None) -> bool:
     """Run one stage unless its output is there under the plan's fingerprint; returns whether it ran.
+
+    `started` is told the id of its process.
 
     Raises:
         SettingsError, StageError: the stage failed; what to do next is said.
@@ -30,7 +33,7 @@ def run_stage(stage: str, plan: Plan) -> bool:
     say(stage, f"starting; log: {log}")
     with tempfile.TemporaryDirectory(prefix="mapring-") as folder:
         command = stage_command(stage, plan, write_archive(Path(folder, "mapring.zip")))
-        run_process(command, stage=stage, log=log, advice=lambda: _advice(stage, plan))
+        run_process(command, stage=stage, log=log, advice=lambda: _advice(stage, plan), started=started)
     say(stage, f"done in {seconds_text(time.monotonic() - start)}")
     return True
 

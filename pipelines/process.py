@@ -36,7 +36,14 @@ def log_path(run_dir: str, stage: str) -> Path:
     return folder / f"{stage}-{time[:-3]}.log"
 
 
-def run_process(command: Command, *, stage: str, log: Path, advice: Callable[[], str]) -> None:
+def run_process(
+    command: Command,
+    *,
+    stage: str,
+    log: Path,
+    advice: Callable[[], str],
+    started: Callable[[int], None] = lambda _process_id: None,
+) -> None:
     """Run a command to its end, showing its progress lines.
 
     Args:
@@ -44,6 +51,7 @@ def run_process(command: Command, *, stage: str, log: Path, advice: Callable[[],
         stage: name of the stage, for messages.
         log: file that gets every line.
         advice: tells what to do next; asked when it has failed.
+        started: is told the id of the process, which is also that of its group.
 
     Raises:
         SettingsError: the stage said that a setting is wrong (exit code 2).
@@ -52,6 +60,7 @@ def run_process(command: Command, *, stage: str, log: Path, advice: Callable[[],
     last: deque[str] = deque(maxlen=_LAST_LINES)
     errors: list[str] = []
     with _Log(log, stage) as sink, _started(command) as process:
+        started(process.pid)
         assert process.stdout is not None
         for raw in process.stdout:
             line = _LAUNCHER_PREFIX.sub("", raw.rstrip("\n"))

@@ -14,7 +14,7 @@ from mapring import storage
 from mapring.contract import code_version
 from mapring.plan import Plan
 from pipelines import plots
-from pipelines.names import BASELINES
+from pipelines.names import BASELINES, figures_of
 from pipelines.report_corpus import draw_corpus
 from pipelines.report_data import SCORE_BINS, Data, Model, Scores, gather_data, gather_model, gather_scores
 
@@ -42,6 +42,7 @@ def render(plan: Plan, data: Data | None, model: Model | None, scores: Scores | 
         written=now.isoformat(sep=" ", timespec="minutes")[:16],
         code_version=code_version(),
         baselines=BASELINES,
+        figures_of=figures_of,
         plots=_plots(data, model, scores),
         settings=flatten(plan.settings.model_dump(mode="json")),
     )

@@ -67,9 +67,11 @@ def gather_data(plan: Plan) -> Data | None:
     manifest = read_manifest(directory)
     by_split: dict[tuple[str, str], dict[str, Any]] = {}
     for row in _rows(directory, _named(manifest, "stats/labels-")):
-        entry = by_split.setdefault((row["split"], row["source"]), {"documents": {}, "tokens": 0})
-        entry["documents"][row["label"]] = row["documents"]
-        entry["tokens"] += row["tokens"]
+        by_split.setdefault((row["split"], row["source"]), {"documents": {}})["documents"][row["label"]] = row[
+            "documents"
+        ]
+    for row in _rows(directory, _named(manifest, "stats/sources-")):  # a document of several labels counts once
+        by_split[row["split"], row["source"]].update(total=row["documents"], tokens=row["tokens"])
     lengths: Counter[int] = Counter()
     for row in _rows(directory, _named(manifest, "stats/lengths-")):
         lengths[row["tokens"]] += row["documents"]
@@ -171,9 +173,11 @@ def _examples(directory: str, manifest: Manifest) -> dict[str, list[dict[str, An
 
 def _answers_on_test(model: Model | None) -> dict[str, int] | None:
     """How often the model answers each label on the test split: the column sums of its confusion matrix."""
-    if model is None or not model.manifest.details["evaluation"]["test"]["rows"]:
+    if model is None:
         return None
-    confusion = model.manifest.details["evaluation"]["test"]["confusion"]
+    confusion = model.manifest.details["evaluation"]["test"].get("confusion")
+    if not confusion or not sum(map(sum, confusion)):
+        return None
     labels = model.manifest.details["labels"]
     return {label: sum(row[index] for row in confusion) for index, label in enumerate(labels)}
 

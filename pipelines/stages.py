@@ -104,5 +104,7 @@ def published(stage: str, plan: Plan) -> str | None:
         return f"shards {plan.shards} are already published" if is_published(plan.shards_directory) else None
     if stage == "train":
         return f"model {plan.model} is already published" if is_published(plan.model_directory) else None
+    if plan.scores is None:
+        return None  # the stage itself says what is missing
     found = is_scored(plan.run.scores, plan.scores)
     return f"scores {plan.scores} are already in the table" if found else None

@@ -13,6 +13,7 @@ from mapring.contract import is_published, read_manifest
 from mapring.plan import Plan, make_plan
 from mapring.scores_table import latest_commit
 from pipelines.launch import last_checkpoint
+from pipelines.names import told_figures
 
 
 def print_status(config: str, overrides: Sequence[str]) -> None:
@@ -40,7 +41,7 @@ def _model(plan: Plan) -> tuple[str, ...]:
     if is_published(plan.model_directory):
         manifest = read_manifest(plan.model_directory)
         test = manifest.details["evaluation"]["test"]
-        what = f"test accuracy {test['accuracy']:.4f}, macro-F1 {test['macro_f1']:.4f}, {manifest.details['precision']}"
+        what = f"test {told_figures(test)}, {manifest.details['precision']}"
         return "train", "published", plan.model, manifest.created, what
     checkpoint = last_checkpoint(plan)
     if checkpoint is None:
@@ -63,6 +64,8 @@ def _last_metrics(plan: Plan) -> str:
 
 
 def _scores(plan: Plan) -> tuple[str, ...]:
+    if plan.scores is None:
+        return "score", "not asked for", "", "", ""
     commit = latest_commit(plan.run.scores)
     if commit is None:
         return "score", "not published", plan.scores, "", ""

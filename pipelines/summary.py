@@ -12,7 +12,7 @@ from mapring.contract import read_manifest
 from mapring.plan import Plan
 from mapring.progress import seconds_text
 from mapring.scores_table import latest_commit
-from pipelines.names import BASELINES
+from pipelines.names import BASELINES, told_figures
 
 
 def print_summary(plan: Plan, seconds: Mapping[str, float]) -> None:
@@ -26,7 +26,7 @@ def print_summary(plan: Plan, seconds: Mapping[str, float]) -> None:
     places = {
         "shards": plan.shards_directory,
         "model": plan.model_directory,
-        "scores": plan.run.scores,
+        **({} if plan.scores is None else {"scores": plan.run.scores}),
         "report": plan.run.report,
     }
     for name, place in places.items():
@@ -46,16 +46,12 @@ def _model_rows(plan: Plan) -> list[tuple[str, str]]:
     details = read_manifest(plan.model_directory).details
     evaluation = details["evaluation"]
     baselines: Mapping[str, Mapping[str, Any]] = evaluation.get("baselines") or {}
-    rows = [("test split", _metrics(evaluation["test"]) + f" on {evaluation['test']['rows']:,} rows")]
-    rows += [(f"  {BASELINES.get(name, name)}", _metrics(metrics)) for name, metrics in baselines.items()]
+    rows = [("test split", told_figures(evaluation["test"]) + f" on {evaluation['test']['rows']:,} rows")]
+    rows += [(f"  {BASELINES.get(name, name)}", told_figures(metrics)) for name, metrics in baselines.items()]
     speed = details["throughput"]
     rate = f"{speed['samples_per_second']:,.0f} samples/s, {speed['tokens_per_second']:,.0f} tokens/s"
     rows.append(("training", f"{rate}, {details['world_size']} ranks, {details['precision']}"))
     return rows
-
-
-def _metrics(metrics: Mapping[str, Any]) -> str:
-    return f"accuracy {metrics['accuracy']:.4f}, macro-F1 {metrics['macro_f1']:.4f}"
 
 
 def _score_rows(plan: Plan) -> list[tuple[str, str]]:

@@ -11,6 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from mapring.settings import Section, Settings
+from mapring.settings.base import inner_section
+from mapring.settings.combinations import METHODS, MODELS, TASKS, refusal
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 
@@ -50,20 +52,31 @@ def render() -> str:
         parts.append(f"## {title}\n\n{(section.__doc__ or '').strip()}\n")
         parts.append("| Key | Type | Default | Affects | Meaning |\n|---|---|---|---|---|")
         for name, field in section.model_fields.items():
-            inner = _inner_section(field)
+            inner = inner_section(section, name)
             if inner is not None:
-                many = "tuple" in str(field.annotation)
-                pending.append((f"{prefix}{'.' if prefix else ''}{name}{'[]' if many else ''}", inner))
+                annotation = str(field.annotation)
+                many = "[]" if "tuple" in annotation else ".NAME" if "dict" in annotation else ""
+                pending.append((f"{prefix}{'.' if prefix else ''}{name}{many}", inner))
             parts.append(_row(name, field, inner))
         parts.append("")
-    return "\n".join(parts).rstrip() + "\n"
+    return "\n".join([*parts, *_combinations()]).rstrip() + "\n"
 
 
-def _inner_section(field: FieldInfo) -> type[Section] | None:
-    for kind in (field.annotation, *get_args(field.annotation)):
-        if isinstance(kind, type) and issubclass(kind, Section):
-            return kind
-    return None
+def _combinations() -> list[str]:
+    """Which tasks, models and methods go together, as a table."""
+    lines = [
+        "## Tasks, models and methods",
+        "",
+        "What `train.task`, `train.model` and `train.method` can be together; anything else is refused before a start.",
+        "",
+        f"| Task | Model | {' | '.join(f'`{method}`' for method in METHODS)} |",
+        "|---" * (2 + len(METHODS)) + "|",
+    ]
+    for task in TASKS:
+        for kind, model in MODELS.items():
+            cells = ["no" if refusal(task, kind, method) else "yes" for method in METHODS]
+            lines.append(f"| `{task}` | {model} | {' | '.join(cells)} |")
+    return lines
 
 
 def _row(name: str, field: FieldInfo, inner: type[Section] | None) -> str:
@@ -76,8 +89,14 @@ def _row(name: str, field: FieldInfo, inner: type[Section] | None) -> str:
         shown = "see below"
     else:
         shown = "none" if default is None else f"`{default}`"
-    kind = "list of sections" if inner and "tuple" in str(field.annotation) else "section" if inner else _type(field)
+    kind = _section_type(field) if inner else _type(field)
+    shown = shown.replace("|", "\\|")  # else it would end the cell
     return f"| `{name}` | {kind} | {shown} | {extra['affects']} | {field.description} |"
+
+
+def _section_type(field: FieldInfo) -> str:
+    annotation = str(field.annotation)
+    return "list of sections" if "tuple" in annotation else "names and sections" if "dict" in annotation else "section"
 
 
 def _type(field: FieldInfo) -> str:
@@ -89,6 +108,8 @@ def _type(field: FieldInfo) -> str:
         return " / ".join(f"`{kind}`" for kind in kinds)
     if ... in kinds:  # tuple[X, ...]
         inner = kinds[0]
+        if type(None) in get_args(inner):  # values of any kind
+            return "list of values"
         choices = " / ".join(f"`{choice}`" for choice in get_args(inner)) or names[inner]
         return f"list of {choices}"
     text = "keys and values" if "dict" in str(field.annotation) else " or ".join(names[kind] for kind in kinds)

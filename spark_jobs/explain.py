@@ -13,6 +13,7 @@ import pyarrow as pa
 from mapring.contract import Manifest, read_manifest
 from mapring.errors import MapringError, PublishedError
 from mapring.filter_rules import judge, rules_of
+from mapring.pairs import shown
 from mapring.plan import Plan, make_plan
 from mapring.settings.filters import Filters
 from spark_jobs.lookup import Place, find_places, find_rows
@@ -149,7 +150,7 @@ def _tell_twin(plan: Plan, manifest: Manifest, row: dict[str, Any], original: Or
     if text is not None and original is not None and original.text is not None:
         removed = _before_removal(manifest)
         note = f" ({'both' if stored is None else 'this one'}{removed})" if removed else ""
-        yield f"    from the twin to this one{note}: {word_diff(text, original.text)}"
+        yield f"    from the twin to this one{note}: {word_diff(shown(text), shown(original.text))}"
     else:
         why = "packed shards hold no texts" if places and directory != plan.shards_directory else "an input has changed"
         yield f"    the two texts cannot be compared: {why}"
@@ -173,6 +174,7 @@ def _before_removal(manifest: Manifest) -> str:
 def _text_line(text: str | None, when: str = "") -> str:
     if text is None:
         return "  text: none can be read there"
+    text = shown(text)
     more = "..." if len(text) > _SHOWN_CHARACTERS else ""
     return f"  text{when} ({len(text):,} characters): {text[:_SHOWN_CHARACTERS]!r}{more}"
 

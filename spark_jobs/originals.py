@@ -13,12 +13,12 @@ from mapring.errors import MapringError
 from mapring.lineage import SourceFile
 from mapring.plan import Plan
 from spark_jobs.readers import read_segment
-from spark_jobs.records import document_id, prepare_texts
+from spark_jobs.records import document_id, document_texts
 from spark_jobs.segments import Segment, plan_segments
 
 
 class Original(NamedTuple):
-    """A record of an input file; `text` is normalized and redacted, None where it cannot be read."""
+    """A record of an input file; `text` is normalized and redacted, a pair joined, None where it cannot be read."""
 
     doc_id: str
     source_id: str | None
@@ -85,7 +85,7 @@ def _document_id(segment: Segment, record: int) -> str:
 def _original(plan: Plan, segment: Segment, raw: pa.RecordBatch) -> Original:
     preprocess = plan.settings.preprocess
     try:
-        texts = prepare_texts(raw.column("text"), preprocess.normalization, preprocess.filters)
+        texts = document_texts(segment.source, raw, preprocess.normalization, preprocess.filters)
     except (MapringError, pa.ArrowException):
         texts = pa.nulls(1, pa.string())
     record = raw.column("record")[0].as_py()

@@ -6,11 +6,9 @@ which only plans a job needs neither.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +20,7 @@ from mapring.contract import Manifest, read_manifest
 from mapring.errors import PublishedError
 from mapring.settings.normalization import Normalization
 from mapring.text import Encoder, normalize
-
-if TYPE_CHECKING:
-    import torch
+from spark_jobs.backends import load_backend
 
 GOLDEN_TOLERANCE = 1e-4  # on fp32 logits; other machines sum in another order
 
@@ -48,9 +44,9 @@ class Predictor:
         details = self.manifest.details
         local = storage.localize(model_directory, Path.home() / ".cache" / "mapring")
         self._check_files(local)
-        self._encoder = Encoder(local / details["transformers"], details["max_length"])
+        self._encoder = Encoder(local / details["tokenizer"], details["max_length"])
         self._normalization = Normalization.model_validate(details["text"])
-        self._model, self._padding_id = _load(local / details["transformers"], threads)
+        self._backend = load_backend(local, details, threads)
         self._replay_golden(local / details["golden"])
 
     def normalize(self, texts: pa.StringArray) -> pa.StringArray:
@@ -70,18 +66,13 @@ class Predictor:
             yield rows, self._forward([sequences[row] for row in rows])
 
     def _forward(self, sequences: list[list[int]]) -> npt.NDArray[np.float32]:
-        import torch
-
         width = max(map(len, sequences))
-        input_ids = torch.full((len(sequences), width), self._padding_id)  # (B, T)
-        attention_mask = torch.zeros((len(sequences), width), dtype=torch.long)  # (B, T)
+        input_ids = np.full((len(sequences), width), self._backend.padding_id, np.int64)  # (B, T)
+        attention_mask = np.zeros((len(sequences), width), np.int64)  # (B, T)
         for row, sequence in enumerate(sequences):
-            input_ids[row, : len(sequence)] = torch.tensor(sequence)
+            input_ids[row, : len(sequence)] = sequence
             attention_mask[row, : len(sequence)] = 1
-        with torch.inference_mode():
-            logits: torch.Tensor = self._model(input_ids=input_ids, attention_mask=attention_mask).logits  # (B, C)
-        array: npt.NDArray[np.float32] = logits.float().numpy()
-        return array
+        return self._backend.logits(input_ids, attention_mask)
 
     def _check_files(self, local: Path) -> None:
         """Refuse files of another size than published; `mapring verify` rechecks their bytes."""
@@ -125,18 +116,6 @@ def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[in
         batch.append(row)
     if batch:
         yield batch
-
-
-def _load(directory: Path, threads: int) -> tuple[Any, int]:
-    os.environ["HF_HUB_OFFLINE"] = "1"  # a missing file must fail, not reach for a hub
-    import torch
-    from transformers import AutoModelForSequenceClassification
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    torch.set_num_threads(threads)
-    model = AutoModelForSequenceClassification.from_pretrained(directory, local_files_only=True, dtype=torch.float32)
-    return model.eval(), model.config.pad_token_id or 0
 
 
 @lru_cache(maxsize=2)  # a worker that outlives a change of model must not keep all of them

@@ -23,6 +23,7 @@ from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.filters.storing import describe_measures, write_measures
 from spark_jobs.fitting import start_fitted_session
+from spark_jobs.labels import Labels
 from spark_jobs.ledger import drop_rows, write_ledger
 from spark_jobs.overlap.contamination import mark_contaminated
 from spark_jobs.overlap.splits import HELD_OUT, measure_overlap
@@ -129,7 +130,9 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
             "overlap": comparing.result(),
             "duplicate_parts": parts,
             "max_length": settings.preprocess.max_length,
+            "label_kind": settings.preprocess.labels,
             "labels": labels,
+            "pairs": settings.preprocess.has_pairs,
             "measures": describe_measures(measures, settings.preprocess.filters),
             "words": counted.words._asdict() if counted.words else None,
             "sketches": settings.preprocess.duplicates.near.sketch_settings(settings.seed) if sketches else None,
@@ -151,6 +154,7 @@ def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> Da
         normalization=settings.preprocess.normalization,
         filters=settings.preprocess.filters,
         on_rows=on_rows,
+        labels=Labels(settings.preprocess.labels, settings.preprocess.label_separator),
     )
     return read_records(spark, first_pass, partitions(spark))
 
@@ -244,13 +248,14 @@ def _inputs(plan: Plan) -> tuple[dict[str, Any], ...]:
 
 def _labels(unique: DataFrame, plan: Plan) -> list[str]:
     """The label names, sorted; a label's id is its place in this list."""
-    found = unique.where(F.col("label").isNotNull()).select("label").distinct().limit(_MOST_LABELS + 1).collect()
+    settings = plan.settings.preprocess
+    found = Labels(settings.labels, settings.label_separator).names(unique, _MOST_LABELS)
     if len(found) > _MOST_LABELS:
         raise InputError(
             f"{plan.config}: preprocess.inputs: found more than {_MOST_LABELS:,} different labels; "
             "label_column probably names a column of text or ids"
         )
-    return sorted(row["label"] for row in found)
+    return found
 
 
 def _conserve(

@@ -51,7 +51,7 @@ def _batches(records: Iterable[RawRecord]) -> Iterator[pa.RecordBatch]:
     characters = 0
     for record in records:
         rows.append(record)
-        characters += len(record.text or "")
+        characters += len(record.text or "") + len(record.second_text or "")
         if len(rows) >= BATCH_ROWS or characters >= BATCH_BYTES:
             yield _to_batch(rows)
             rows, characters = [], 0

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapring.pairs import as_lines, join_pairs
 from mapring.settings import Input
 from mapring.settings.filters import Filters
 from mapring.settings.normalization import Normalization
 from mapring.text import normalize
 from spark_jobs.filters.c4 import clean_lines
 from spark_jobs.filters.judging import apply_filters
-from spark_jobs.formats.raw import RAW, READ_RULES
+from spark_jobs.formats.raw import MALFORMED, RAW, READ_RULES
+from spark_jobs.labels import ONE_NAME, Labels
 from spark_jobs.readers import BATCH_BYTES, BATCH_ROWS, read_segment
 from spark_jobs.segments import Segment
 
@@ -33,8 +35,8 @@ RECORD = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("path", pa.string(), nullable=False),
         pa.field("record", pa.int64(), nullable=False),
-        pa.field("text", pa.string()),  # normalized; null where rule says why there is none
-        pa.field("label", pa.string()),
+        pa.field("text", pa.string()),  # normalized, a pair joined; null where rule says why there is none
+        pa.field("label", pa.string()),  # as `spark_jobs.labels` reads it
         pa.field("time", pa.string()),  # as it stands in the input
         pa.field("group", pa.string()),  # whose documents are all in one split
         pa.field("given_split", pa.string()),  # where the input's settings say it
@@ -54,13 +56,14 @@ class FirstPass:
     """Reads, normalizes, identifies and judges the records of segments; runs inside tasks.
 
     `on_rows` is told how many rows each batch has (an accumulator's `add`). Without `filters`
-    nothing is measured.
+    nothing is measured; a pair is measured as one text with a line break between the two.
     """
 
     segments: Sequence[Segment]
     normalization: Normalization
     filters: Filters | None
     on_rows: Callable[[int], None]
+    labels: Labels = ONE_NAME
 
     def __call__(self, indices: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """RECORD batches of the segments at these indices."""
@@ -75,15 +78,16 @@ class FirstPass:
         `paths` has the file of each record, as its place below the input's root.
         """
         count = raw.num_rows
-        text = prepare_texts(raw.column("text"), self.normalization, self.filters)
-        rule = raw.column("rule")
+        text = document_texts(source, raw, self.normalization, self.filters)
+        label = self.labels.read(raw.column("label"), source.label_column)
+        rule = pc.if_else(pc.is_valid(label.problems), MALFORMED, raw.column("rule"))
         empty = pc.and_(pc.is_null(rule), pc.fill_null(pc.equal(text, ""), True))
         rule = pc.if_else(empty, EMPTY, rule)
-        label = pc.utf8_trim_whitespace(raw.column("label"))
-        if source.label_column is not None:
-            without = pc.and_(pc.is_null(rule), pc.fill_null(pc.equal(label, ""), True))
+        if source.label_column is not None and self.labels.kind == "one":
+            without = pc.and_(pc.is_null(rule), pc.fill_null(pc.equal(label.values, ""), True))
             rule = pc.if_else(without, MISSING_LABEL, rule)
-        verdict = apply_filters(text, rule, self.filters)
+        is_pair = source.second_text_column is not None
+        verdict = apply_filters(as_lines(text) if is_pair else text, rule, self.filters)
         places = zip(paths, raw.column("record").to_pylist(), strict=True)
         group = pc.utf8_trim_whitespace(raw.column("group"))
         columns = {
@@ -93,12 +97,12 @@ class FirstPass:
             "path": pa.array(paths, pa.string()),
             "record": raw.column("record"),
             "text": pc.if_else(pc.is_null(verdict.rule), text, pa.scalar(None, pa.string())),
-            "label": label,
+            "label": label.values,
             "time": raw.column("time"),
             "group": pc.if_else(pc.equal(group, ""), pa.scalar(None, pa.string()), group),
             "given_split": pa.array([source.split] * count, pa.string()),
             "rule": verdict.rule,
-            "detail": raw.column("detail"),
+            "detail": pc.coalesce(raw.column("detail"), label.problems),
             "content_hash": pa.array(
                 [None if value is None else document_id(value) for value in text.to_pylist()], pa.string()
             ),
@@ -108,6 +112,19 @@ class FirstPass:
             "measures": verdict.measures,
         }
         return pa.RecordBatch.from_arrays([columns[field.name] for field in RECORD], schema=RECORD)
+
+
+def document_texts(
+    source: Input, raw: pa.RecordBatch, normalization: Normalization, filters: Filters | None
+) -> pa.StringArray:
+    """The texts of raw records as they are judged and published; the two of a pair are prepared alike and joined.
+
+    A pair is null where one of its texts is null or empty.
+    """
+    texts = prepare_texts(raw.column("text"), normalization, filters)
+    if source.second_text_column is None:
+        return texts
+    return join_pairs(texts, prepare_texts(raw.column("second_text"), normalization, filters))
 
 
 def prepare_texts(texts: pa.StringArray, normalization: Normalization, filters: Filters | None) -> pa.StringArray:

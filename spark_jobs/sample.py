@@ -140,7 +140,8 @@ def _measure_footer(source: Input, file: SourceFile) -> _Part:
         metadata = pq.ParquetFile(handle).metadata
     groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     columns = [group.column(index) for group in groups for index in range(group.num_columns)]
-    sizes = [(c.total_uncompressed_size, c.num_values) for c in columns if c.path_in_schema == source.text_column]
+    wanted = (source.text_column, source.second_text_column)
+    sizes = [(c.total_uncompressed_size, c.num_values) for c in columns if c.path_in_schema in wanted]
     text = sum(size for size, _ in sizes)
     largest = max((round(size / rows) for size, rows in sizes if rows), default=0)  # the mean of a row group
     return _Part(file.bytes, text, text, metadata.num_rows, largest)
@@ -181,7 +182,9 @@ def _read_texts(source: Input, content: bytes) -> _Part:
         path = Path(folder, "sample")
         path.write_bytes(content)
         for batch in read_segment(Segment(source=source, uri=str(path), relative=path.name)):
-            sizes = pc.binary_length(batch.column("text"))
+            sizes = pc.add(
+                pc.binary_length(batch.column("text")), pc.fill_null(pc.binary_length(batch.column("second_text")), 0)
+            )
             text += pc.sum(sizes).as_py() or 0
             documents += len(sizes) - sizes.null_count
             largest = max(largest, pc.max(sizes).as_py() or 0)

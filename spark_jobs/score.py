@@ -36,6 +36,7 @@ def score(plan: Plan) -> None:
     Raises:
         StageError: there is no model yet, or another run committed at the same time.
     """
+    inputs = plan.scoring.inputs
     table = open_table(plan.run.scores)
     commit = latest_commit(plan.run.scores)
     if commit is not None and commit.fingerprint == plan.scores:
@@ -47,7 +48,7 @@ def score(plan: Plan) -> None:
             f"{plan.config}: found no model at {plan.model_directory}; run `mapring train {plan.config}` first, "
             "with the same settings"
         )
-    spark = start_fitted_session(STAGE, plan.settings, plan.settings.score.inputs, plan.score_sources)
+    spark = start_fitted_session(STAGE, plan.settings, inputs, plan.score_sources)
     scoring = _score(spark, plan)
     version = commit_scores(plan, scoring, table)
     seal(plan.run.scores, version)
@@ -59,7 +60,7 @@ def score(plan: Plan) -> None:
 
 
 def _score(spark: SparkSession, plan: Plan) -> Scoring:
-    settings = plan.settings.score
+    settings = plan.scoring
     rows = spark.sparkContext.accumulator(0)
     records = _read(spark, plan, rows.add).persist()
     with watch(spark, STAGE, "read", rows):
@@ -87,7 +88,7 @@ def _score(spark: SparkSession, plan: Plan) -> Scoring:
 
 
 def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> DataFrame:
-    inputs = tuple(source.model_copy(update={"label_column": None}) for source in plan.settings.score.inputs)
+    inputs = tuple(source.model_copy(update={"label_column": None}) for source in plan.scoring.inputs)
     segments = plan_segments(inputs, plan.score_sources, plan.settings.spark.split_bytes)
     first_pass = FirstPass(
         segments=segments, normalization=plan.settings.preprocess.normalization, filters=None, on_rows=on_rows

@@ -22,10 +22,11 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from mapring import storage
-from mapring.contract.schemas import SHARD
+from mapring.contract.schemas import LABEL_FIELDS, shard_schema
 from mapring.histogram import lower_bounds
 from mapring.settings import Settings
 from mapring.text import Encoder
+from spark_jobs.labels import Labels
 from spark_jobs.splits import SPLITS, leading_bits, seeded_hash
 from spark_jobs.tables import Built, WrittenFile, write_groups
 
@@ -74,7 +75,14 @@ def write_shards(
     """Tokenize and write the documents below `data/`, one file for each (split, lane, shard)."""
     ordered = lay_out(positioned, settings, sizes=sizes, columns=COLUMNS)
     tokenizer = None if settings.preprocess.tokenizer is None else storage.join(directory, "tokenizer")
-    build = ShardBuilder(tokenizer, settings.preprocess.max_length, tuple(labels))
+    chosen = settings.preprocess
+    build = ShardBuilder(
+        tokenizer=tokenizer,
+        max_length=chosen.max_length,
+        names=tuple(labels),
+        labels=Labels(chosen.labels, chosen.label_separator),
+        has_pairs=chosen.has_pairs,
+    )
     groups = settings.preprocess.rows_per_row_group
     return write_groups(ordered, build, directory=directory, folder="data", rows_per_row_group=groups)
 
@@ -108,32 +116,49 @@ def _by_split(values: Mapping[str, int]) -> Column:
     return F.element_at(F.create_map(*(F.lit(item) for pair in values.items() for item in pair)), F.col("split"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShardBuilder:
-    """Documents in order to one shard's table, with counts by (source, label) and by length."""
+    """Documents in order to one shard's table, with counts by (source, label) and by length.
+
+    `names` are those of all labels, sorted.
+    """
 
     tokenizer: str | None
     max_length: int
-    labels: tuple[str, ...]
+    names: tuple[str, ...]
+    labels: Labels
+    has_pairs: bool
 
     def __call__(self, table: pa.Table) -> Built:
-        """Build the SHARD table; `statistics` has counts by `labels`, `lengths` and `characters`."""
-        input_ids = self._encode(table.column("text"))
-        label_ids = pc.index_in(table.column("label"), value_set=pa.array(self.labels, pa.string()))
+        """Build the shard's table; `statistics` has counts by `labels`, `lengths` and `characters`.
+
+        Where documents have several names, `names` has the counts by each of them, and `labels` those by source.
+        """
+        source, label, text = (table.column(name) for name in ("source", "label", "text"))
+        input_ids, second_starts = self._encode(text)
         columns = {
             **{name: table.column(name) for name in COLUMNS if name != "label"},
-            "label_id": label_ids.cast(pa.int32()),
+            LABEL_FIELDS[self.labels.kind].name: self.labels.to_shard(label, self.names),
             "input_ids": input_ids,
+            "second_start": second_starts,
         }
-        built = pa.Table.from_arrays([columns[name] for name in SHARD.names], schema=SHARD)
-        lengths, characters = pc.list_value_length(input_ids), pc.utf8_length(table.column("text"))
-        return Built(built, count_rows(table.column("source"), table.column("label"), lengths, characters))
+        schema = shard_schema(self.labels.kind, has_pairs=self.has_pairs)
+        built = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+        lengths, characters = pc.list_value_length(input_ids), pc.utf8_length(text)
+        counted = label if self.labels.kind == "one" else pa.nulls(len(label), pa.string())
+        statistics = count_rows(source, counted, lengths, characters)
+        if self.labels.kind == "several":
+            statistics["names"] = _count_names(source, self.labels.split(label), lengths, characters)
+        return Built(built, statistics)
 
-    def _encode(self, texts: pa.ChunkedArray) -> pa.ListArray:
-        """Token ids of each text; none where there is no tokenizer."""
+    def _encode(self, texts: pa.ChunkedArray) -> tuple[pa.ListArray, pa.Int32Array | None]:
+        """Token ids of each text, and of pairs where the second begins; no ids where there is no tokenizer."""
         if self.tokenizer is None:
-            return pa.ListArray.from_arrays(pa.array(np.zeros(len(texts) + 1, np.int32)), pa.array([], pa.int32()))
-        return encoder_at(self.tokenizer, self.max_length).encode_arrow(texts)
+            nothing = pa.array(np.zeros(len(texts) + 1, np.int32))
+            starts = pa.repeat(pa.scalar(0, pa.int32()), len(texts)) if self.has_pairs else None
+            return pa.ListArray.from_arrays(nothing, pa.array([], pa.int32())), starts
+        encoder = encoder_at(self.tokenizer, self.max_length)
+        return encoder.encode_pairs_arrow(texts) if self.has_pairs else (encoder.encode_arrow(texts), None)
 
 
 def count_rows(
@@ -153,6 +178,21 @@ def count_rows(
         "lengths": _rows(table.group_by("tokens").aggregate([([], "count_all")])),
         "characters": _rows(table.group_by("bin").aggregate([([], "count_all")])),
     }
+
+
+def _count_names(
+    sources: pa.ChunkedArray, names: pa.ListArray, lengths: pa.IntegerArray, characters: pa.IntegerArray
+) -> list[list[Any]]:
+    """[source, name, documents, tokens, characters] of documents with each of their names.
+
+    The name is empty for those that have none, and null for those that are unlabelled.
+    """
+    owner = pa.concat_arrays([pc.list_parent_indices(names), pc.indices_nonzero(names.is_null()).cast(pa.int64())])
+    name = pa.concat_arrays([names.flatten(), pa.nulls(names.null_count, pa.string())])
+    columns = {"source": sources, "tokens": lengths, "characters": characters}
+    table = pa.table({**{key: column.take(owner) for key, column in columns.items()}, "name": name})
+    grouped = table.group_by(["source", "name"])
+    return _rows(grouped.aggregate([([], "count_all"), ("tokens", "sum"), ("characters", "sum")]))
 
 
 def _rows(table: pa.Table) -> list[list[Any]]:

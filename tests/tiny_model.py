@@ -68,6 +68,7 @@ def publish_tiny_model(
             "max_length": 32,
             "text": output_settings(Normalization()),
             "transformers": "transformers-0",
+            "tokenizer": "transformers-0",
             "golden": "golden-0.parquet",
         },
     )

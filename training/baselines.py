@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.batches import Integers
-from training.evaluate import figures
+from training.figures.classification import figures
 from training.reader import NO_LABEL, ShardReader
 
 MAX_TRAIN_ROWS = 100_000  # word counts gain little beyond; keeps it to seconds and a few hundred MB
@@ -19,7 +19,7 @@ def baselines(shards_directory: str, labels: Sequence[str]) -> dict[str, Any]:
     """Fit both baselines on the training split and evaluate them on the test split, in this process alone.
 
     Returns:
-        `majority` and `tfidf_logistic_regression` with the figures of `training.evaluate.figures`;
+        `majority` and `tfidf_logistic_regression` with the figures of `training.figures.classification.figures`;
         empty where either split has no labelled rows or the training split has one label only.
     """
     train_texts, train_labels = _labelled(shards_directory, "train", MAX_TRAIN_ROWS)

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+_FIGURES = ("accuracy", "macro_f1", "loss", "perplexity")
+_KINDS = {
+    "classify": "A text classifier with the labels {labels}",
+    "mlm": "A masked language model",
+    "clm": "A causal language model",
+}
+
 
 def model_card(
     *,
@@ -16,36 +23,25 @@ def model_card(
     settings: Mapping[str, Any],
 ) -> str:
     """Markdown of the card; `details` are those of the model's manifest, `settings` those of the training."""
-    evaluation = details["evaluation"]
+    labels = ", ".join(f"`{label}`" for label in details["labels"])
     lines = [
         f"# {name}",
         "",
-        f"A text classifier with the labels {', '.join(f'`{label}`' for label in details['labels'])}, made by mapring.",
+        f"{_KINDS[details['task']].format(labels=labels)}, made by mapring.",
         "",
         "| | |",
         "|---|---|",
         f"| model fingerprint | `{fingerprint}` |",
         f"| data (shards) fingerprint | `{shards}` |",
         f"| base model | `{base_model}` |",
+        f"| method | {details['method']} |",
         f"| longest input | {details['max_length']} tokens, longer texts are cut |",
         f"| trained in | {details['precision']}, {details['world_size']} ranks, "
         f"{details['throughput']['seconds']:.0f} s at {details['throughput']['samples_per_second']:.0f} rows/s |",
         "",
         "## Quality",
         "",
-        "| model | split | rows | accuracy | macro-F1 |",
-        "|---|---|---|---|---|",
-        *(_row("this model", split, evaluation[split]) for split in ("validation", "test")),
-        *(_row(baseline, "test", values) for baseline, values in evaluation["baselines"].items()),
-        "",
-        "Per class on the test split:",
-        "",
-        "| label | precision | recall | F1 | rows |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {row['label']} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
-            for row in evaluation["test"]["per_class"]
-        ),
+        *_quality(details["evaluation"]),
         "",
         "## Limits",
         "",
@@ -61,7 +57,38 @@ def model_card(
     return "\n".join(lines)
 
 
-def _row(model: str, split: str, values: Mapping[str, Any]) -> str:
-    if not values["rows"]:
-        return f"| {model} | {split} | 0 | | |"
-    return f"| {model} | {split} | {values['rows']} | {values['accuracy']:.3f} | {values['macro_f1']:.3f} |"
+def _quality(evaluation: Mapping[str, Any]) -> list[str]:
+    shown = [figure for figure in _FIGURES if figure in evaluation["test"]]
+    lines = [
+        f"| model | split | rows | {' | '.join(figure.replace('_f1', '-F1') for figure in shown)} |",
+        "|---" * (3 + len(shown)) + "|",
+        *(_row("this model", split, evaluation[split], shown) for split in ("validation", "test")),
+        *(_row(baseline, "test", values, shown) for baseline, values in evaluation["baselines"].items()),
+    ]
+    if "robustness" in evaluation:
+        lines += ["", "On changed texts of the test split:", "", "| change | accuracy | macro-F1 |", "|---|---|---|"]
+        lines += [
+            f"| {kind.replace('_', ' ')} | {found['accuracy']:.3f} | {found['macro_f1']:.3f} |"
+            for kind, found in evaluation["robustness"].items()
+            if found["accuracy"] is not None
+        ]
+    if "per_class" not in evaluation["test"]:
+        return lines
+    return [
+        *lines,
+        "",
+        "Per class on the test split:",
+        "",
+        "| label | precision | recall | F1 | rows |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {row['label']} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
+            for row in evaluation["test"]["per_class"]
+        ),
+    ]
+
+
+def _row(model: str, split: str, values: Mapping[str, Any], shown: list[str]) -> str:
+    figures = (values.get(figure) for figure in shown)
+    cells = ["" if figure is None else f"{figure:.3f}" for figure in figures]
+    return f"| {model} | {split} | {values['rows']} | {' | '.join(cells)} |"

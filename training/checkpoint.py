@@ -1,4 +1,4 @@
-"""Checkpoints: published directories `checkpoints/step-00000100/` of weights, AdamW state and a cursor.
+"""Checkpoints: published directories `checkpoints/step-00000100/` of weights, the optimizer's state and a cursor.
 
 The cursor's step tells everything else about where a training stands (epoch, batch, learning rate,
 dropout), so a resumed run goes on bit for bit at the same number of ranks. Rank 0 alone writes
@@ -21,15 +21,18 @@ from mapring.contract.verify import verify
 from mapring.errors import PublishedError, StageError
 from mapring.progress import say
 from training.model import state_tensors
+from training.optimizers import optimizer_state
 from training.ring import Ring
 from training.step import Arithmetic
-
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cursor:
-    """Where a training stands: `step` optimizer steps done, `rows` and `tokens` seen in `seconds` of training."""
+    """Where a training stands: `step` optimizer steps done, `rows` and `tokens` seen in `seconds` of training.
+
+    With patience: the least validation loss so far, the step that it was found behind, and how many evaluations since
+    then were `without_gain`.
+    """
 
     step: int
     epoch: int
@@ -39,6 +42,9 @@ class Cursor:
     rows: int
     tokens: int
     seconds: float
+    least_loss: float | None = None
+    best_step: int = 0
+    without_gain: int = 0
 
 
 class Checkpoints:
@@ -59,20 +65,21 @@ class Checkpoints:
         self._fingerprint, self._shards, self._settings, self._keep = fingerprint, shards, settings, keep
 
     def save(
-        self, model: nn.Module, optimizer: torch.optim.AdamW, cursor: Cursor, validation_loss: float | None = None
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, cursor: Cursor, validation_loss: float | None = None
     ) -> str:
         """Publish a checkpoint, then remove the oldest beyond `keep`. Rank 0 only. Returns its directory.
 
-        The one of the least `validation_loss`, of those that have one, stays besides.
+        The one of the least `validation_loss`, of those that have one, stays besides, and that of the cursor's best
+        step.
 
         Raises:
             StageError: the disk is full or the store refuses.
         """
-        directory = storage.join(self._root, f"step-{cursor.step:08d}")
+        directory = storage.join(self._root, _name(cursor.step))
         try:
             storage.remove_tree(directory)  # a damaged or half-written one of the same step, if any
             files = []
-            for stem, tensors in (("model", state_tensors(model)), ("optimizer", _moments(model, optimizer))):
+            for stem, tensors in (("model", state_tensors(model)), ("optimizer", optimizer_state(model, optimizer))):
                 content = save({name: tensor.contiguous() for name, tensor in tensors.items()})
                 files.append(
                     contract.write_file(directory, contract.content_name(stem, content, ".safetensors"), content)
@@ -88,7 +95,7 @@ class Checkpoints:
                 details={"cursor": asdict(cursor), "shards": self._shards, "validation_loss": validation_loss},
             )
             contract.publish(directory, manifest)
-            kept = {*self.names()[-self._keep :], self.best()}
+            kept = {*self.names()[-self._keep :], self.best(), _name(cursor.best_step)}
             for name in self._all_names():  # what a killed run left half-written or half-removed goes as well
                 if name not in kept:
                     storage.remove_tree(storage.join(self._root, name))
@@ -130,7 +137,7 @@ class Checkpoints:
             say("train", f"warning: checkpoint {name} is damaged and not used: {problems[0]}")
         return None
 
-    def load_newest(self, model: nn.Module, optimizer: torch.optim.AdamW) -> Cursor | None:
+    def load_newest(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Cursor | None:
         """Fill model and optimizer from the newest sound checkpoint; None if there is none. Rank 0 only.
 
         Raises:
@@ -139,12 +146,33 @@ class Checkpoints:
         directory = self.newest()
         if directory is None:
             return None
+        return self._load(directory, {"model": state_tensors(model), "optimizer": optimizer_state(model, optimizer)})
+
+    def load_weights(self, step: int, model: nn.Module) -> None:
+        """Fill the model from the checkpoint of a step. Rank 0 only.
+
+        Raises:
+            StageError: it is not there, damaged or of another training.
+        """
+        directory = storage.join(self._root, _name(step))
+        problems = verify(directory) if contract.is_published(directory) else ["it is not there"]
+        if problems:
+            training = self._root.rpartition("/")[0]
+            raise StageError(
+                f"{directory}: found no sound checkpoint ({problems[0]}), but the model of this step is the one to "
+                f"publish; remove {training} and start again"
+            )
+        self._load(directory, {"model": state_tensors(model)})
+
+    def _load(self, directory: str, targets: Mapping[str, Mapping[str, torch.Tensor]]) -> Cursor:
+        """Fill tensors by the file that they stand in and their names; other files are not read."""
         manifest = contract.read_manifest(directory)
         self._check_belongs(directory, manifest)
-        targets = {"model": state_tensors(model), "optimizer": _moments(model, optimizer)}
         for entry in manifest.files:
+            target = targets.get(entry.path.rpartition("-")[0])
+            if target is None:
+                continue
             tensors = load(storage.read_bytes(storage.join(directory, entry.path)))
-            target = targets[entry.path.rpartition("-")[0]]
             if tensors.keys() != target.keys():
                 raise StageError(
                     f"{directory}: its tensors are not those of train.model; remove the training directory, start again"
@@ -167,16 +195,10 @@ class Checkpoints:
             )
 
 
-def share_state(ring: Ring, model: nn.Module, optimizer: torch.optim.AdamW) -> None:
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def share_state(ring: Ring, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Give every rank the weights and the optimizer state of rank 0."""
-    ring.broadcast_tensors([*state_tensors(model).values(), *_moments(model, optimizer).values()])
-
-
-def _moments(model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
-    """AdamW's step counters and moments by parameter name; the tensors themselves, not copies."""
-    return {
-        f"{moment}.{name}": optimizer.state[parameter][moment]
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-        for moment in _MOMENTS
-    }
+    ring.broadcast_tensors([*state_tensors(model).values(), *optimizer_state(model, optimizer).values()])

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from mapring import contract, lineage, storage
 from mapring.contract import RECORD_NAME, FileEntry, Manifest
 from mapring.errors import StageError
@@ -19,47 +17,60 @@ from mapring.settings import output_settings
 from training.card import model_card
 from training.checkpoint import Cursor
 from training.golden import golden_rows, to_parquet
+from training.loop import Training
+from training.methods import is_stock, save_parts
 from training.onnx_export import export_onnx
 
 
-def publish_model(plan: Plan, model: nn.Module, cursor: Cursor, evaluation: Mapping[str, Any]) -> None:
+def publish_model(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) -> None:
     """Build everything, prove it, and publish it at `plan.model_directory`. Rank 0 only.
 
     Raises:
         StageError: the directory cannot be written, or the ONNX export is not equal to the model.
         PublishedError: the shards do not fit their own tokenizer.
     """
+    directory = training.plan.model_directory
     try:
-        _publish(plan, model, cursor, evaluation)
+        _publish(training, cursor, evaluation)
     except OSError as error:
         raise StageError(
-            f"{plan.model_directory}: cannot be written ({error}); make room or check the permissions, then start again"
+            f"{directory}: cannot be written ({error}); make room or check the permissions, then start again"
         ) from None
 
 
-def _publish(plan: Plan, model: nn.Module, cursor: Cursor, evaluation: Mapping[str, Any]) -> None:
+def _publish(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) -> None:
+    plan, task, model = training.plan, training.task, training.model
     shards, directory = contract.read_manifest(plan.shards_directory), plan.model_directory
     model.eval()
     with tempfile.TemporaryDirectory() as folder:
         stock = Path(folder, "transformers")
-        _save_transformers(model, plan.shards_directory, shards, stock)
+        _save_transformers(training, shards, stock)
         golden = golden_rows(model, plan.shards_directory, stock, int(shards.details["max_length"]))
         files, name = _write_transformers(directory, stock)
     parts = {
-        "onnx": _write(directory, "model", export_onnx(model, golden), ".onnx"),
+        **(
+            {"onnx": _write(directory, "model", export_onnx(model, golden), ".onnx")}
+            if training.task.exports_onnx
+            else {}
+        ),
         "golden": _write(directory, "golden", to_parquet(golden), ".parquet", len(golden)),
         "evaluation_file": _write(directory, "evaluation", _pretty(evaluation), ".json"),
     }
     details = {
+        "task": task.name,
+        "method": plan.settings.train.method.name,
         "labels": shards.details["labels"],
         "max_length": shards.details["max_length"],
         "text": output_settings(plan.settings.preprocess.normalization),
-        "transformers": name,
+        "transformers": name if is_stock(model) else None,
+        "tokenizer": name,
         **{part: entry.path for part, entry in parts.items()},
         "evaluation": evaluation,
+        "temperature": evaluation["test"].get("temperature"),
         "precision": cursor.precision,
         "world_size": cursor.world_size,
-        "steps": cursor.step,
+        "steps": cursor.best_step or cursor.step,
+        **({"stopped_at_step": cursor.step} if plan.settings.train.patience else {}),
         "throughput": {
             "samples_per_second": cursor.rows / cursor.seconds,
             "tokens_per_second": cursor.tokens / cursor.seconds,
@@ -70,7 +81,7 @@ def _publish(plan: Plan, model: nn.Module, cursor: Cursor, evaluation: Mapping[s
     card = model_card(
         name=plan.settings.name,
         fingerprint=plan.model,
-        base_model=plan.settings.train.model,
+        base_model=str(plan.settings.train.model),
         shards=plan.shards,
         details=details,
         settings=settings,
@@ -89,9 +100,16 @@ def _publish(plan: Plan, model: nn.Module, cursor: Cursor, evaluation: Mapping[s
     contract.publish(directory, manifest)
 
 
-def _save_transformers(model: nn.Module, shards_directory: str, shards: Manifest, folder: Path) -> None:
-    """A directory that stock transformers loads: the model's own files and those of the shards' tokenizer."""
-    model.save_pretrained(folder)  # type: ignore[operator]
+def _save_transformers(training: Training, shards: Manifest, folder: Path) -> None:
+    """A directory that stock transformers loads: the model's own files and those of the shards' tokenizer.
+
+    Of a model that holds what no stock architecture has, such as adapters, only these parts, beside their base.
+    """
+    model, shards_directory = training.model, training.plan.shards_directory
+    if is_stock(model):
+        model.save_pretrained(folder)  # type: ignore[operator]
+    else:
+        save_parts(model, training.plan.settings.train, training.head, folder)
     tokenizer = shards.details["tokenizer"]
     for file in tokenizer["files"]:
         content = storage.read_bytes(storage.join(shards_directory, tokenizer["path"], file))
@@ -119,8 +137,11 @@ def _pretty(value: Mapping[str, Any]) -> bytes:
 
 def _inputs(plan: Plan) -> tuple[Mapping[str, Any], ...]:
     record = storage.read_bytes(storage.join(plan.shards_directory, RECORD_NAME))
-    base = plan.settings.train.model
+    shards = {"kind": "shards", "fingerprint": plan.shards, "record_sha256": hashlib.sha256(record).hexdigest()}
+    base = plan.settings.train.model.directory
+    if base is None:
+        return (shards,)
     return (
-        {"kind": "shards", "fingerprint": plan.shards, "record_sha256": hashlib.sha256(record).hexdigest()},
+        shards,
         {"kind": "base_model", "identity": lineage.directory_identity(storage.resolve(base)), "path": base},
     )

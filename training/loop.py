@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 import torch
@@ -14,7 +14,7 @@ from mapring.errors import MapringError
 from mapring.plan import Plan
 from mapring.progress import Progress, say
 from training.checkpoint import Checkpoints, Cursor
-from training.evaluate import evaluate
+from training.early_stopping import after_evaluation, is_counted, is_out_of_patience
 from training.metrics import MetricsLog, StepMetrics, memory_rss_mb
 from training.model import state_tensors
 from training.reader import ShardReader
@@ -22,6 +22,7 @@ from training.ring import Ring, check_same, first_rank_only
 from training.ring.interface import AgreedError, RegroupError
 from training.sample_log import SampleLog
 from training.step import Stepper, StepResult
+from training.tasks.interface import Task
 
 
 class StoppedError(MapringError):
@@ -46,13 +47,14 @@ class Training:
     """What a training is made of, ready to run; the same on every rank but for the ring and the lanes."""
 
     plan: Plan
+    task: Task
     ring: Ring
     reader: ShardReader
     model: nn.Module
-    optimizer: torch.optim.AdamW
+    optimizer: torch.optim.Optimizer
     stepper: Stepper
     checkpoints: Checkpoints
-    labels: list[str]
+    head: tuple[str, ...]  # modules that the pretrained model did not bring
 
     @property
     def total_steps(self) -> int:
@@ -61,7 +63,8 @@ class Training:
 
 
 def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Cursor:
-    """Train from the cursor to the end; the cursor of the last step, whose checkpoint is published.
+    """Train from the cursor to the end, or until patience is out; the cursor of the last step, whose checkpoint is
+    published.
 
     Raises:
         StoppedError: SIGTERM reached any rank; a checkpoint of the last whole step is published.
@@ -77,7 +80,7 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
     every = settings.checkpoint_every_steps
     last_saved = cursor.step
     try:
-        while cursor.step < total:
+        while cursor.step < total and not is_out_of_patience(settings, cursor):
             epoch, first = divmod(cursor.step, training.reader.steps)
             before = time.perf_counter()
             for batch in training.reader.epoch(epoch, first):
@@ -89,12 +92,15 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
                     _report(log, progress, cursor, result, now - before, waited)
                 if samples is not None:
                     samples.add(cursor.step, epoch, batch.doc_ids)
-                if result.stop or result.regroup or cursor.step % every == 0 or cursor.step == total:
+                is_due = cursor.step % every == 0 or cursor.step == total or is_counted(settings, cursor.step, total)
+                if result.stop or result.regroup or is_due:
                     for part in (log, samples):
                         if part is not None:
                             part.flush()  # before the checkpoint, behind which no start takes these steps again
-                    _save(training, cursor, log)
+                    cursor = _save(training, cursor, log)
                     last_saved = cursor.step
+                if is_out_of_patience(settings, cursor):
+                    break
                 if result.stop and cursor.step < total:
                     raise StoppedError(f"stopped as asked after step {cursor.step}; start again to go on from there")
                 if result.regroup and cursor.step < total:
@@ -110,11 +116,10 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
 
 
 def _advance(cursor: Cursor, epoch: int, result: StepResult, seconds: float) -> Cursor:
-    return Cursor(
+    return replace(
+        cursor,
         step=cursor.step + 1,
         epoch=epoch,
-        precision=cursor.precision,
-        world_size=cursor.world_size,
         loss=result.loss,
         rows=cursor.rows + result.rows,
         tokens=cursor.tokens + result.tokens,
@@ -145,24 +150,57 @@ def _report(
     progress.update(cursor.step, f"loss {result.loss:.3f}  {cursor.rows / cursor.seconds:.0f} samples/s")
 
 
-def _save(training: Training, cursor: Cursor, log: MetricsLog | None) -> None:
-    """Publish a checkpoint of weights that all ranks agree on; none goes on before it stands."""
+def _save(training: Training, cursor: Cursor, log: MetricsLog | None) -> Cursor:
+    """Publish a checkpoint of weights that all ranks agree on; none goes on before it stands.
+
+    Returns:
+        The cursor, with the validation loss counted where it counts.
+    """
+    settings = training.plan.settings.train
+    counts = is_counted(settings, cursor.step, training.total_steps)
     check_same(training.ring, f"the weights after step {cursor.step}", list(state_tensors(training.model).values()))
-    loss = _validation_loss(training, cursor, log) if training.plan.settings.train.evaluate_checkpoints else None
+    loss = _validation_loss(training, cursor, log) if settings.evaluate_checkpoints or counts else None
+    if counts:
+        if loss is None:
+            raise AgreedError(
+                f"{training.plan.shards_directory}: found no validation row that counts, which train.patience needs; "
+                "give some documents to the validation split, or set train.patience=0"
+            )
+        cursor = after_evaluation(cursor, loss)
+    elif settings.patience:
+        loss = None  # it stands in the curves; the best checkpoint is one of those that count
     first_rank_only(training.ring, lambda: training.checkpoints.save(training.model, training.optimizer, cursor, loss))
+    return cursor
 
 
 def _validation_loss(training: Training, cursor: Cursor, log: MetricsLog | None) -> float | None:
-    """Mean loss on the validation split, None where it has no labelled rows; all its figures go to the curves."""
+    """Mean loss on the validation split, None where no row counts; all its figures go to the curves."""
     shards = training.plan.shards_directory
-    found = evaluate(training.model, training.ring, shards, "validation", training.labels)
+    found = training.task.evaluate(training.model, training.ring, shards, "validation")
     if found["loss"] is None:
         return None
     if log is not None:
-        log.write_evaluation(
-            "validation", cursor.step, {name: found[name] for name in ("loss", "accuracy", "macro_f1")}
-        )
+        figures = {name: value for name, value in found.items() if isinstance(value, float)}
+        log.write_validation(cursor.step, training.total_steps, figures)
     return float(found["loss"])
+
+
+def take_best(training: Training, cursor: Cursor) -> None:
+    """Give every rank the weights of the cursor's best step, and say why the training ended.
+
+    Raises:
+        AgreedError: its checkpoint is not there or damaged.
+    """
+    first_rank_only(training.ring, lambda: training.checkpoints.load_weights(cursor.best_step, training.model))
+    training.ring.broadcast_tensors(list(state_tensors(training.model).values()))
+    if training.ring.rank == 0:
+        early = cursor.step < training.total_steps
+        why = f"stopped early, {cursor.without_gain} evaluations without a gain" if early else "all steps done"
+        say(
+            "train",
+            f"{why}, after step {cursor.step} of {training.total_steps}; the model is that of step {cursor.best_step}, "
+            f"validation loss {cursor.least_loss:.4f}",
+        )
 
 
 def tell_resumed(cursor: Cursor, world_size: int) -> None:

@@ -1,4 +1,6 @@
-"""Training curves of rank 0: `metrics.jsonl`, one line a step, and TensorBoard events of the same values."""
+"""Training curves of rank 0: `metrics.jsonl`, one line a step, `validation.jsonl`, one line an evaluation of the
+validation split at a checkpoint, and TensorBoard events of the same values.
+"""
 
 from __future__ import annotations
 
@@ -52,10 +54,9 @@ class MetricsLog:
     """
 
     def __init__(self, directory: str, *, done: int) -> None:
-        self._uri = storage.join(directory, "metrics.jsonl")
         self._pending: list[bytes] = []
-        kept = [line for line in self._read() if _step_of(line) is not None and (_step_of(line) or 0) <= done]
-        storage.replace(self._uri, b"".join(kept))
+        self._steps = _LineFile(storage.join(directory, "metrics.jsonl"), done)
+        self._validation = _LineFile(storage.join(directory, "validation.jsonl"), done)
         self._events = SummaryWriter(
             storage.join(directory, "tensorboard"), purge_step=done + 1 if done else None, flush_secs=10
         )
@@ -65,36 +66,51 @@ class MetricsLog:
         values = asdict(metrics)
         line = json.dumps(values).encode() + b"\n"
         self._pending.append(line)
-        with told_when_full(self._uri, len(line)):
+        with told_when_full(self._steps.uri, len(line)):
             for name, value in values.items():
                 if name != "step":
                     self._events.add_scalar(f"train/{name}", value, metrics.step)
         if len(self._pending) >= _FLUSH_LINES:
             self.flush()
 
-    def write_evaluation(self, split: str, step: int, values: dict[str, float]) -> None:
-        """Add the figures of an evaluation to the TensorBoard events."""
+    def write_validation(self, step: int, total_steps: int, values: dict[str, float]) -> None:
+        """Add the figures of the validation split after a step of the training's `total_steps`, at once."""
+        line = json.dumps({"step": step, "total_steps": total_steps, **values}).encode() + b"\n"
+        self._validation.append(line)
         for name, value in values.items():
-            self._events.add_scalar(f"{split}/{name}", value, step)
+            self._events.add_scalar(f"validation/{name}", value, step)
 
     def flush(self) -> None:
-        """Bring all lines to where they belong: appended on a disk, rewritten whole on an object store."""
-        local, lines = storage.local_path(self._uri), b"".join(self._pending)
-        if local is None:
-            storage.replace(self._uri, b"".join([*self._read(), lines]))
-        else:
-            with told_when_full(self._uri, len(lines)), local.open("ab") as handle:
-                handle.write(lines)
+        """Bring all lines to where they belong."""
+        self._steps.append(b"".join(self._pending))
         self._pending = []
 
     def close(self) -> None:
         """Write what is left."""
         self.flush()
-        with told_when_full(self._uri, 0):
+        with told_when_full(self._steps.uri, 0):
             self._events.close()
 
+
+class _LineFile:
+    """Lines of JSON, each with its step; those of steps after `done` are dropped where the file is taken up again."""
+
+    def __init__(self, uri: str, done: int) -> None:
+        self.uri = uri
+        kept = [line for line in self._read() if (step := _step_of(line)) is not None and step <= done]
+        storage.replace(uri, b"".join(kept))
+
+    def append(self, lines: bytes) -> None:
+        """Append on a disk; an object store gets the whole file anew."""
+        local = storage.local_path(self.uri)
+        if local is None:
+            storage.replace(self.uri, b"".join([*self._read(), lines]))
+            return
+        with told_when_full(self.uri, len(lines)), local.open("ab") as handle:
+            handle.write(lines)
+
     def _read(self) -> list[bytes]:
-        return storage.read_bytes(self._uri).splitlines(keepends=True) if storage.exists(self._uri) else []
+        return storage.read_bytes(self.uri).splitlines(keepends=True) if storage.exists(self.uri) else []
 
 
 def _step_of(line: bytes) -> int | None:

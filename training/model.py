@@ -1,11 +1,13 @@
-"""The classifier: a pretrained transformers directory with a new head, built without any network."""
+"""The model: a pretrained transformers directory or an architecture with random weights, built without any network."""
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from tokenizers import Tokenizer
@@ -13,57 +15,127 @@ from torch import nn
 
 from mapring import storage
 from mapring.errors import SettingsError
+from mapring.settings.combinations import OWN_ARCHITECTURES
+from mapring.settings.train import ModelSource
+from training.methods import state_of_method
+from training.own_architectures import new_model
+from training.special_tokens import SpecialTokens
+
+if TYPE_CHECKING:
+    from training.tasks.interface import Task
+
+_SPARE_POSITIONS = 2  # RoBERTa and its like begin to count positions behind the padding token
 
 
-def build_model(
-    directory: str, *, labels: Sequence[str], seed: int, max_length: int, freeze_embeddings: bool, cache: Path
-) -> nn.Module:
-    """Load a pretrained encoder with a sequence classification head of `len(labels)` outputs, in fp32.
+class BuiltModel(NamedTuple):
+    """A model, and the names of its modules that a pretrained one did not bring."""
 
-    Only parameters that receive a gradient stay trainable, because AdamW would decay the others.
+    model: nn.Module
+    head: tuple[str, ...]
+
+
+def build_model(source: ModelSource, task: Task, tokens: SpecialTokens, *, max_length: int, cache: Path) -> BuiltModel:
+    """Load a pretrained model for a task, or make one with random weights, in fp32.
+
+    What a task adds to a pretrained model, such as a classifier's head, starts from random weights: seed torch before.
 
     Args:
-        directory: transformers directory, local, a URI or package://NAME/PATH.
-        labels: names of the classes, in the order of their ids.
-        seed: seed of the head's initial weights.
+        source: a directory, or an architecture and its sizes.
+        task: what the model is for.
+        tokens: of the tokenizer, which a new model is made for.
         max_length: longest sequence in tokens that the model will see.
-        freeze_embeddings: keep all embedding tables as they are.
         cache: where the files of a remote directory are copied to.
 
     Raises:
-        SettingsError: the directory holds no such model, or it cannot take `max_length` tokens.
+        SettingsError: the directory holds no such model, or there is no such architecture, or it has not these sizes.
     """
     os.environ["HF_HUB_OFFLINE"] = "1"  # a directory is complete: never ask a hub
-    from transformers import AutoModelForSequenceClassification
+    import transformers
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    auto: Any = getattr(transformers, task.auto_class)
+    if source.architecture in OWN_ARCHITECTURES:
+        return BuiltModel(_own(source, task, tokens), ())
+    if source.directory is None:
+        model = auto.from_config(new_config(source, tokens, max_length, task.model_settings()), dtype=torch.float32)
+        built = BuiltModel(model, ())
+    else:
+        built = _load(auto, source.directory, task.model_settings(), cache)
+    if config_of(built.model).pad_token_id is None:
+        config_of(built.model).pad_token_id = tokens.pad or 0  # masked out; decoders refuse to pad without one
+    return built
+
+
+def _own(source: ModelSource, task: Task, tokens: SpecialTokens) -> nn.Module:
+    assert source.architecture is not None
+    return new_model(
+        source.architecture,
+        source.config,
+        vocabulary_size=tokens.vocabulary_size,
+        labels=len(task.labels),
+        pad=tokens.pad,
+    )
+
+
+def _load(auto: Any, directory: str, settings: Mapping[str, Any], cache: Path) -> BuiltModel:
     local = storage.localize(storage.resolve(directory), cache)
-    torch.manual_seed(seed)
     try:
-        model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
+        model, info = auto.from_pretrained(
             local,
-            num_labels=len(labels),
-            id2label=dict(enumerate(labels)),
-            label2id={name: number for number, name in enumerate(labels)},
-            problem_type="single_label_classification",
+            **settings,
             local_files_only=True,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,  # a head for other labels is replaced
+            output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise SettingsError(
-            f"train.model: {directory} cannot be loaded as a sequence classifier ({reason}); "
+            f"train.model: {directory} cannot be loaded as a {_plainly(auto.__name__)} ({reason}); "
             "give a complete transformers directory"
         ) from None
-    if config_of(model).pad_token_id is None:
-        config_of(model).pad_token_id = 0  # masked out; decoder models refuse to pad without one
-    if freeze_embeddings:
-        _freeze_embeddings(model)
-    _probe(model, directory, max_length)
-    return model
+    fresh = [*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])]
+    return BuiltModel(model, tuple(sorted({name.rpartition(".")[0] for name in fresh})))
+
+
+def new_config(source: ModelSource, tokens: SpecialTokens, max_length: int, settings: Mapping[str, Any]) -> Any:
+    """The transformers configuration of a model with random weights, made for a tokenizer.
+
+    Raises:
+        SettingsError: there is no such architecture, or its configuration has no such key.
+    """
+    from transformers import AutoConfig
+
+    assert source.architecture is not None
+    try:
+        known = AutoConfig.for_model(source.architecture)
+    except (ValueError, KeyError):
+        raise SettingsError(
+            f"train.model.architecture: found {source.architecture!r}, expected a model type of transformers, "
+            "such as bert, roberta, gpt2 or llama"
+        ) from None
+    for key in source.config:
+        if not hasattr(known, key):
+            close = difflib.get_close_matches(key, known.to_dict(), 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise SettingsError(f"train.model.config: found {key!r}, which {source.architecture} has not{hint}")
+    values = {
+        "vocab_size": tokens.vocabulary_size,
+        "max_position_embeddings": max_length + _SPARE_POSITIONS,
+        "pad_token_id": tokens.pad,
+        "bos_token_id": tokens.bos,
+        "eos_token_id": tokens.eos,
+        **settings,
+        **source.config,
+    }
+    return AutoConfig.for_model(source.architecture, **values)
+
+
+def _plainly(auto_class: str) -> str:
+    """AutoModelForSequenceClassification as "model for sequence classification"."""
+    return " ".join(re.findall("[A-Z][a-z]+|[A-Z]+(?![a-z])", auto_class.removeprefix("Auto"))).lower()
 
 
 def config_of(model: nn.Module) -> Any:
@@ -71,12 +143,12 @@ def config_of(model: nn.Module) -> Any:
     return model.config
 
 
-def check_vocabulary(model: nn.Module, directory: str, vocabulary: Mapping[str, int]) -> None:
+def check_vocabulary(model: nn.Module, source: ModelSource, vocabulary: Mapping[str, int]) -> None:
     """Refuse a tokenizer whose ids are not those that the model was pretrained with.
 
     Args:
-        model: built from `directory`.
-        directory: transformers directory of the model, which may hold a tokenizer of its own.
+        model: built from `source`.
+        source: of the model; a directory may hold a tokenizer of its own.
         vocabulary: ids of the shards' tokenizer by token.
 
     Raises:
@@ -88,8 +160,8 @@ def check_vocabulary(model: nn.Module, directory: str, vocabulary: Mapping[str, 
             f"preprocess.tokenizer: found token ids up to {largest}, but train.model has {size} embeddings; "
             "use the tokenizer that belongs to the model"
         )
-    own = storage.join(storage.resolve(directory), "tokenizer.json")
-    if not storage.exists(own):
+    own = None if source.directory is None else storage.join(storage.resolve(source.directory), "tokenizer.json")
+    if own is None or not storage.exists(own):
         return
     expected = {
         number: token for token, number in Tokenizer.from_str(storage.read_bytes(own).decode()).get_vocab().items()
@@ -108,32 +180,36 @@ def trainable_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 
 def state_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Every parameter and buffer by name, tied ones once; the tensors themselves, not copies."""
+    """All that training changes or needs, by name, tied tensors once; the tensors themselves, not copies."""
     return {
+        **state_of_method(model),
         **{name: parameter.data for name, parameter in model.named_parameters()},
         **{name: buffer for name, buffer in model.named_buffers() if buffer.numel()},
     }
 
 
-def _freeze_embeddings(model: nn.Module) -> None:
+def freeze_embeddings(model: nn.Module) -> None:
+    """Keep all embedding tables as they are."""
     for module in model.modules():
         if isinstance(module, nn.Embedding):
             module.requires_grad_(False)
 
 
-def _probe(model: nn.Module, directory: str, max_length: int) -> None:
+def try_model(model: nn.Module, task: Task, max_length: int, source: ModelSource) -> None:
     """One forward and backward at full length: freezes what gets no gradient, and finds a model too short."""
-    pad = int(config_of(model).pad_token_id)
-    ids = torch.full((1, max_length), 0 if pad else 1, dtype=torch.int64)  # (1, T), none of them padding
+    vocabulary = int(config_of(model).vocab_size)
+    batch = task.sample_batch(1, max_length, vocabulary)
+    (piece,) = task.pieces(batch, model, 0, max_length)
     model.train()
     try:
-        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits  # (1, labels)
-    except (IndexError, RuntimeError) as error:
+        task.settle(model, piece)
+        loss, _ = task.loss(model, piece)
+    except (IndexError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SettingsError(
-            f"train.model: {directory} cannot take {max_length} tokens ({reason}); lower preprocess.max_length"
+            f"train.model: {source} cannot take {max_length} tokens ({reason}); lower preprocess.max_length"
         ) from None
-    logits.sum().backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     for parameter in model.parameters():
         if parameter.grad is None:
             parameter.requires_grad_(False)

@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from training.reader import Batch
+from training.batches import Integers
+from training.rows import Ids
 
 MICRO_BATCH_TOKENS = 16_384  # bounds the memory of activations; 64 rows of 128 tokens go in one piece
 
 
-class MicroBatch(NamedTuple):
-    """Padded rows: `input_ids` and `attention_mask` are (B, T) int64, `labels` is (B,) int64."""
+class PaddedRows(NamedTuple):
+    """Some rows, by their numbers (B,), and their ids and mask: int64 (B, T), the mask 0 where there is padding."""
 
+    rows: Integers
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
-    labels: torch.Tensor
 
 
-def micro_batches(batch: Batch, pad_token_id: int, max_tokens: int = MICRO_BATCH_TOKENS) -> Iterator[MicroBatch]:
-    """Sort a batch by length, cut it so that no piece has more than `max_tokens` cells, and pad each piece.
+def padded_rows(
+    input_ids: Sequence[Ids], pad_token_id: int, max_tokens: int = MICRO_BATCH_TOKENS
+) -> Iterator[PaddedRows]:
+    """Sort rows by length, cut them so that no piece has more than `max_tokens` cells, and pad each piece.
 
     A row longer than `max_tokens` makes a piece of its own.
     """
-    lengths = np.array([len(ids) for ids in batch.input_ids], np.int64)
+    lengths = np.array([len(ids) for ids in input_ids], np.int64)
     order = np.argsort(-lengths, kind="stable")  # longest first: the first row of a piece is its width
     start = 0
     while start < len(order):
         width = int(lengths[order[start]])
         count = max(1, max_tokens // max(width, 1))
-        yield _pad(batch, order[start : start + count], width, pad_token_id)
+        yield _pad(input_ids, order[start : start + count], width, pad_token_id)
         start += count
 
 
-def _pad(batch: Batch, rows: np.ndarray[tuple[int], np.dtype[np.int64]], width: int, pad_token_id: int) -> MicroBatch:
+def _pad(input_ids: Sequence[Ids], rows: Integers, width: int, pad_token_id: int) -> PaddedRows:
     ids = np.full((len(rows), width), pad_token_id, np.int64)  # (B, T)
     mask = np.zeros((len(rows), width), np.int64)
     for line, row in enumerate(rows):
-        own = batch.input_ids[row]
+        own = input_ids[row]
         ids[line, : len(own)] = own
         mask[line, : len(own)] = 1
-    return MicroBatch(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(batch.label_ids[rows]))
+    return PaddedRows(rows, torch.from_numpy(ids), torch.from_numpy(mask))

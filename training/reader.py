@@ -18,14 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapring import contract
-from mapring.contract.schemas import PACKED, SHARD
+from mapring.contract.schemas import LABEL_FIELDS, PACKED, shard_schema
 from mapring.errors import PublishedError, SettingsError
 from training.amplification import read_amplification
 from training.batches import BatchOrder, Integers, whole_weights
 from training.lanes import Lane, LaneReading, subset
-from training.rows import NO_LABEL, Ids, Picked, Rows, gather
+from training.rows import NO_LABEL, NO_PAIR, Booleans, Floats, Ids, Picked, Rows, gather
 
-__all__ = ["NO_LABEL", "Batch", "ShardReader"]
+__all__ = ["NO_LABEL", "NO_PAIR", "Batch", "ShardReader"]
 
 _THREADS = 4  # decoding fills several cores, and of an object store as many reads wait at the same time
 _WINDOWS_AHEAD = 2  # besides the one in use
@@ -38,6 +38,13 @@ class Batch:
     NO_LABEL where a row has none; `global_rows` counts the rows of the global batch over all ranks;
     `texts` is empty unless asked for. Rows of packed shards are sequences: `doc_ids` has their sequence ids,
     and `starts` (else empty) where each piece of a row begins: there positions restart and attention ends.
+
+    Of shards with several labels a row, `label_sets` has the sorted label ids of each, int32 (else empty), and
+    `label_ids` is NO_LABEL; of shards labelled with a number, `targets`, float64 of shape (rows,), has it (else NaN).
+    `is_labelled`, bool of shape (rows,), tells rows that have their shards' kind of label: a set of no labels is one.
+    Of shards of pairs, `second_starts`, int64 of shape (rows,), is the place in `input_ids` of the second text's first
+    token (else NO_PAIR); `mapring.pairs.split_pair` takes their `texts` apart.
+
     Arrays are views: one that is kept keeps the row group that it was read with.
     """
 
@@ -50,10 +57,19 @@ class Batch:
         global_rows: int,
         texts: list[str],
         starts: list[Ids] | None = None,
+        label_sets: list[Ids] | None = None,
+        targets: Floats | None = None,
+        second_starts: Integers | None = None,
+        is_labelled: Booleans | None = None,
     ) -> None:
         self._doc_ids = doc_ids
         self.input_ids, self.label_ids, self.global_rows, self.texts = input_ids, label_ids, global_rows, texts
         self.starts = [] if starts is None else starts
+        self.label_sets = [] if label_sets is None else label_sets
+        rows = len(input_ids)
+        self.targets: Floats = np.full(rows, np.nan) if targets is None else targets
+        self.second_starts: Integers = np.full(rows, NO_PAIR, np.int64) if second_starts is None else second_starts
+        self.is_labelled: Booleans = label_ids != NO_LABEL if is_labelled is None else is_labelled
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -121,9 +137,12 @@ class ShardReader:
         if is_packed and text:
             raise PublishedError(f"{shards_directory}: found packed sequences, which hold no text; read without text")
         self._weights = {} if is_packed or split != "train" else _unequal_weights(details.get("sources", {}))
-        documents = ["doc_id", "label_id", "input_ids", *(["text"] if text else [])]
+        kind, has_pairs = details.get("label_kind", "one"), details.get("pairs", False)
+        documents = ["doc_id", LABEL_FIELDS[kind].name, "input_ids", *(["text"] if text else [])]
         documents += ["source"] if self._weights else []
-        schema = subset(PACKED, ["sequence_id", "input_ids", "starts"]) if is_packed else subset(SHARD, documents)
+        documents += ["second_start"] if has_pairs else []
+        packed = ["sequence_id", "input_ids", "starts"]
+        schema = subset(PACKED, packed) if is_packed else subset(shard_schema(kind, has_pairs=has_pairs), documents)
         files = details["splits"][split]["shards"]
         self._files, self._size = files, size
         self._lanes = {lane: Lane(shards_directory, files[lane], schema) for lane in range(rank, lanes, size)}
@@ -243,6 +262,10 @@ def _batch(rows: Rows, start: int, stop: int, global_rows: int) -> Batch:
         global_rows=global_rows,
         texts=rows.texts[start:stop],
         starts=rows.starts[start:stop],
+        label_sets=rows.label_sets[start:stop],
+        targets=rows.targets[start:stop],
+        second_starts=rows.second_starts[start:stop],
+        is_labelled=rows.is_labelled[start:stop],
     )
 
 

@@ -45,14 +45,21 @@ def check_shards(ring: Ring, directory: str) -> None:
 
 def labels_without_rows(ring: Ring, directory: str, labels: Sequence[str]) -> list[str]:
     """The labels that no row of the training split has, over all ranks."""
+    counts = rows_of_labels(ring, directory, len(labels))
+    return [label for label, count in zip(labels, counts, strict=True) if not count]
+
+
+def rows_of_labels(ring: Ring, directory: str, labels: int) -> list[int]:
+    """How many rows of the training split have each of so many labels, over all ranks."""
     manifest = contract.read_manifest(directory)
-    counts = torch.zeros(len(labels), dtype=torch.int64)
+    counts = torch.zeros(labels, dtype=torch.int64)
     for path in _files(manifest, "train", ring):
         with storage.open_read(storage.join(directory, path)) as handle:
             column = pq.read_table(handle, columns=["label_id"])["label_id"].drop_null()
-        counts += torch.from_numpy(np.bincount(column.to_numpy(), minlength=len(labels)))
+        counts += torch.from_numpy(np.bincount(column.to_numpy(), minlength=labels))
     ring.allreduce_sum([counts])
-    return [label for label, count in zip(labels, counts.tolist(), strict=True) if not count]
+    found: list[int] = counts.tolist()
+    return found
 
 
 def _files(manifest: Manifest, split: str, ring: Ring) -> list[str]:

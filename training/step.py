@@ -10,27 +10,29 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
-from mapring.settings.schema import Train
+from mapring.settings.train import Train
+from training.augmentation import Augmenter
 from training.gradients import FlatGradients
-from training.model import config_of, trainable_parameters
-from training.padding import micro_batches
-from training.reader import NO_LABEL, Batch
+from training.methods import after_step, penalty
+from training.model import trainable_parameters
+from training.padding import MICRO_BATCH_TOKENS
+from training.reader import Batch
 from training.ring import Ring
 from training.ring.interface import AgreedError
-from training.schedule import learning_rate
+from training.schedule import learning_rate, peak_rate
+from training.tasks.interface import Task
 
 Arithmetic = Literal["fp32", "bf16"]
 
-_EXTRA = 6  # summed along with the gradients: loss, labelled rows, tokens, padded cells, wishes to stop and to regroup
+_EXTRA = 7  # summed along with the gradients: loss, weight, rows, tokens, padded cells, wishes to stop and to regroup
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
     """What one step did, the same on every rank but for the times.
 
-    `loss` is the mean over the labelled rows of the global batch; `seconds` and
+    `loss` is the mean over what the task counts in the global batch, such as rows or tokens; `seconds` and
     `allreduce_seconds` are this rank's; `stop` tells whether any rank was asked to end,
     `regroup` whether any was told that ranks come or go.
     """
@@ -52,29 +54,6 @@ def autocast(precision: Arithmetic) -> torch.autocast:
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
-def make_optimizer(model: nn.Module, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW whose state exists from the start, so that loading and broadcasting it is a plain copy.
-
-    Weight decay is for matrices; biases and norm weights have none.
-    """
-    parameters = trainable_parameters(model)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [item for item in parameters if item.ndim >= 2], "weight_decay": weight_decay},
-            {"params": [item for item in parameters if item.ndim < 2], "weight_decay": 0.0},
-        ],
-        lr=0.0,
-        fused=True,
-    )
-    for parameter in parameters:
-        optimizer.state[parameter] = {
-            "step": torch.zeros(()),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
-    return optimizer
-
-
 def _dropout_seed(seed: int, step: int, rank: int) -> int:
     """A seed for the random state of one step, so that a resumed run needs no stored state."""
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1)[0])
@@ -84,30 +63,34 @@ class Stepper:
     """Takes optimizer steps; all ranks hold the same weights before and after each.
 
     Args:
-        total_steps: steps of the whole training, which the learning rate schedule spans.
+        steps_an_epoch: steps of one epoch; the learning rate's schedule spans all epochs.
+        augmenter: changes the rows of each batch before they are used.
     """
 
     def __init__(
         self,
+        task: Task,
         model: nn.Module,
-        optimizer: torch.optim.AdamW,
+        optimizer: torch.optim.Optimizer,
         ring: Ring,
         settings: Train,
         *,
         seed: int,
-        total_steps: int,
+        steps_an_epoch: int,
         precision: Arithmetic,
+        augmenter: Augmenter | None = None,
     ) -> None:
-        self._model, self._optimizer, self._ring, self._settings = model, optimizer, ring, settings
-        self._seed, self._total, self._precision = seed, total_steps, precision
-        self._pad = int(config_of(model).pad_token_id)
+        self._task, self._model, self._optimizer = task, model, optimizer
+        self._ring, self._settings = ring, settings
+        self._seed, self._epoch_steps, self._precision = seed, steps_an_epoch, precision
+        self._augmenter = augmenter
         self._gradients = FlatGradients(trainable_parameters(model), _EXTRA)
 
     def step(self, number: int, batch: Batch, *, stop: bool = False) -> StepResult:
         """Take step `number` (from 0) on this rank's part of a global batch, which may be empty.
 
-        Gradients are summed over all rows of all ranks, then divided once by the number of labelled
-        rows: the result is that of one process with the whole batch.
+        Gradients are summed over all rows of all ranks, then divided once by what the loss is a sum over: the result
+        is that of one process with the whole batch.
 
         Raises:
             AgreedError: loss or gradient norm is not finite.
@@ -115,15 +98,18 @@ class Stepper:
         began = time.perf_counter()
         self._gradients.zero()
         self._backward(number, batch)
-        self._gradients.extra[4] = float(stop)
-        self._gradients.extra[5] = float(self._ring.members_changed())
+        self._gradients.extra[5] = float(stop)
+        self._gradients.extra[6] = float(self._ring.members_changed())
         sent = time.perf_counter()
         self._gradients.sum_over(self._ring, self._settings.wire)
         received = time.perf_counter()
-        loss_sum, rows, tokens, cells, stops, regroups = self._gradients.extra.tolist()
-        rate = learning_rate(number, self._total, self._settings.learning_rate, self._settings.warmup_share)
-        self._gradients.scale(1.0 / max(rows, 1.0))
-        norm, loss = self._gradients.norm(), loss_sum / max(rows, 1.0)
+        loss_sum, weight, rows, tokens, cells, stops, regroups = self._gradients.extra.tolist()
+        total = self._epoch_steps * self._settings.epochs
+        rate = learning_rate(
+            number, total, peak_rate(self._settings), self._settings.warmup_share, self._settings.schedule
+        )
+        self._gradients.scale(1.0 / (weight or 1.0))
+        norm, loss = self._gradients.norm(), loss_sum / (weight or 1.0)
         if not math.isfinite(norm) or not math.isfinite(loss):
             raise AgreedError(
                 f"step {number + 1}: found loss {loss} and gradient norm {norm}, expected finite numbers; "
@@ -134,6 +120,7 @@ class Stepper:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
+        after_step(self._model, number)
         return StepResult(
             loss=loss,
             gradient_norm=norm,
@@ -152,12 +139,18 @@ class Stepper:
         self._model.train()
         torch.manual_seed(_dropout_seed(self._seed, number, self._ring.rank))
         extra = self._gradients.extra
-        for piece in micro_batches(batch, self._pad):
+        epoch = number // self._epoch_steps
+        if self._augmenter is not None:
+            batch = self._augmenter(batch, epoch)
+        for piece in self._task.pieces(batch, self._model, epoch, MICRO_BATCH_TOKENS):
             with autocast(self._precision):
-                logits = self._model(input_ids=piece.input_ids, attention_mask=piece.attention_mask).logits  # (B, C)
-            loss = functional.cross_entropy(logits.float(), piece.labels, reduction="sum")
-            loss.backward()  # type: ignore[no-untyped-call]
+                loss, weight = self._task.loss(self._model, piece)
+                added = penalty(self._model)
+            # A penalty counts once in the mean, so in each piece as often as what the piece is a sum over.
+            whole = loss if added is None else loss + weight * added
+            whole.backward()  # type: ignore[no-untyped-call]
             extra[0] += loss.detach()
-            extra[1] += int((piece.labels != NO_LABEL).sum())
-            extra[2] += int(piece.attention_mask.sum())
-            extra[3] += piece.input_ids.numel()
+            extra[1] += weight
+            extra[2] += len(piece.inputs["input_ids"])
+            extra[3] += piece.tokens
+            extra[4] += piece.cells

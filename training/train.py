@@ -1,4 +1,4 @@
-"""Train a classifier on published shards and publish it: `python -m training.train --config C [KEY=VALUE ...]`.
+"""Train a model on published shards and publish it: `python -m training.train --config C [KEY=VALUE ...]`.
 
 Run it under `horovodrun -np N` (Gloo), `mpirun -np N` (MPI), `torchrun --nproc-per-node N`
 (torch.distributed), or alone. A training that was interrupted goes on from its last checkpoint.
@@ -11,12 +11,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer
 from torch import nn
 
 from mapring import contract, storage
@@ -24,19 +23,25 @@ from mapring.errors import MapringError
 from mapring.plan import Plan, make_plan
 from mapring.progress import say, seconds_text
 from mapring.settings import output_settings
+from mapring.settings.base import changed_settings
 from training.amplification import MOST
+from training.augmentation import Augmenter, ids_to_mask, word_starts
 from training.baselines import baselines
 from training.checkpoint import Checkpoints, Cursor, share_state
-from training.evaluate import evaluate
 from training.export import publish_model
-from training.loop import StopRequest, Training, run_training, tell_resumed
-from training.model import build_model, check_vocabulary
+from training.loop import StopRequest, Training, run_training, take_best, tell_resumed
+from training.methods import apply_method, finished_model
+from training.model import BuiltModel, build_model, check_vocabulary, freeze_embeddings, try_model
+from training.optimizers import make_optimizer
 from training.precision import choose_precision
 from training.reader import ShardReader
 from training.ring import Ring, RingError, first_rank_only, open_ring
 from training.ring.interface import AgreedError, RegroupError
-from training.shard_check import check_shards, labels_without_rows, shards_digest
-from training.step import Stepper, make_optimizer
+from training.robustness import robustness
+from training.shard_check import check_shards, labels_without_rows, rows_of_labels, shards_digest
+from training.special_tokens import read_special_tokens
+from training.step import Stepper
+from training.tasks import Task, open_task, weigh_classes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,20 +95,36 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
         _say(ring, f"model {plan.model} is already published at {plan.model_directory}")
         ring.shutdown()
         return
-    labels = _labels(plan)
-    training, cursor = _prepare(plan, ring, labels)
+    training, cursor = _prepare(plan, ring)
     cursor = run_training(training, cursor, stop)
-    evaluation = {
-        split: evaluate(training.model, ring, plan.shards_directory, split, labels) for split in ("validation", "test")
-    }
+    if plan.settings.train.patience:
+        take_best(training, cursor)
+    training = replace(training, model=finished_model(training.model))
+    evaluation = _evaluate(training)
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
     if ring.rank == 0:
-        _finish(training, cursor, evaluation, labels)
+        _finish(training, cursor, evaluation)
 
 
-def _prepare(plan: Plan, ring: Ring, labels: list[str]) -> tuple[Training, Cursor]:
+def _evaluate(training: Training) -> dict[str, dict[str, Any]]:
+    """Figures of the validation split, and of the test split at the temperature that fits the former."""
+    task, shards = training.task, training.plan.shards_directory
+    validation = task.evaluate(training.model, training.ring, shards, "validation")
+    temperature = validation.get("temperature") or 1.0
+    found = {
+        "validation": validation,
+        "test": task.evaluate(training.model, training.ring, shards, "test", temperature),
+    }
+    if training.plan.settings.train.robustness:
+        seed = training.plan.settings.seed
+        found["robustness"] = robustness(task, training.model, training.ring, shards, seed=seed)
+    return found
+
+
+def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     """Everything up to the first step: model, state and precision agreed on by all ranks."""
     settings = plan.settings.train
+    task = open_task(plan)
     reader = ShardReader(
         plan.shards_directory,
         "train",
@@ -116,8 +137,10 @@ def _prepare(plan: Plan, ring: Ring, labels: list[str]) -> tuple[Training, Curso
     if not reader.rows_in_split:
         raise AgreedError(f"{plan.shards_directory}: found no rows to train on; check the inputs and the splits")
     check_shards(ring, plan.shards_directory)
-    model = _build(plan, labels)
-    optimizer = make_optimizer(model, settings.weight_decay)
+    if settings.objective.class_weights == "balanced":
+        task = weigh_classes(task, rows_of_labels(ring, plan.shards_directory, len(task.labels)))
+    model, head = _build(plan, task, reader.steps * settings.epochs)
+    optimizer = make_optimizer(model, settings)
     checkpoints = Checkpoints(
         plan.training_directory,
         fingerprint=plan.model,
@@ -127,16 +150,18 @@ def _prepare(plan: Plan, ring: Ring, labels: list[str]) -> tuple[Training, Curso
     )
     cursor = _resume(ring, checkpoints, model, optimizer)
     if cursor is None:
-        cursor = _start(plan, ring, model, reader)
+        cursor = _start(plan, ring, task, model, reader)
     share_state(ring, model, optimizer)
     stepper = Stepper(
+        task,
         model,
         optimizer,
         ring,
         settings,
         seed=plan.settings.seed,
-        total_steps=reader.steps * settings.epochs,
+        steps_an_epoch=reader.steps,
         precision=cursor.precision,
+        augmenter=_augmenter(plan),
     )
     amplification = reader.read_amplification
     _say(
@@ -146,65 +171,58 @@ def _prepare(plan: Plan, ring: Ring, labels: list[str]) -> tuple[Training, Curso
         f"{reader.rows_in_split:,} rows, {reader.steps:,} steps an epoch"
         + (f", a rank reads up to {amplification:.2f} times its share" if amplification > MOST else ""),
     )
-    unseen = labels_without_rows(ring, plan.shards_directory, labels)
+    unseen = labels_without_rows(ring, plan.shards_directory, task.labels) if task.labels else []
     if unseen:
         names = ", ".join(unseen[:5]) + ", ..." * (len(unseen) > 5)
         _say(ring, f"warning: no training row has the label {names}; evaluated, but nothing can be learned of it")
     training = Training(
         plan=plan,
+        task=task,
         ring=ring,
         reader=reader,
         model=model,
         optimizer=optimizer,
         stepper=stepper,
         checkpoints=checkpoints,
-        labels=labels,
+        head=head,
     )
     return training, cursor
 
 
-def _labels(plan: Plan) -> list[str]:
-    if not contract.is_published(plan.shards_directory):
-        raise AgreedError(
-            f"{plan.shards_directory}: found no published shards; run `mapring preprocess {plan.config}` first"
-        )
+def _augmenter(plan: Plan) -> Augmenter | None:
+    """What changes training rows, by the shards' tokenizer; None where nothing does."""
+    settings = plan.settings.train.augmentation
+    if not changed_settings(settings):
+        return None
     details = contract.read_manifest(plan.shards_directory).details
-    if details["tokenizer"] is None:
-        raise AgreedError(
-            f"{plan.shards_directory}: found texts without tokens, expected tokenized ones; set preprocess.tokenizer"
-        )
-    if details.get("packing") is not None:
-        raise AgreedError(
-            f"{plan.shards_directory}: found packed sequences, expected one labelled document a row; "
-            "set preprocess.packing=none, this trainer makes classifiers"
-        )
-    labels = [str(label) for label in details["labels"]]
-    if len(labels) < 2:
-        raise AgreedError(
-            f"{plan.shards_directory}: found {len(labels)} labels, expected at least 2; "
-            "set label_column of preprocess.inputs"
-        )
-    return labels
+    tokens = read_special_tokens(storage.join(plan.shards_directory, details["tokenizer"]["path"]))
+    return Augmenter(
+        settings,
+        starts_word=word_starts(tokens.vocabulary),
+        is_special=ids_to_mask(tokens.all_ids, tokens.vocabulary_size),
+        seed=plan.settings.seed,
+    )
 
 
-def _build(plan: Plan, labels: list[str]) -> nn.Module:
-    settings = plan.settings
+def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
+    """The model with what is trained of it, tried once; the same weights wherever the seed is the same."""
+    settings, details = plan.settings, contract.read_manifest(plan.shards_directory).details
+    tokens = read_special_tokens(storage.join(plan.shards_directory, details["tokenizer"]["path"]))
+    source, max_length = settings.train.model, settings.preprocess.max_length
+    torch.manual_seed(settings.seed)
     with tempfile.TemporaryDirectory() as cache:
-        model = build_model(
-            settings.train.model,
-            labels=labels,
-            seed=settings.seed,
-            max_length=settings.preprocess.max_length,
-            freeze_embeddings=settings.train.freeze_embeddings,
-            cache=Path(cache),
-        )
-    details = contract.read_manifest(plan.shards_directory).details
-    content = storage.read_bytes(storage.join(plan.shards_directory, details["tokenizer"]["path"], "tokenizer.json"))
-    check_vocabulary(model, settings.train.model, Tokenizer.from_str(content.decode()).get_vocab())
-    return model
+        model, head = build_model(source, task, tokens, max_length=max_length, cache=Path(cache))
+    check_vocabulary(model, source, tokens.vocabulary)
+    if settings.train.freeze_embeddings:
+        freeze_embeddings(model)
+    if settings.train.gradient_checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    adapted = apply_method(model, settings.train.method, task=settings.train.task, head=head, total_steps=total_steps)
+    try_model(adapted, task, max_length, source)
+    return BuiltModel(adapted, head)
 
 
-def _resume(ring: Ring, checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.AdamW) -> Cursor | None:
+def _resume(ring: Ring, checkpoints: Checkpoints, model: nn.Module, optimizer: torch.optim.Optimizer) -> Cursor | None:
     def load() -> dict[str, Any] | None:
         found = checkpoints.load_newest(model, optimizer)
         return None if found is None else asdict(found)
@@ -218,27 +236,30 @@ def _resume(ring: Ring, checkpoints: Checkpoints, model: nn.Module, optimizer: t
     return Cursor(**{**values, "world_size": ring.size})
 
 
-def _start(plan: Plan, ring: Ring, model: nn.Module, reader: ShardReader) -> Cursor:
+def _start(plan: Plan, ring: Ring, task: Task, model: nn.Module, reader: ShardReader) -> Cursor:
     """The cursor of step 0, with the precision that all steps will have."""
     precision = plan.settings.train.precision
     if precision == "auto":
         length = max(1, round(reader.tokens / reader.rows_in_split))
         rows = max(1, plan.settings.train.global_batch // ring.size)
-        precision, speedup = choose_precision(model, ring, rows=rows, length=length)
+        precision, speedup = choose_precision(task, model, ring, rows=rows, length=length)
         _say(ring, f"precision {precision}: bf16 runs at {speedup:.2f} times the speed of fp32 here")
     return Cursor(step=0, epoch=0, precision=precision, world_size=ring.size, loss=0.0, rows=0, tokens=0, seconds=0.0)
 
 
-def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any], labels: list[str]) -> None:
-    plan = training.plan
-    found = baselines(plan.shards_directory, labels) if plan.settings.train.baselines else {}
-    publish_model(plan, training.model, cursor, {**evaluation, "baselines": found})
+def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any]) -> None:
+    plan, labels = training.plan, training.task.labels
+    wanted = labels and plan.settings.train.baselines
+    found = baselines(plan.shards_directory, labels) if wanted else {}
+    publish_model(training, cursor, {**evaluation, "baselines": found})
     test = evaluation["test"]
-    quality = f"accuracy {test['accuracy']:.3f}, macro-F1 {test['macro_f1']:.3f}" if test["rows"] else "no test rows"
+    names = ("accuracy", "macro_f1", "perplexity")
+    told = [f"{name.replace('_f1', '-F1')} {test[name]:.3f}" for name in names if test.get(name) is not None]
     against = f" (TF-IDF {found['tfidf_logistic_regression']['accuracy']:.3f})" if found else ""
+    quality = f"{', '.join(told)}{against} on {test['rows']:,} test rows" if told else "no test rows"
     say(
         "train",
-        f"{quality}{against} on {test['rows']:,} test rows; {cursor.rows / cursor.seconds:.0f} samples/s over "
+        f"{quality}; {cursor.rows / cursor.seconds:.0f} samples/s over "
         f"{seconds_text(cursor.seconds)}; model {plan.model} published at {plan.model_directory}",
     )
 

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pyarrow as pa
 
-SHARD = pa.schema(
+LabelKind = Literal["one", "several", "number"]
+
+_DOCUMENT = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),  # 32 hex digits, derived from the source position
         pa.field("source_id", pa.string()),  # the user's own id, where a column was named
         pa.field("source", pa.string(), nullable=False),  # name of the input
         pa.field("time", pa.string()),  # as it stands in the input, where a column was named
         pa.field("group", pa.string()),  # where a column was named; a group is in one split
-        pa.field("text", pa.string(), nullable=False),  # normalized
-        pa.field("label_id", pa.int32()),  # index into the manifest's labels
+        pa.field("text", pa.string(), nullable=False),  # normalized; of a pair both, as `mapring.pairs` joins them
         pa.field("input_ids", pa.list_(pa.int32()), nullable=False),  # with special tokens, truncated
     ]
 )
+LABEL_FIELDS: dict[LabelKind, pa.Field] = {  # null where a document is unlabelled
+    "one": pa.field("label_id", pa.int32()),  # index into the manifest's labels
+    "several": pa.field("label_ids", pa.list_(pa.int32())),  # sorted indices, each once; may be none
+    "number": pa.field("target", pa.float64()),  # finite
+}
+SECOND_START = pa.field("second_start", pa.int32(), nullable=False)  # first token of the second text in input_ids
+
+
+def shard_schema(label_kind: LabelKind = "one", *, has_pairs: bool = False) -> pa.Schema:
+    """Columns of a shard of documents; the manifest's details tell `label_kind` and `pairs`."""
+    place = _DOCUMENT.get_field_index("input_ids")
+    schema = _DOCUMENT.insert(place, LABEL_FIELDS[label_kind])
+    return schema.append(SECOND_START) if has_pairs else schema
+
+
+SHARD = shard_schema()
 
 PACKED = pa.schema(
     [

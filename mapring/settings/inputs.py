@@ -11,9 +11,9 @@ from mapring.settings.base import Section, execution, output
 Format = Literal["text", "text_file", "jsonl", "csv", "tsv", "parquet", "warc"]
 Split = Literal["train", "validation", "test"]
 
-COLUMN_SETTINGS = ("label_column", "id_column", "time_column", "group_column")
+COLUMN_SETTINGS = ("second_text_column", "label_column", "id_column", "time_column", "group_column")
 NOT_FOR_EVALUATION = ("time_column", "group_column", "split", "weight")
-FOR_PREPROCESSING = ("label_column", *NOT_FOR_EVALUATION)
+FOR_PREPROCESSING = ("second_text_column", "label_column", *NOT_FOR_EVALUATION)
 
 
 class Input(Section):
@@ -33,7 +33,12 @@ class Input(Section):
         "utf-8", description="Character encoding of the files (not used for warc, whose pages say theirs)."
     )
     text_column: str = output("text", description="Field that holds the text (not used for text, text_file and warc).")
-    label_column: str | None = output(None, description="Field that holds the label; none where there is no label.")
+    second_text_column: str | None = output(
+        None, description="Field that holds a second text, which makes a document a pair; all inputs have one, or none."
+    )
+    label_column: str | None = output(
+        None, description="Field that holds the label, as preprocess.labels says; none where there is no label."
+    )
     id_column: str | None = output(
         None, description="Field with your own id, carried along as source_id; for warc WARC-Target-URI if none."
     )
@@ -64,6 +69,10 @@ class Input(Section):
             raise ValueError(
                 f"text_column: found {self.text_column!r}, but format {self.format} has no text column; remove it"
             )
+        if self.format == "warc" and self.second_text_column is not None:
+            raise ValueError(
+                f"second_text_column: found {self.second_text_column!r}, but a page in a warc is one text; remove it"
+            )
         if self.format == "warc" and self.encoding != "utf-8":
             raise ValueError(f"encoding: found {self.encoding!r}, but pages in a warc say theirs; remove it")
         if self.split in ("validation", "test") and self.weight != 1.0:
@@ -88,3 +97,14 @@ def refuse_repeated_names(inputs: tuple[Input, ...]) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"inputs: found the name {repeated[0]!r} twice, expected a name of its own for each input")
+
+
+def refuse_mixed_pairs(inputs: tuple[Input, ...]) -> None:
+    """Raise ValueError where some documents would be pairs of texts and others single texts."""
+    without = [position for position, source in enumerate(inputs) if source.second_text_column is None]
+    if without and len(without) < len(inputs):
+        position = without[0]
+        raise ValueError(
+            f"inputs.{position}.second_text_column: found none for {inputs[position].name!r}, but other inputs have "
+            "one; name a second text for every input, or for none"
+        )

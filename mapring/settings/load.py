@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from mapring import storage
 from mapring.errors import MapringError, SettingsError
+from mapring.settings.base import Section, inner_section
 from mapring.settings.schema import Settings
 
 
@@ -25,13 +26,23 @@ def load_settings(config: str, overrides: Sequence[str] = ()) -> Settings:
     Raises:
         SettingsError: one line for the first thing that is wrong: file, key, value and remedy.
     """
-    values = _read_yaml(config)
-    for word in overrides:
-        _override(values, word)
+    values = read_values(config, overrides)
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         raise SettingsError(_explain(config, values, error)) from None
+
+
+def read_values(config: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What stands in a YAML file, with overrides applied, not yet validated.
+
+    Raises:
+        SettingsError: it cannot be read, or an override leads nowhere.
+    """
+    values = _read_yaml(config)
+    for word in overrides:
+        _override(values, word)
+    return values
 
 
 def _read_yaml(config: str) -> dict[str, Any]:
@@ -61,9 +72,11 @@ def _override(values: dict[str, Any], word: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise SettingsError(f"{word!r}: the value is not valid YAML; quote it, as in KEY='\"text\"'") from None
-    *parents, last = _key_parts(key)
+    *parents, last = key_parts(key)
     node: Any = values
+    section: type[Section] | None = Settings
     for part in parents:
+        section = _spell_out(node, part, section)
         node = _descend(node, part, word)
     if isinstance(node, list):
         node[_position(node, last, word)] = value
@@ -73,10 +86,23 @@ def _override(values: dict[str, Any], word: str) -> None:
         raise SettingsError(f"{word!r}: {'.'.join(parents)} holds {_name_type(node)}, which has no key {last!r}")
 
 
-def _key_parts(key: str) -> list[str]:
-    """Parts of a dotted key; what follows `spark.conf.` is one part, for Spark's own names have dots."""
-    section, conf, name = key.partition("spark.conf.")
-    return ["spark", "conf", name] if conf and name and not section else key.split(".")
+def _spell_out(node: Any, part: str, section: type[Section] | None) -> type[Section] | None:
+    """Make keys of a text that stands for a section, so that one more can be set; the section below, if it is one."""
+    if section is None or not isinstance(node, dict):
+        return section  # a position in a list of sections
+    below = inner_section(section, part)
+    if below is not None and below.text_key is not None and isinstance(node.get(part), str):
+        node[part] = {below.text_key: node[part]}
+    return below
+
+
+def key_parts(key: str) -> list[str]:
+    """Parts of a dotted key; what follows `spark.conf.` or `tune.space.` is one part, a name that has dots itself."""
+    for prefix in ("spark.conf.", "tune.space."):
+        name = key.removeprefix(prefix)
+        if name and name != key:
+            return [*prefix.rstrip(".").split("."), name]
+    return key.split(".")
 
 
 def _descend(node: Any, part: str, word: str) -> Any:

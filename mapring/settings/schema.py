@@ -12,9 +12,18 @@ from pydantic import field_validator, model_validator
 from mapring.settings.base import Section, execution, output
 from mapring.settings.dedup import Duplicates
 from mapring.settings.filters import Filters
-from mapring.settings.inputs import FOR_PREPROCESSING, NOT_FOR_EVALUATION, Input, refuse_repeated_names, refuse_settings
+from mapring.settings.inputs import (
+    FOR_PREPROCESSING,
+    NOT_FOR_EVALUATION,
+    Input,
+    refuse_mixed_pairs,
+    refuse_repeated_names,
+    refuse_settings,
+)
 from mapring.settings.normalization import Normalization
 from mapring.settings.tokenizer import TokenizerSource
+from mapring.settings.train import Train
+from mapring.settings.tune import Tune, check_space
 from mapring.settings.words import Words
 
 
@@ -59,6 +68,10 @@ class Preprocess(Section):
     max_quarantined_share: float = execution(
         0.05, description="Share of malformed or undecodable records above which the run fails.", ge=0, le=1
     )
+    labels: Literal["one", "several", "number"] = output(
+        "one", description="What label_column holds: a name, names joined by label_separator, or a number."
+    )
+    label_separator: str = output("|", description="What stands between names where there are several.", min_length=1)
     normalization: Normalization = output(Normalization(), description="What happens to the characters.")
     filters: Filters = output(Filters(), description="Rules that drop documents.")
     decontamination: Decontamination = output(Decontamination(), description="Removal of evaluation texts.")
@@ -81,6 +94,8 @@ class Preprocess(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> Preprocess:
         refuse_repeated_names(self.inputs)
+        refuse_mixed_pairs(self.inputs)
+        self._refuse_labels_that_are_not_read()
         if self.filters.c4_lines and not self.normalization.keep_lines:
             raise ValueError("filters.c4_lines: found true, but there are no lines; set normalization.keep_lines=true")
         refuse_repeated_names(self.decontamination.inputs)
@@ -95,12 +110,39 @@ class Preprocess(Section):
                 f"duplicates.parts.unit: found {self.duplicates.parts.unit}, but there are no lines; "
                 "set normalization.keep_lines=true"
             )
+        if self.duplicates.parts.unit != "none" and self.has_pairs:
+            raise ValueError(
+                f"duplicates.parts.unit: found {self.duplicates.parts.unit} with second_text_column, but of a pair "
+                "parts cannot be removed; set duplicates.parts.unit=none"
+            )
         self._refuse_what_packed_documents_have_not()
         if self.packing != "none" and self.tokenizer is None:
             raise ValueError(f"packing: found {self.packing} without a tokenizer; give one, or set packing=none")
         return self
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether a document is a pair of texts; all inputs agree."""
+        return self.inputs[0].second_text_column is not None
+
+    def _refuse_labels_that_are_not_read(self) -> None:
+        if self.labels != "one" and all(source.label_column is None for source in self.inputs):
+            raise ValueError(
+                f"labels: found {self.labels}, but no input has a label_column; name one, or remove this setting"
+            )
+        default = type(self).model_fields["label_separator"].default
+        if self.labels != "several" and self.label_separator != default:
+            raise ValueError(
+                f"label_separator: found {self.label_separator!r} with labels={self.labels}, which does not use it; "
+                "remove it, or set labels=several"
+            )
+
     def _refuse_what_packed_documents_have_not(self) -> None:
+        if self.packing != "none" and self.has_pairs:
+            raise ValueError(
+                f"inputs.0.second_text_column: found {self.inputs[0].second_text_column!r} with "
+                f"packing={self.packing}, but a packed sequence has no pairs; remove it, or set packing=none"
+            )
         weights = {source.weight for source in self.inputs}
         if self.packing != "none" and len(weights) > 1:
             raise ValueError(
@@ -113,39 +155,6 @@ class Preprocess(Section):
                     f"inputs.{position}.label_column: found {source.label_column!r} with packing={self.packing}, "
                     "but a packed sequence has no label; remove it, or set packing=none"
                 )
-
-
-class Train(Section):
-    """Published shards to a published model."""
-
-    model: str = output(description="Pretrained transformers directory, or package://NAME/PATH.")
-    epochs: int = output(1, description="Passes over the training split.", ge=1)
-    global_batch: int = output(
-        32, description="Rows per optimizer step over all ranks; a multiple of preprocess.lanes.", ge=1
-    )
-    learning_rate: float = output(5e-5, description="Peak learning rate of AdamW.", gt=0, lt=1)
-    warmup_share: float = output(
-        0.1, description="Share of the steps in which the rate rises; then it falls to 0.", ge=0, le=1
-    )
-    weight_decay: float = output(0.01, description="AdamW's decoupled weight decay, on matrices only.", ge=0)
-    clip_norm: float = output(1.0, description="Largest global gradient norm.", gt=0)
-    freeze_embeddings: bool = output(False, description="Leave the embedding tables as they were pretrained.")
-    precision: Literal["auto", "fp32", "bf16"] = output(
-        "auto", description="Arithmetic of forward and backward; auto measures both and takes the faster."
-    )
-    wire: Literal["fp32", "fp16"] = output(
-        "fp32", description="What gradients are sent as; fp16 halves the bytes and rounds them to 11 bits."
-    )
-    shuffle_window: int = output(4096, description="Rows shuffled and sorted by length together, over all lanes.", ge=1)
-    baselines: bool = output(True, description="Also evaluate a majority and a TF-IDF + logistic regression baseline.")
-    checkpoint_every_steps: int = execution(100, description="Optimizer steps between checkpoints.", ge=1)
-    log_samples: bool = execution(
-        False, description="Write which documents each step was trained on below samples/ of the training directory."
-    )
-    keep_checkpoints: int = execution(2, description="Checkpoints kept; older ones are removed.", ge=1)
-    evaluate_checkpoints: bool = execution(
-        False, description="Evaluate the validation split at every checkpoint, and also keep the one of the least loss."
-    )
 
 
 class Ring(Section):
@@ -242,12 +251,17 @@ class Settings(Section):
     seed: int = output(17, description="Seed of splits, shuffles, initialization and dropout.", ge=0, lt=2**31)
     preprocess: Preprocess = output(description="Raw text to shards.")
     train: Train = output(description="Shards to a model.")
-    score: Score = output(description="New text to scores.")
+    score: Score | None = output(None, description="New text to scores; without it a pipeline ends with the model.")
     ring: Ring = execution(Ring(), description="How the ring is started.")
     spark: Spark = execution(Spark(), description="The Spark session.")
+    tune: Tune = execution(Tune(), description="The search for hyperparameters.")
 
     @model_validator(mode="after")
-    def _batch_fits_lanes(self) -> Settings:
+    def _parts_fit(self) -> Settings:
+        if self.score is not None and self.train.task != "classify":
+            raise ValueError(
+                f"score: found it with train.task={self.train.task}, but scores are those of classifiers; remove it"
+            )
         if self.train.global_batch % self.preprocess.lanes:
             raise ValueError(
                 f"train.global_batch: found {self.train.global_batch}, "
@@ -259,4 +273,9 @@ class Settings(Section):
                 raise ValueError(
                     f"ring.{name}: found {found}, expected at most preprocess.lanes ({self.preprocess.lanes})"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _space_is_of_train(self) -> Settings:
+        check_space(self.tune.space, Train)
         return self

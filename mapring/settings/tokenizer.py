@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import model_validator
 
@@ -14,6 +14,8 @@ Template = Literal["cls_sep", "eos", "bos_eos", "none"]
 
 class TokenizerSource(Section):
     """Either a directory, or the way to train one; a plain text instead of keys is a directory."""
+
+    text_key = "directory"
 
     directory: str | None = execution(
         None, description="Directory with a tokenizer.json, or package://NAME/PATH; its content counts, not its place."
@@ -34,13 +36,6 @@ class TokenizerSource(Section):
     most_words: int = output(
         2_000_000, description="Most different words to learn from; the rarest beyond are cut off.", ge=1, le=20_000_000
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _text_is_a_directory(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"directory": value}
-        return value
 
     @model_validator(mode="after")
     def _either_given_or_trained(self) -> TokenizerSource:

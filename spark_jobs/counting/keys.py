@@ -35,12 +35,16 @@ KEYS = pa.schema(
 
 @dataclass(frozen=True)
 class KeyCounter:
-    """Counts keys of chunks; runs inside tasks. `vocabulary`, `labels` and `sources` are sorted, each value once."""
+    """Counts keys of chunks; runs inside tasks. `vocabulary`, `labels` and `sources` are sorted, each value once.
+
+    With a `label_separator` a document has several labels, and its words are counted under each of them.
+    """
 
     settings: Words
     vocabulary: pa.StringArray
     labels: tuple[str, ...]
     sources: tuple[str, ...]
+    label_separator: str | None = None
 
     @property
     def base(self) -> int:
@@ -53,12 +57,34 @@ class KeyCounter:
             different, codes, owner = bag_of(batch.column("text"), self.settings)
             known = pc.fill_null(pc.index_in(different, self.vocabulary), -1).to_numpy().astype(np.int64) + 1
             digits = known[codes]
-            for kind, name, names in ((BY_LABEL, "label", self.labels), (BY_SOURCE, "source", self.sources)):
-                places = pc.index_in(batch.column(name), pa.array(names, pa.string()))
-                group = pc.fill_null(places, -1).to_numpy().astype(np.int64)[owner]
+            by_source = (BY_SOURCE, _places(batch.column("source"), self.sources))
+            for kind, places in (
+                *((BY_LABEL, turn) for turn in self._labels_in_turn(batch.column("label"))),
+                by_source,
+            ):
+                group = places[owner]
                 yield _counted(kind, (group * self.base + digits)[group >= 0])
             for n in range(2, self.settings.longest_ngram + 1):
                 yield _counted(n, ngram_keys(digits, owner, n, self.base))
+
+    def _labels_in_turn(self, column: pa.StringArray) -> Iterator[Integers]:
+        """Numbers of the documents' first labels, shape (rows,), then of their second ones, and so on; -1 for none."""
+        if self.label_separator is None:
+            yield _places(column, self.labels)
+            return
+        lists = pc.split_pattern(column, pattern=self.label_separator)
+        of_names, row = _places(lists.flatten(), self.labels), pc.list_parent_indices(lists).to_numpy()
+        turn = np.arange(len(row)) - np.searchsorted(row, row)
+        for number in range(int(turn.max(initial=-1)) + 1):
+            found = np.full(len(column), -1, np.int64)
+            found[row[turn == number]] = of_names[turn == number]
+            yield found
+
+
+def _places(values: pa.StringArray, names: tuple[str, ...]) -> Integers:
+    """The number of each value among the names, -1 where it is none of them."""
+    places = pc.index_in(values, pa.array(names, pa.string()))
+    return np.asarray(pc.fill_null(places, -1).to_numpy().astype(np.int64))
 
 
 def ngram_keys(digits: Integers, owner: Integers, n: int, base: int) -> Integers:

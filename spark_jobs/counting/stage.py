@@ -74,7 +74,8 @@ def _word_tables(
     vocabulary = found.column("word").combine_chunks()
     vocabulary = vocabulary.take(pc.sort_indices(vocabulary))
     sources = tuple(sorted(source.name for source in settings.inputs))
-    counter = KeyCounter(settings.words, vocabulary, tuple(labels), sources)
+    separator = settings.label_separator if settings.labels == "several" else None
+    counter = KeyCounter(settings.words, vocabulary, tuple(labels), sources, separator)
     keys = count_keys(kept, counter).persist()
     tables = {}
     tables["words"] = found

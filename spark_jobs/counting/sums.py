@@ -13,6 +13,8 @@ from mapring.settings import Input
 from spark_jobs.splits import SPLITS
 from spark_jobs.tables import WrittenFile
 
+_COUNTS = ("documents", "tokens", "characters")
+
 Rows = list[dict[str, Any]]
 
 
@@ -32,11 +34,12 @@ def sum_shards(files: list[WrittenFile]) -> Sums:
     tokens: Counter[str] = Counter()
     for file in files:
         split = file.group.split("-")[0]
-        for source, label, *counts in file.statistics["labels"]:
-            counted = dict(zip(("documents", "tokens", "characters"), counts, strict=True))
-            by_label.setdefault((split, source, label), Counter()).update(counted)
+        for source, _, *counts in file.statistics["labels"]:
+            counted = dict(zip(_COUNTS, counts, strict=True))
             by_source.setdefault((source, split), Counter()).update(counted)
             tokens[split] += counted["tokens"]
+        for source, label, *counts in file.statistics.get("names", file.statistics["labels"]):
+            by_label.setdefault((split, source, label), Counter()).update(dict(zip(_COUNTS, counts, strict=True)))
         for length, count in file.statistics["lengths"]:
             lengths[split, length] += count
         for lower, count in file.statistics["characters"]:

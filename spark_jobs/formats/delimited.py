@@ -21,7 +21,14 @@ def read_delimited(segment: Segment) -> Iterator[RawRecord]:
     records = _csv_records(lines) if source.format == "csv" else ((n, line.split("\t")) for n, line in lines if line)
     _, header = next(records, (0, []))
     names = [] if isinstance(header, csv.Error) else header
-    wanted = (source.id_column, source.text_column, source.label_column, source.time_column, source.group_column)
+    wanted = (
+        source.id_column,
+        source.text_column,
+        source.label_column,
+        source.time_column,
+        source.group_column,
+        source.second_text_column,
+    )
     positions = [_header_position(names, column, source.encoding) for column in wanted]
     for number, fields in records:
         try:

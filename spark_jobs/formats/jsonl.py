@@ -41,6 +41,8 @@ def _plain_records(lines: Sequence[tuple[int, bytes]], source: Input) -> list[Ra
         columns = [[value[source.text_column] for value in values]]
         for name in (source.id_column, source.label_column, source.time_column, source.group_column):
             columns.append([] if name is None else [value.get(name) for value in values])
+        second = source.second_text_column
+        columns.append([] if second is None else [value[second] for value in values])
         for column in columns:
             if not {*map(type, column)} <= _TEXT_OR_NULL:
                 return None
@@ -60,8 +62,9 @@ def _any_records(lines: Sequence[tuple[int, bytes]], source: Input) -> Iterator[
                 yield RawRecord(number, text="")
                 continue
             value = _object(text)
-            if source.text_column not in value:
-                raise RecordError(MALFORMED, f"found no key {source.text_column!r}")
+            for column in (source.text_column, source.second_text_column):
+                if column is not None and column not in value:
+                    raise RecordError(MALFORMED, f"found no key {column!r}")
             yield RawRecord(
                 number,
                 source_id=_scalar(value, source.id_column),
@@ -69,6 +72,7 @@ def _any_records(lines: Sequence[tuple[int, bytes]], source: Input) -> Iterator[
                 label=_scalar(value, source.label_column),
                 time=_scalar(value, source.time_column),
                 group=_scalar(value, source.group_column),
+                second_text=None if source.second_text_column is None else _text(value, source.second_text_column),
             )
         except RecordError as problem:
             yield problem.to_record(number)

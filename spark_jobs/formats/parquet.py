@@ -19,7 +19,14 @@ _BATCH_ROWS = 1024
 def read_parquet(segment: Segment) -> Iterator[RawRecord]:
     """A record for each row of the segment's row groups."""
     source = segment.source
-    columns = (source.id_column, source.text_column, source.label_column, source.time_column, source.group_column)
+    columns = (
+        source.id_column,
+        source.text_column,
+        source.label_column,
+        source.time_column,
+        source.group_column,
+        source.second_text_column,
+    )
     with storage.open_read(segment.uri) as handle:
         file = pq.ParquetFile(handle)
         number = segment.first_record
@@ -27,10 +34,20 @@ def read_parquet(segment: Segment) -> Iterator[RawRecord]:
         wanted = list(dict.fromkeys(column for column in columns if column))
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=wanted):
             found = [_values(batch.column(column)) if column else [None] * batch.num_rows for column in columns]
-            for row_id, text, *others in zip(*found, strict=True):
+            for row_id, text, *others, second in zip(*found, strict=True):
                 try:
-                    rest = (_plain(value) for value in others)
-                    yield RawRecord(number, _plain(row_id), _text(text, source.encoding), *rest)
+                    label, time, group = map(_plain, others)
+                    if isinstance(others[0], list | dict):  # no text of it would be a label
+                        raise RecordError(MALFORMED, f"the label is a {type(others[0]).__name__}, expected one value")
+                    yield RawRecord(
+                        number,
+                        _plain(row_id),
+                        _text(text, source.encoding),
+                        label,
+                        time,
+                        group,
+                        _text(second, source.encoding),
+                    )
                 except RecordError as problem:
                     yield problem.to_record(number)
                 number += 1

@@ -19,6 +19,7 @@ RAW = pa.schema(
         pa.field("label", pa.string()),
         pa.field("time", pa.string()),
         pa.field("group", pa.string()),
+        pa.field("second_text", pa.string()),
         pa.field("rule", pa.string()),
         pa.field("detail", pa.string()),
     ]
@@ -34,6 +35,7 @@ class RawRecord(NamedTuple):
     label: str | None = None
     time: str | None = None
     group: str | None = None
+    second_text: str | None = None
     rule: str | None = None
     detail: str | None = None
 

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from mapring import storage
 from mapring.contract import FileEntry, write_file
 from mapring.errors import InputError
+from mapring.pairs import as_lines
 from mapring.progress import say
 from mapring.settings.tokenizer import TokenizerSource
 from spark_jobs.vocabulary.fast_tokenizer import train_tokenizer
@@ -106,5 +107,5 @@ class _Counter:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            words = count_words(batch.column("text"), self.source)
+            words = count_words(as_lines(batch.column("text")), self.source)
             yield pa.RecordBatch.from_arrays([pa.array(words.keys()), pa.array(words.values())], schema=_WORD_COUNT)

@@ -54,7 +54,7 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
         ("train.epoch=3", ["train.epoch", "unknown key", "did you mean epochs?"]),
         ("train.epochs=many", ["train.epochs", "'many'", "valid integer", "Passes over the training split"]),
         ("train.epochs=0", ["train.epochs", "found 0", "greater than or equal to 1"]),
-        ("train.model=null", ["train.model", "found None", "valid string"]),
+        ("train.model=null", ["train.model", "found None", "expected a transformers directory"]),
         ("preprocess.lanes=5", ["global_batch", "found 32", "multiple of preprocess.lanes (5)"]),
         ("ring={discovery_script: d.sh, hosts: 'a:2'}", ["ring", "needs launcher horovodrun and no hosts"]),
         ("ring={discovery_script: d.sh, ranks: 2, min_ranks: 3}", ["ring", "min_ranks 3", "in ascending order"]),
@@ -90,6 +90,40 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
         (
             "preprocess.decontamination.inputs=[{name: b, path: b, format: text, split: test}]",
             ["decontamination.inputs.0.split: found 'test'", "decontamination does not use it; remove it"],
+        ),
+        ("preprocess.labels=two", ["preprocess.labels", "found 'two'", "'one', 'several' or 'number'"]),
+        (
+            "preprocess={inputs: [{name: b, path: b, format: text}], tokenizer: null, labels: number}",
+            ["labels: found number", "no input has a label_column"],
+        ),
+        ("preprocess.label_separator=;", ["label_separator: found ';' with labels=one", "set labels=several"]),
+        ("preprocess.label_separator=''", ["preprocess.label_separator", "found ''"]),
+        (
+            "preprocess.inputs=[{name: b, path: b, format: tsv, second_text_column: x}, "
+            "{name: c, path: c, format: tsv}]",
+            ["inputs.1.second_text_column: found none for 'c'", "for every input, or for none"],
+        ),
+        (
+            "preprocess.inputs.0={name: b, path: b, format: text, second_text_column: x}",
+            ["second_text_column: found 'x'", "format text has no columns"],
+        ),
+        (
+            "preprocess.inputs.0={name: b, path: b, format: warc, second_text_column: x}",
+            ["second_text_column: found 'x'", "a page in a warc is one text; remove it"],
+        ),
+        (
+            "score.inputs.0={name: b, path: b.csv, format: csv, second_text_column: x}",
+            ["inputs.0.second_text_column", "scoring does not use it"],
+        ),
+        (
+            "preprocess={inputs: [{name: b, path: b, format: tsv, second_text_column: x}], tokenizer: t, "
+            "packing: best_fit}",
+            ["inputs.0.second_text_column: found 'x' with packing=best_fit", "has no pairs"],
+        ),
+        (
+            "preprocess={inputs: [{name: b, path: b, format: tsv, second_text_column: x}], tokenizer: t, "
+            "normalization: {keep_lines: true}, duplicates: {parts: {unit: line}}}",
+            ["duplicates.parts.unit: found line with second_text_column", "set duplicates.parts.unit=none"],
         ),
         ("nonsense=1", ["nonsense", "unknown key", "use one of: name, run_dir"]),
     ],
@@ -165,3 +199,10 @@ def test_packed_sequences_refuse_weights_that_differ(tmp_path: Path) -> None:
         load_settings(write(tmp_path, values))
     values["preprocess"]["inputs"][0]["weight"] = 2
     assert load_settings(write(tmp_path, values)).preprocess.packing == "best_fit"
+
+
+def test_a_key_can_be_set_below_a_text_that_stands_for_a_section(tmp_path: Path) -> None:
+    config = write(tmp_path, minimal())
+    settings = load_settings(config, ["train.method=lora", "train.method.rank=4", "train.model.directory=/other"])
+    assert (settings.train.method.name, settings.train.method.rank) == ("lora", 4)
+    assert settings.train.model.directory == "/other"

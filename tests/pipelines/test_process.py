@@ -51,6 +51,18 @@ def test_a_killed_process_is_told_by_its_signal(tmp_path: Path) -> None:
         run_code("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", tmp_path / "log")
 
 
+def test_who_asks_is_told_the_group_of_the_process_and_can_end_it(tmp_path: Path) -> None:
+    command = Command((sys.executable, "-c", "import time; time.sleep(600)"), {})
+    with pytest.raises(StageError, match="ended with signal SIGTERM"):
+        run_process(
+            command,
+            stage="train",
+            log=tmp_path / "log",
+            advice=str,
+            started=lambda process_id: os.killpg(process_id, signal.SIGTERM),
+        )
+
+
 def test_a_wrong_setting_keeps_exit_code_two(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"^seed is wrong$"):
         run_code("import sys; print('error: seed is wrong'); sys.exit(2)", tmp_path / "log")

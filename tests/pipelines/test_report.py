@@ -23,6 +23,7 @@ from mapring.contract.schemas import (
     LENGTH_COUNTS,
     MEASURE_COUNTS,
     SCORE,
+    SOURCE_COUNTS,
     TOP_TERMS,
 )
 from mapring.plan import Plan, make_plan
@@ -104,10 +105,15 @@ def publish_shards(plan: Plan) -> None:
         for split in ("test", "train")
         for label in LABELS
     ]
+    sources = [
+        {"source": "a", "split": split, "documents": 30, "tokens": 150, "characters": 875}
+        for split in ("test", "train")
+    ]
     lengths = [{"split": "train", "tokens": length, "documents": length} for length in range(3, 9)]
     files = (
         write_table(directory, "drops/drops-0.parquet", dropped, DROP),
         write_table(directory, "stats/labels-0.parquet", labels, LABEL_COUNTS),
+        write_table(directory, "stats/sources-0.parquet", sources, SOURCE_COUNTS),
         write_table(directory, "stats/lengths-0.parquet", lengths, LENGTH_COUNTS),
         *corpus_tables(directory),
     )

@@ -101,7 +101,7 @@ def test_a_published_stage_is_skipped_and_said_so(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     started: list[str] = []
-    monkeypatch.setattr(launch, "run_process", lambda command, *, stage, log, advice: started.append(stage))
+    monkeypatch.setattr(launch, "run_process", lambda command, *, stage, **_: started.append(stage))
     assert [published(stage, plan) for stage in ("preprocess", "train", "score")] == [None] * 3
     assert run_stage("preprocess", plan) is True
     publish(plan.shards_directory, make_shards(Path(plan.shards_directory)))

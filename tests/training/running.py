@@ -31,7 +31,7 @@ class NoStop(StopRequest):
 
 
 def prepare(plan: Plan, ring: Ring | None = None) -> tuple[Training, Cursor]:
-    return trainer._prepare(plan, ring or SingleRing(), ["bad", "good"])
+    return trainer._prepare(plan, ring or SingleRing())
 
 
 def fit(plan: Plan, ring: Ring | None = None, stop: StopRequest | None = None) -> tuple[Training, Cursor]:

@@ -13,14 +13,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mapring import contract
-from mapring.contract.schemas import SHARD
+from mapring.contract.schemas import LABEL_FIELDS, LabelKind, shard_schema
+from mapring.pairs import SEPARATOR
 from mapring.text import Encoder
 
 
 class Document(NamedTuple):
     text: str
-    label_id: int | None
+    label_id: int | None = None
     source: str = "made"
+    label_ids: Sequence[int] | None = None  # for shards of several labels a row
+    target: float | None = None  # for shards of numbers
+    second_text: str | None = None  # for shards of pairs; of all documents, or of none
 
 
 def digest_of(text: str) -> str:
@@ -48,17 +52,32 @@ def build_shards(
     fingerprint: str = "0" * 16,
     weights: Mapping[str, float] | None = None,
     code_version: str = "test",
+    label_kind: LabelKind = "one",
 ) -> None:
-    """Publish shards at `directory`: row g of a split is in lane g mod `lanes`; `weights` are those of the sources."""
+    """Publish shards at `directory`: row g of a split is in lane g mod `lanes`; `weights` are those of the sources.
+
+    Of each document the label of `label_kind` is stored; where documents have second texts, the shards are of pairs.
+    """
     encoder = Encoder(tokenizer, max_length)
+    has_pairs = any(document.second_text is not None for documents in splits.values() for document in documents)
+    schema, label = shard_schema(label_kind, has_pairs=has_pairs), LABEL_FIELDS[label_kind].name
     files, described = [], {}
     for name, documents in splits.items():
         tokens, lane_files = 0, []
         rows = []
-        for document, ids in zip(documents, encoder.encode([document.text for document in documents]), strict=True):
+        ids_of, second_starts = _encoded(encoder, documents, has_pairs)
+        for document, ids, second_start in zip(documents, ids_of, second_starts, strict=True):
             tokens += len(ids)
-            doc_id = digest_of(document.text + name)
-            rows.append((doc_id, None, document.source, None, None, document.text, document.label_id, ids))
+            text = document.text + (f"{SEPARATOR}{document.second_text}" if has_pairs else "")
+            columns = {
+                "doc_id": digest_of(text + name),
+                "source": document.source,
+                "text": text,
+                label: getattr(document, label),
+                "input_ids": ids,
+                "second_start": second_start,
+            }
+            rows.append([columns.get(column) for column in schema.names])
         for lane in range(lanes):
             own, entries = rows[lane::lanes], []
             for start in range(0, len(own), rows_per_shard):
@@ -66,9 +85,9 @@ def build_shards(
                 table = pa.Table.from_arrays(
                     [
                         pa.array(column, field.type)
-                        for column, field in zip(zip(*part, strict=True), SHARD, strict=True)
+                        for column, field in zip(zip(*part, strict=True), schema, strict=True)
                     ],
-                    schema=SHARD,
+                    schema=schema,
                 )
                 sink = io.BytesIO()
                 pq.write_table(table, sink, row_group_size=rows_per_row_group)
@@ -83,7 +102,9 @@ def build_shards(
     details = {
         "counts": {"read": kept, "kept": kept, "dropped": {}},
         "lanes": lanes,
+        "label_kind": label_kind,
         "labels": list(labels),
+        "pairs": has_pairs,
         "max_length": max_length,
         "tokenizer": {"path": "tokenizer", "files": names},
         "splits": described,
@@ -101,6 +122,14 @@ def build_shards(
         details=details,
     )
     assert contract.publish(directory, manifest)
+
+
+def _encoded(
+    encoder: Encoder, documents: Sequence[Document], has_pairs: bool
+) -> tuple[list[list[int]], Sequence[int | None]]:
+    if has_pairs:
+        return encoder.encode_pairs([(document.text, document.second_text or "") for document in documents])
+    return encoder.encode([document.text for document in documents]), [None] * len(documents)
 
 
 def tiny_model(directory: Path, words: Sequence[str], *, dropout: float = 0.1) -> Path:
@@ -133,7 +162,9 @@ def _write_tokenizer(directory: Path, vocabulary: dict[str, int]) -> None:
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
     )
     tokenizer.save(str(directory / "tokenizer.json"))
     content = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "model_max_length": 64}

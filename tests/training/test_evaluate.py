@@ -16,10 +16,13 @@ from tests.training.running import prepare
 from tests.training.shards import build_shards
 from tests.training.thread_ring import ThreadRing, run_ranks
 from training.baselines import baselines
-from training.evaluate import evaluate, figures
-from training.padding import micro_batches
-from training.reader import Batch, ShardReader
+from training.figures.classification import figures
+from training.padding import padded_rows
+from training.reader import ShardReader
 from training.ring.single import SingleRing
+from training.tasks.classification import Classification
+
+TASK = Classification(LABELS, 17)
 
 
 @settings(max_examples=50, deadline=None)
@@ -45,22 +48,26 @@ def test_a_split_without_labelled_rows_has_no_figures() -> None:
 def test_any_number_of_ranks_counts_the_same(make_tiny_plan: PlanMaker, size: int) -> None:
     plan = make_tiny_plan()
     model = prepare(plan)[0].model
-    alone = evaluate(model, SingleRing(), plan.shards_directory, "test", LABELS)
+    alone = TASK.evaluate(model, SingleRing(), plan.shards_directory, "test")
 
     def work(ring: ThreadRing) -> dict:
         torch.set_num_threads(1)
-        return evaluate(model, ring, plan.shards_directory, "test", LABELS)
+        return TASK.evaluate(model, ring, plan.shards_directory, "test")
 
     for found in run_ranks(size, work):
-        assert found["confusion"] == alone["confusion"]
-        assert found["loss"] == pytest.approx(alone["loss"], rel=1e-6)
+        assert found == alone  # every bit, the loss as well
     assert alone["rows"] == ShardReader(plan.shards_directory, "test").rows_in_split
+    low, high = alone["intervals"]["accuracy"]
+    assert low <= alone["accuracy"] <= high and high - low < 0.5
+    as_is, calibrated = alone["calibration"], alone["calibrated"]
+    assert sum(row["rows"] for row in as_is["reliability"]) == alone["rows"]
+    assert calibrated["brier_score"] <= as_is["brier_score"] + 1e-3  # the temperature was fit to these rows
 
 
 def test_loss_and_predictions_are_those_of_one_row_at_a_time(make_tiny_plan: PlanMaker) -> None:
     plan = make_tiny_plan()
     model = prepare(plan)[0].model
-    found = evaluate(model, SingleRing(), plan.shards_directory, "test", LABELS)
+    found = TASK.evaluate(model, SingleRing(), plan.shards_directory, "test")
     losses, confusion = [], np.zeros((2, 2), np.int64)
     for batch in ShardReader(plan.shards_directory, "test").rows():
         for ids, label in zip(batch.input_ids, batch.label_ids, strict=True):
@@ -78,7 +85,7 @@ def test_rows_without_label_are_counted_apart(tmp_path: Path, base_model: Path, 
     mixed = [item if number % 4 else item._replace(label_id=None) for number, item in enumerate(documents)]
     target = str(tmp_path / "mixed")
     build_shards(target, {"train": [], "validation": [], "test": mixed}, labels=LABELS, tokenizer=base_model)
-    found = evaluate(model, SingleRing(), target, "test", LABELS)
+    found = TASK.evaluate(model, SingleRing(), target, "test")
     assert (found["rows"], found["unlabelled"]) == (30, 10)
 
 
@@ -102,13 +109,11 @@ def test_baselines_need_two_labels(tmp_path: Path, base_model: Path) -> None:
 @given(lengths=st.lists(st.integers(1, 30), max_size=20), most=st.integers(1, 200))
 def test_padding_keeps_every_row_within_the_bound(lengths: list[int], most: int) -> None:
     rows = [np.arange(1, length + 1, dtype=np.int32) + 100 * index for index, length in enumerate(lengths)]
-    labels = np.arange(len(rows), dtype=np.int64)
-    batch = Batch(doc_ids=[""] * len(rows), input_ids=rows, label_ids=labels, global_rows=len(rows), texts=[])
     found = {}
-    for piece in micro_batches(batch, pad_token_id=0, max_tokens=most):
-        assert piece.input_ids.numel() <= most or len(piece.labels) == 1
+    for piece in padded_rows(rows, pad_token_id=0, max_tokens=most):
+        assert piece.input_ids.numel() <= most or len(piece.rows) == 1
         assert int(piece.attention_mask.sum(1).max()) == piece.input_ids.shape[1]
-        for ids, mask, label in zip(*piece, strict=True):
+        for row, ids, mask in zip(*piece, strict=True):
             assert not ids[mask == 0].any()
-            found[int(label)] = ids[mask == 1].tolist()
+            found[int(row)] = ids[mask == 1].tolist()
     assert found == {index: row.tolist() for index, row in enumerate(rows)}

@@ -20,10 +20,10 @@ from mapring.settings.normalization import Normalization
 from tests.training.conftest import LABELS, PlanMaker, made_documents
 from training import train as trainer
 from training.golden import GoldenRow
-from training.model import build_model
 from training.onnx_export import _replay
 from training.precision import choose_precision
 from training.ring.single import SingleRing
+from training.tasks import open_task
 
 
 def command(plan: Plan, *more: str) -> int:
@@ -159,9 +159,11 @@ def test_precision_is_measured_and_kept_by_a_resumed_run(
     assert prepare(plan)[1].precision == "bf16"
 
 
-def test_the_precision_chosen_is_the_faster_one(base_model: Path, tmp_path: Path) -> None:
-    model = build_model(str(base_model), labels=LABELS, seed=1, max_length=32, freeze_embeddings=False, cache=tmp_path)
-    precision, speedup = choose_precision(model, SingleRing(), rows=4, length=8)
+def test_the_precision_chosen_is_the_faster_one(make_tiny_plan: PlanMaker) -> None:
+    plan = make_tiny_plan()
+    task = open_task(plan)
+    model, _ = trainer._build(plan, task, 10)
+    precision, speedup = choose_precision(task, model, SingleRing(), rows=4, length=8)
     assert (precision == "bf16") == (speedup >= 1.1)
     assert all(parameter.grad is None for parameter in model.parameters())
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 import mapring
+from mapring.contract.schemas import LabelKind
 from mapring.errors import PublishedError, SettingsError
+from mapring.pairs import split_pair
 from tests.training.conftest import LABELS, PlanMaker, made_documents
 from tests.training.shards import Document, build_shards
 from training.amplification import MOST
-from training.reader import NO_LABEL, Batch, ShardReader
+from training.reader import NO_LABEL, NO_PAIR, Batch, ShardReader
 
 
 @pytest.fixture
@@ -137,6 +141,58 @@ def test_a_damaged_file_is_told_by_name(directory: str) -> None:
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(PublishedError, match=file.name):
         list(reader(directory).epoch(0))
+
+
+def labelled(kind: LabelKind, count: int = 101) -> list[Document]:
+    """Documents with labels of a kind; every fifth has none."""
+    chance, found = random.Random(5), []
+    for number, (text, label_id, *_) in enumerate(made_documents(count)):
+        is_known = number % 5 > 0
+        sets = sorted(chance.sample(range(4), chance.randint(0, 4))) if is_known else None
+        target = chance.uniform(-9, 9) if is_known else None
+        second = " ".join(chance.choices(["good", "film"], k=number % 30 + 1))
+        found.append(Document(text, label_id if is_known else None, "made", sets, target, second))
+    return [one if kind == "several" else one._replace(second_text=None) for one in found]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("kind", ["one", "several", "number"])
+def test_every_kind_of_label_comes_with_its_row(kind: LabelKind, size: int, tmp_path: Path, base_model: Path) -> None:
+    documents, target = {one.text: one for one in labelled(kind)}, str(tmp_path / "kinds")
+    splits = {"train": list(documents.values()), "validation": [], "test": []}
+    names = [] if kind == "number" else list("abcd")
+    build_shards(
+        target, splits, labels=names, tokenizer=base_model, label_kind=kind, rows_per_shard=10, rows_per_row_group=4
+    )
+    seen = 0
+    for rank in range(size):
+        whole = ShardReader(target, "train", rank=rank, size=size, global_batch=8, shuffle_window=30, text=True)
+        for batch in [*whole.epoch(1), *whole.rows()]:
+            seen += len(batch)
+            assert len(batch.label_sets) == (len(batch) if kind == "several" else 0)
+            assert (batch.targets.dtype, batch.targets.shape) == (np.float64, (len(batch),))
+            assert (batch.second_starts.dtype, batch.second_starts.shape) == (np.int64, (len(batch),))
+            assert (batch.is_labelled.dtype, batch.is_labelled.shape) == (np.bool_, (len(batch),))
+            for row, text in enumerate(batch.texts):
+                one = documents[split_pair(text)[0] if kind == "several" else text]
+                check_row(batch, row, one, kind)
+    assert seen == 2 * len(documents)
+
+
+def check_row(batch: Batch, row: int, one: Document, kind: LabelKind) -> None:
+    value = {"one": one.label_id, "several": one.label_ids, "number": one.target}[kind]
+    assert batch.is_labelled[row] == (value is not None)
+    assert batch.label_ids[row] == (one.label_id if kind == "one" and value is not None else NO_LABEL)
+    if kind == "number" and value is not None:
+        assert batch.targets[row] == value
+    else:
+        assert np.isnan(batch.targets[row])
+    if kind != "several":
+        assert batch.second_starts[row] == NO_PAIR
+        return
+    assert batch.label_sets[row].dtype == np.int32 and batch.label_sets[row].tolist() == (value or [])
+    separator = 3  # [SEP], before the second text and behind it
+    assert batch.input_ids[row][batch.second_starts[row] - 1] == separator == batch.input_ids[row][-1]
 
 
 WEIGHTS = {"often": 3.0, "seldom": 0.5, "plain": 1.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ from mapring.plan import Plan
 from tests.training.conftest import PlanMaker
 from tests.training.running import NoStop, fit, metrics, moments, prepare, weights
 from tests.training.thread_ring import ThreadRing, run_ranks
-from training import loop
 from training import train as trainer
 from training.checkpoint import Checkpoints
-from training.evaluate import evaluate
 from training.loop import StoppedError, run_training
 from training.ring.interface import AgreedError, check_same, first_rank_only
+from training.tasks import open_task
+from training.tasks.classification import Classification
 
 
 def checkpoints(plan: Plan) -> list[str]:
@@ -69,7 +70,7 @@ def test_any_number_of_ranks_trains_the_same_model(
     slow = "train.learning_rate=1e-3"
     alone, _ = fit(make_tiny_plan(model, slow, f"run_dir={tmp_path}/one"))
     plan = make_tiny_plan(model, slow, f"run_dir={tmp_path}/many")
-    built = trainer._build(plan, ["bad", "good"])  # threads share torch's random state: build once, not in each
+    built = trainer._build(plan, open_task(plan), 15)  # threads share torch's random state: build once, not in each
     monkeypatch.setattr(trainer, "_build", lambda *_: copy.deepcopy(built))
 
     def work(ring: ThreadRing) -> dict[str, torch.Tensor]:
@@ -124,14 +125,35 @@ def test_the_best_checkpoint_stays_besides_the_last(make_tiny_plan: PlanMaker, m
     found = []
 
     def evaluate_with_a_dent(*arguments: Any) -> dict[str, Any]:
-        found.append(evaluate(*arguments))
+        found.append(whole(*arguments))
         return {**found[-1], "loss": found[-1]["loss"] + (0.0 if len(found) == 2 else 1.0)}
 
-    monkeypatch.setattr(loop, "evaluate", evaluate_with_a_dent)
+    whole = Classification.evaluate
+    monkeypatch.setattr(Classification, "evaluate", evaluate_with_a_dent)
     training, end = fit(plan)
     assert end.step == 15 and len(found) == 5
     assert checkpoints(plan) == ["step-00000006", "step-00000015"]
     assert training.checkpoints.best() == "step-00000006"
+
+
+def test_validation_figures_stand_in_a_file_that_a_resume_rolls_back(make_tiny_plan: PlanMaker) -> None:
+    def evaluated() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+    plan = make_tiny_plan("train.evaluate_checkpoints=true")
+    file = Path(plan.training_directory, "validation.jsonl")
+    with pytest.raises(StoppedError):
+        fit(plan, stop=NoStop(after_step=7))
+    first = evaluated()
+    assert [line["step"] for line in first] == [3, 6, 7]
+    assert {"step", "total_steps", "loss", "accuracy", "macro_f1"} <= first[0].keys()
+    for step in (6, 7):
+        Path(plan.training_directory, "checkpoints", f"step-{step:08d}", "published.json").unlink()
+    with file.open("a") as handle:
+        handle.write('{"step": 9, "lo')
+    fit(plan)
+    assert [line["step"] for line in evaluated()] == [3, 6, 9, 12, 15]
+    assert {line["total_steps"] for line in evaluated()} == {15}
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_and_names_the_checkpoint(make_tiny_plan: PlanMaker) -> None:

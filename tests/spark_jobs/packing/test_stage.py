@@ -22,7 +22,7 @@ from spark_jobs.explain import explain
 from spark_jobs.preprocess import preprocess
 from tests.tiny import sentence, write_world
 from training.reader import ShardReader
-from training.train import _labels
+from training.tasks import open_task
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
 
@@ -150,8 +150,8 @@ def test_the_same_bytes_whatever_the_partitions(packed: tuple[Plan, Manifest], t
 
 def test_what_cannot_be_packed_is_refused(packed: tuple[Plan, Manifest], tmp_path: Path) -> None:
     plan, _ = packed
-    with pytest.raises(StageError, match="packed"):
-        _labels(plan)
+    with pytest.raises(StageError, match="packed sequences"):
+        open_task(plan)
     config, _ = write_world(tmp_path)
     with pytest.raises(SettingsError, match=r"label_column: found 'label' with packing=best_fit"):
         make_plan(config, ["preprocess.packing=best_fit"])
@@ -167,4 +167,4 @@ def test_texts_can_be_published_without_tokens(tmp_path: Path) -> None:
     assert table.num_rows == 200 and not any(table["input_ids"].to_pylist())
     assert manifest.details["tokenizer"] is None and not manifest.files_below("tokenizer")
     with pytest.raises(StageError, match="found texts without tokens"):
-        _labels(plan)
+        open_task(plan)

@@ -92,13 +92,23 @@ def kill(ground: Ground, plan: Plan, point: str, rank: int) -> Ended:
 
 def ten_kills(ground: Ground) -> None:
     """Ten kills of either rank, one after the other in one training: its loss curve is that of a run in peace."""
+    killed_ten_times(ground)
+
+
+def killed_ten_times(ground: Ground) -> tuple[Plan, Plan, list[int]]:
+    """Kill a training ten times; it, the same in peace, and from which steps it went on. They are proved equal."""
+    resumed = []
     plan, chance = ground.plan(*LONG), random.Random(_SEED)
     for _ in range(10):
         kill(ground, plan, f"{chance.choice(_MOMENTS)}@{chance.randint(5, 28)}", chance.randrange(2))
+        newest = sorted(Path(plan.training_directory, "checkpoints").glob("step-*/published.json"))
+        resumed.append(int(newest[-1].parent.name.removeprefix("step-")) if newest else 0)
     last = finish(start(plan))
     assert last.code == 0, last.said
     assert "going on from the checkpoint of step" in last.said
-    assert_as_undisturbed(plan, ground.undisturbed(*LONG, ranks=2))
+    undisturbed = ground.undisturbed(*LONG, ranks=2)
+    assert_as_undisturbed(plan, undisturbed)
+    return plan, undisturbed, resumed
 
 
 def pairs() -> Iterator[tuple[Point, int]]:

@@ -59,7 +59,7 @@ POINTS = [
     Point("after_a_checkpoint_s_record", "mapring.contract:publish", "after", 2, (_CHECKPOINTS,)),
     Point("while_an_old_checkpoint_goes", "mapring.storage:remove_tree", "half", 2, ("step-00000003",)),
     Point("after_the_last_step", "training.train:run_training", "after", ranks=(1,)),
-    Point("in_evaluation", "training.train:evaluate", "before", 2, ranks=(0, 1)),
+    Point("in_evaluation", "training.tasks.classification:Classification.evaluate", "before", 2, ranks=(0, 1)),
     Point("before_leaving_the_ring", "ring:shutdown", "before"),
     Point("after_leaving_the_ring", "ring:shutdown", "after", ranks=(1,)),
     Point("before_the_export", "training.train:publish_model", "before"),

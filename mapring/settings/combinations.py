@@ -1,0 +1,65 @@
+"""Which task, model and method can be combined; docs/training.md shows it as a table made from here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+TaskName = Literal["classify", "mlm", "clm"]
+MethodName = Literal["full", "lora", "adalora", "ia3", "prefix", "adapter"]
+ModelKind = Literal["pretrained", "random", "own"]
+
+TASKS: tuple[TaskName, ...] = get_args(TaskName)
+METHODS: tuple[MethodName, ...] = get_args(MethodName)
+OWN_ARCHITECTURES = ("lstm", "bag_of_words")
+MODELS: dict[ModelKind, str] = {
+    "pretrained": "a pretrained directory",
+    "random": "an architecture of transformers, random weights",
+    "own": "`lstm` or `bag_of_words`",
+}
+
+
+def model_kind(architecture: str | None) -> ModelKind:
+    """The kind of a model that starts from a directory (None) or an architecture."""
+    if architecture is None:
+        return "pretrained"
+    return "own" if architecture in OWN_ARCHITECTURES else "random"
+
+
+_LANGUAGE_MODELS: tuple[TaskName, ...] = ("mlm", "clm")
+
+
+def refusal(task: TaskName, model: ModelKind, method: MethodName) -> str | None:
+    """Why the three cannot be combined, with what to do instead; None where they can."""
+    if model == "own" and task != "classify":
+        return (
+            f"model.architecture: found {' or '.join(OWN_ARCHITECTURES)} with task={task}, which classify only; name "
+            "a model type of transformers, such as bert or gpt2"
+        )
+    if model != "pretrained" and method != "full":
+        return (
+            f"method: found {method} with random weights, which it would leave random; set method=full, or give a "
+            "pretrained model.directory"
+        )
+    if method == "prefix" and task != "classify":
+        return (
+            f"method: found prefix with task={task}, where every document of a sequence would need its own prefix; "
+            "set method=lora"
+        )
+    return None
+
+
+def objective_refusal(task: TaskName, names: Sequence[str]) -> str | None:
+    """Why settings of `train.objective`, by name, cannot be used with a task; None where they can."""
+    if not names or task == "classify":
+        return None
+    return f"objective.{names[0]}: found it with task={task}, expected task=classify, whose loss it changes; remove it"
+
+
+def augmentation_refusal(task: TaskName, names: Sequence[str]) -> str | None:
+    """Why settings of `train.augmentation`, by name, cannot be used with a task; None where they can."""
+    if not names or task not in _LANGUAGE_MODELS:
+        return None
+    return (
+        f"augmentation.{names[0]}: found it with task={task}, which would learn the changed order of words; remove it"
+    )

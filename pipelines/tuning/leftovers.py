@@ -1,0 +1,54 @@
+"""Processes of a trial whose search was killed: they would go on in the same training directory as the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+_TRAINER = "training.train"
+_STOP_SECONDS = 60.0
+
+
+def end_leftovers(config: str, words: Sequence[str]) -> int:
+    """End the processes of this machine that train a config with these overrides; returns how many there were.
+
+    Ranks are asked first: they write a checkpoint, and their launcher ends with them.
+    """
+    found = [process for process in psutil.process_iter() if _trains(process, config, words)]
+    ranks = [process for process in found if _is_rank(process)]
+    for process in ranks or found:
+        _end(process, is_asked=True)
+    _, alive = psutil.wait_procs(found, timeout=_STOP_SECONDS)
+    for process in alive:
+        _end(process, is_asked=False)
+    psutil.wait_procs(alive, timeout=_STOP_SECONDS)
+    return len(found)
+
+
+def _trains(process: psutil.Process, config: str, words: Sequence[str]) -> bool:
+    try:
+        line = process.cmdline()
+        if _TRAINER not in line or config not in line or not set(words) <= set(line):
+            return False
+        return process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(Path.cwd())
+    except psutil.Error:  # it has ended, or is not ours
+        return False
+
+
+def _is_rank(process: psutil.Process) -> bool:
+    try:
+        return process.cmdline()[1:3] == ["-m", _TRAINER]
+    except psutil.Error:
+        return False
+
+
+def _end(process: psutil.Process, *, is_asked: bool) -> None:
+    try:
+        if is_asked:
+            process.terminate()
+        else:
+            process.kill()
+    except psutil.Error:
+        return

@@ -1,0 +1,19 @@
+"""The stack of like blocks that a transformer is made of, wherever its architecture keeps them."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from mapring.errors import SettingsError
+
+
+def blocks_of(model: nn.Module) -> nn.ModuleList:
+    """The model's blocks, lowest first: its longest list of modules.
+
+    Raises:
+        SettingsError: the model has no such list.
+    """
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    if not lists:
+        raise SettingsError("train.model: found no blocks in it, which train.method needs; use method=full")
+    return max(lists, key=len)

@@ -1,0 +1,44 @@
+"""Sums over a split that are bit for bit the same for any number of ranks.
+
+A mean of the ranks' means would weight rows unequally, padding the split to equal sizes would count rows twice, and
+floating-point sums depend on their order. Here every row is in exactly one lane and counts once, pieces are cut within
+lanes, and a loss becomes an integer before it is added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from training.figures.fixed_point import from_fixed_point, to_fixed_point
+from training.reader import Batch, ShardReader
+from training.ring import Ring
+from training.tasks.interface import Piece, Task
+
+PIECE_TOKENS = 2048  # cells of a padded piece: small pieces of sorted rows waste little on padding
+NO_EPOCH = 1 << 31  # of random choices in an evaluation, which are always the same
+_FRACTION_BITS = 24  # of a piece's loss; int64 holds sums of up to 5e11 nats
+
+
+def fixed_point(loss: torch.Tensor) -> int:
+    """A loss in nats as a whole number of units of 2**-24 nats."""
+    return int(to_fixed_point(float(loss.double()), _FRACTION_BITS))
+
+
+def mean_loss(units: int, weight: float) -> float | None:
+    """The mean of summed fixed-point losses, None of nothing."""
+    return from_fixed_point(units, _FRACTION_BITS) / weight if weight else None
+
+
+def pieces_of_split(
+    task: Task, model: nn.Module, ring: Ring, shards_directory: str, split: str
+) -> Iterator[tuple[Batch, Piece]]:
+    """All pieces of this rank's lanes of a split, and what they are of; the same for any number of ranks."""
+    reader = ShardReader(shards_directory, split, rank=ring.rank, size=ring.size)
+    model.eval()
+    with torch.inference_mode():
+        for rows in reader.rows():
+            for piece in task.pieces(rows, model, NO_EPOCH, PIECE_TOKENS):
+                yield rows, piece

@@ -1,0 +1,91 @@
+"""Classification of documents: one of several labels for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from training.exact_sums import fixed_point, pieces_of_split
+from training.model import config_of
+from training.objectives import ClassificationObjective
+from training.padding import padded_rows
+from training.reader import NO_LABEL, Batch
+from training.ring import Ring
+from training.tasks.interface import Piece
+from training.tasks.label_outputs import LabelOutputs, figures_over_ring
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Documents with at most one label each. A loss is a sum over labelled rows."""
+
+    labels: list[str]
+    seed: int
+    objective: ClassificationObjective = field(default_factory=ClassificationObjective)
+    name = "classify"
+    auto_class = "AutoModelForSequenceClassification"
+    exports_onnx = True
+
+    def model_settings(self) -> dict[str, Any]:
+        """Names and number of the classes."""
+        return {
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {name: number for number, name in enumerate(self.labels)},
+            "problem_type": "single_label_classification",
+        }
+
+    def pieces(self, batch: Batch, model: nn.Module, _epoch: int, max_tokens: int) -> Iterator[Piece]:
+        """Rows sorted by length; the targets are `labels`, (B,) int64."""
+        for rows, input_ids, attention_mask in padded_rows(batch.input_ids, config_of(model).pad_token_id, max_tokens):
+            yield Piece(
+                rows=rows,
+                inputs={"input_ids": input_ids, "attention_mask": attention_mask},
+                targets={"labels": torch.from_numpy(batch.label_ids[rows])},
+                tokens=int(attention_mask.sum()),
+            )
+
+    def settle(self, model: nn.Module, piece: Piece) -> None:
+        """Nothing to choose."""
+
+    def loss(self, model: nn.Module, piece: Piece) -> tuple[torch.Tensor, float]:
+        """What the objective says of the labelled rows, and their number or weights: by default the cross entropy."""
+        return self.objective(model, piece.inputs, piece.targets["labels"])
+
+    def sample_batch(self, rows: int, length: int, vocabulary: int) -> Batch:
+        """Rows of the first label."""
+        ids = np.arange(rows * length, dtype=np.int32).reshape(rows, length) % vocabulary
+        return Batch(
+            doc_ids=[""] * rows,
+            input_ids=list(ids),
+            label_ids=np.zeros(rows, np.int64),
+            global_rows=rows,
+            texts=[],
+        )
+
+    def evaluate(
+        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, temperature: float | None = None
+    ) -> dict[str, Any]:
+        """Figures of the confusion matrix, intervals and calibration; see `label_outputs.figures_over_ring`."""
+        outputs = self._outputs(model, ring, shards_directory, split)
+        return figures_over_ring(ring, outputs, self.labels, seed=self.seed, temperature=temperature)
+
+    def _outputs(self, model: nn.Module, ring: Ring, shards_directory: str, split: str) -> LabelOutputs:
+        doc_ids: list[str] = []
+        labels, logits = [np.zeros(0, np.int64)], [np.zeros((0, len(self.labels)))]
+        unlabelled = loss = 0
+        for batch, piece in pieces_of_split(self, model, ring, shards_directory, split):
+            found, expected = model(**piece.inputs).logits, piece.targets["labels"]  # (B, C), (B,)
+            loss += fixed_point(functional.cross_entropy(found, expected, reduction="sum"))
+            labelled = (expected != NO_LABEL).numpy()
+            unlabelled += int((~labelled).sum())
+            doc_ids += [batch.doc_ids[row] for row in piece.rows[labelled]]
+            labels.append(expected.numpy()[labelled])
+            logits.append(found.double().numpy()[labelled])
+        return LabelOutputs(doc_ids, np.concatenate(labels), np.concatenate(logits), unlabelled, loss)
