@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from training.figures.fixed_point import from_fixed_point, to_fixed_point
-from training.reader import ShardReader
+from training.reader import Batch, ShardReader
 from training.ring import Ring
 from training.tasks.interface import Piece, Task
 
@@ -32,10 +32,13 @@ def mean_loss(units: int, weight: float) -> float | None:
     return from_fixed_point(units, _FRACTION_BITS) / weight if weight else None
 
 
-def pieces_of_split(task: Task, model: nn.Module, ring: Ring, shards_directory: str, split: str) -> Iterator[Piece]:
-    """All pieces of this rank's lanes of a split, in inference mode; the same for any number of ranks."""
+def pieces_of_split(
+    task: Task, model: nn.Module, ring: Ring, shards_directory: str, split: str
+) -> Iterator[tuple[Batch, Piece]]:
+    """All pieces of this rank's lanes of a split, and what they are of; the same for any number of ranks."""
     reader = ShardReader(shards_directory, split, rank=ring.rank, size=ring.size)
     model.eval()
     with torch.inference_mode():
         for rows in reader.rows():
-            yield from task.pieces(rows, model, _NO_EPOCH, _PIECE_TOKENS)
+            for piece in task.pieces(rows, model, _NO_EPOCH, _PIECE_TOKENS):
+                yield rows, piece

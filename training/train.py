@@ -39,6 +39,17 @@ from training.special_tokens import read_special_tokens
 from training.step import Stepper, make_optimizer
 from training.tasks import Task, open_task
 
+_TOLD = {  # figures of the closing line
+    "accuracy": "accuracy",
+    "subset_accuracy": "subset accuracy",
+    "macro_f1": "macro-F1",
+    "r2": "R2",
+    "spearman": "Spearman",
+    "mean_reciprocal_rank": "MRR",
+    "recall_at_10": "recall@10",
+    "perplexity": "perplexity",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one rank; the exit code. Errors for users are one line on stderr."""
@@ -94,6 +105,7 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
     training, cursor = _prepare(plan, ring)
     cursor = run_training(training, cursor, stop)
     training = replace(training, model=finished_model(training.model))
+    training.task.finish(training.model)
     evaluation = {
         split: training.task.evaluate(training.model, ring, plan.shards_directory, split)
         for split in ("validation", "test")
@@ -106,7 +118,7 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
 def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     """Everything up to the first step: model, state and precision agreed on by all ranks."""
     settings = plan.settings.train
-    task = open_task(plan)
+    task = open_task(plan, ring)
     reader = ShardReader(
         plan.shards_directory,
         "train",
@@ -177,6 +189,7 @@ def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
     with tempfile.TemporaryDirectory() as cache:
         model, head = build_model(source, task, tokens, max_length=max_length, cache=Path(cache))
     check_vocabulary(model, source, tokens.vocabulary)
+    task.prepare(model)
     if settings.train.freeze_embeddings:
         freeze_embeddings(model)
     if settings.train.gradient_checkpointing:
@@ -213,12 +226,11 @@ def _start(plan: Plan, ring: Ring, task: Task, model: nn.Module, reader: ShardRe
 
 def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any]) -> None:
     plan, labels = training.plan, training.task.labels
-    wanted = labels and plan.settings.train.baselines
+    wanted = training.task.name == "classify" and plan.settings.train.baselines
     found = baselines(plan.shards_directory, labels) if wanted else {}
     publish_model(training, cursor, {**evaluation, "baselines": found})
     test = evaluation["test"]
-    names = ("accuracy", "macro_f1", "perplexity")
-    told = [f"{name.replace('_f1', '-F1')} {test[name]:.3f}" for name in names if test.get(name) is not None]
+    told = [f"{name} {test[key]:.3f}" for key, name in _TOLD.items() if test.get(key) is not None]
     quality = ", ".join(told) if told else "nothing to evaluate"
     against = f" (TF-IDF {found['tfidf_logistic_regression']['accuracy']:.3f})" if found else ""
     say(

@@ -83,7 +83,9 @@ class Train(Section):
     """Published shards to a published model."""
 
     task: TaskName = output(
-        "classify", description="classify labelled documents; mlm predicts masked tokens, clm the next token."
+        "classify",
+        description="classify: one label a document; multilabel: any number of them; regression: a number; embed: "
+        "texts of a pair near each other; mlm predicts masked tokens, clm the next token.",
     )
     model: ModelSource = output(description="Where the model starts from.")
     method: Method = output(Method(), description="Which weights are trained.")
@@ -102,6 +104,9 @@ class Train(Section):
         False, description="Compute activations a second time instead of keeping them: less memory, more time."
     )
     mask_share: float = output(0.15, description="Share of a sequence's tokens that mlm masks.", gt=0, lt=1)
+    temperature: float = output(
+        0.05, description="What cosine similarities are divided by in embed; lower ones look at the nearest more.", gt=0
+    )
     precision: Literal["auto", "fp32", "bf16"] = output(
         "auto", description="Arithmetic of forward and backward; auto measures both and takes the faster."
     )
@@ -109,7 +114,9 @@ class Train(Section):
         "fp32", description="What gradients are sent as; fp16 halves the bytes and rounds them to 11 bits."
     )
     shuffle_window: int = output(4096, description="Rows shuffled and sorted by length together, over all lanes.", ge=1)
-    baselines: bool = output(True, description="Also evaluate a majority and a TF-IDF + logistic regression baseline.")
+    baselines: bool = output(
+        True, description="With classify, also evaluate a majority and a TF-IDF + logistic regression baseline."
+    )
     checkpoint_every_steps: int = execution(100, description="Optimizer steps between checkpoints.", ge=1)
     log_samples: bool = execution(
         False, description="Write which documents each step was trained on below samples/ of the training directory."

@@ -17,11 +17,12 @@ from training.model import config_of
 from training.padding import padded_rows
 from training.reader import NO_LABEL, Batch
 from training.ring import Ring
-from training.tasks.interface import Piece
+from training.tasks.interface import LogitsOfRows, Piece
+from training.tasks.pairs import Relevance, piece_of
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(LogitsOfRows):
     """Documents with at most one label each. A loss is a sum over labelled rows."""
 
     labels: list[str]
@@ -40,12 +41,8 @@ class Classification:
 
     def pieces(self, batch: Batch, model: nn.Module, _epoch: int, max_tokens: int) -> Iterator[Piece]:
         """Rows sorted by length; the targets are `labels`, (B,) int64."""
-        for rows, input_ids, attention_mask in padded_rows(batch.input_ids, config_of(model).pad_token_id, max_tokens):
-            yield Piece(
-                inputs={"input_ids": input_ids, "attention_mask": attention_mask},
-                targets={"labels": torch.from_numpy(batch.label_ids[rows])},
-                tokens=int(attention_mask.sum()),
-            )
+        for padded in padded_rows(batch.input_ids, config_of(model).pad_token_id, max_tokens):
+            yield piece_of(batch, padded, model, {"labels": torch.from_numpy(batch.label_ids[padded.rows])})
 
     def settle(self, model: nn.Module, piece: Piece) -> None:
         """Nothing to choose."""
@@ -67,13 +64,20 @@ class Classification:
             texts=[],
         )
 
-    def evaluate(self, model: nn.Module, ring: Ring, shards_directory: str, split: str) -> dict[str, Any]:
-        """Figures of the confusion matrix, `loss` (mean cross entropy in nats), and the rows that are `unlabelled`."""
+    def evaluate(
+        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, _temperature: float | None = None
+    ) -> dict[str, Any]:
+        """Figures of the confusion matrix, `loss` (mean cross entropy in nats), and the rows that are `unlabelled`.
+
+        Of pairs with two labels also what `Relevance` tells.
+        """
         count = len(self.labels)
         counts = torch.zeros(count**2 + 2, dtype=torch.int64)  # confusion matrix, flat; unlabelled rows; loss
-        for piece in pieces_of_split(self, model, ring, shards_directory, split):
+        relevance = Relevance(count)
+        for batch, piece in pieces_of_split(self, model, ring, shards_directory, split):
             logits, labels = model(**piece.inputs).logits, piece.targets["labels"]  # (B, C), (B,)
             labelled = labels != NO_LABEL
+            relevance.add(batch, logits[labelled], labels[labelled])
             cells = labels[labelled] * count + logits.argmax(-1)[labelled]
             counts[:-2] += torch.bincount(cells, minlength=count**2)
             counts[-2] += int((~labelled).sum())
@@ -84,4 +88,5 @@ class Classification:
             "unlabelled": int(counts[-2]),
             "loss": mean_loss(int(counts[-1]), int(confusion.sum())),
             **figures(confusion, self.labels),
+            **relevance.figures(ring),
         }

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from training.batches import Integers
 from training.reader import Batch
 from training.ring import Ring
 
@@ -17,18 +18,38 @@ from training.ring import Ring
 class Piece:
     """Some rows of a batch as tensors, padded to one width.
 
-    `inputs` are the model's keyword arguments, with `input_ids` of shape (B, T); `targets` what the task compares the
-    model's outputs with; `tokens` the cells of (B, T) that are no padding.
+    `rows` are their numbers in the batch, shape (B,); `inputs` are the model's keyword arguments, with `input_ids` of
+    shape (B, T), or (2 B, T) where the two texts of a pair are looked at apart; `targets` what the task compares the
+    model's outputs with; `tokens` the cells of `input_ids` that are no padding.
     """
 
+    rows: Integers
     inputs: Mapping[str, torch.Tensor]
     targets: Mapping[str, torch.Tensor]
     tokens: int
 
     @property
     def cells(self) -> int:
-        """B x T."""
+        """Of `input_ids`, padding included."""
         return self.inputs["input_ids"].numel()
+
+
+class LogitsOfRows:
+    """What tasks share whose models read a whole row and give logits, which are published as they are."""
+
+    output_name = "logits"
+    texts_apart = False
+
+    def prepare(self, model: nn.Module) -> None:
+        """Nothing to change."""
+
+    def finish(self, model: nn.Module) -> None:
+        """Nothing to change back."""
+
+    def output(self, model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Logits (B, C), or (B, T, V) of a language model."""
+        logits: torch.Tensor = model(**inputs).logits
+        return logits
 
 
 class Task(Protocol):
@@ -54,8 +75,25 @@ class Task(Protocol):
     def exports_onnx(self) -> bool:
         """Whether such a model is also published as an ONNX graph."""
 
+    @property
+    def output_name(self) -> str:
+        """Name of what `output` gives, in the ONNX graph and in golden rows."""
+
+    @property
+    def texts_apart(self) -> bool:
+        """Whether the model is given the two texts of a pair one at a time."""
+
     def model_settings(self) -> dict[str, Any]:
         """What the model's configuration is told of the task."""
+
+    def prepare(self, model: nn.Module) -> None:
+        """Change a model that was just built to what is trained, before a method is brought into it."""
+
+    def finish(self, model: nn.Module) -> None:
+        """Change a trained model back to what stock transformers knows, with the same outputs."""
+
+    def output(self, model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What the published ONNX graph gives for these inputs, and golden rows hold; (B, ...)."""
 
     def pieces(self, batch: Batch, model: nn.Module, epoch: int, max_tokens: int, /) -> Iterator[Piece]:
         """The rows of a batch in pieces of at most `max_tokens` cells; random choices depend on seed, epoch and row."""
@@ -69,7 +107,9 @@ class Task(Protocol):
     def sample_batch(self, rows: int, length: int, vocabulary: int) -> Batch:
         """Made-up rows of this shape, to try a model with before real ones come."""
 
-    def evaluate(self, model: nn.Module, ring: Ring, shards_directory: str, split: str) -> dict[str, Any]:
+    def evaluate(
+        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, temperature: float | None = None
+    ) -> dict[str, Any]:
         """Figures of a model in fp32 on a split, bit for bit the same on any number of ranks.
 
         At least `rows` and `loss` (mean, None without rows that count).

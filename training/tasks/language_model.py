@@ -22,11 +22,12 @@ from training.reader import Batch
 from training.ring import Ring
 from training.rows import Ids
 from training.tasks.documents import attention_between, document_numbers, restarting_positions
-from training.tasks.interface import Piece
+from training.tasks.interface import LogitsOfRows, Piece
 from training.tasks.masking import Masking
+from training.tasks.pairs import token_types
 
 
-class _LanguageModel(ABC):
+class _LanguageModel(LogitsOfRows, ABC):
     """What both kinds share. A loss is a sum over predicted tokens."""
 
     _is_causal: bool
@@ -61,7 +62,12 @@ class _LanguageModel(ABC):
             numbers = _documents(batch, padded)
             ids, where, tokens = self._targets(batch, padded, numbers, epoch)
             yield Piece(
-                inputs={"input_ids": ids, **self._attention(batch, padded, numbers)},
+                rows=padded.rows,
+                inputs={
+                    "input_ids": ids,
+                    **self._attention(batch, padded, numbers),
+                    **token_types(batch, padded, model),
+                },
                 targets={"where": where, "tokens": tokens},
                 tokens=int(padded.attention_mask.sum()),
             )
@@ -87,10 +93,12 @@ class _LanguageModel(ABC):
             texts=[],
         )
 
-    def evaluate(self, model: nn.Module, ring: Ring, shards_directory: str, split: str) -> dict[str, Any]:
+    def evaluate(
+        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, _temperature: float | None = None
+    ) -> dict[str, Any]:
         """`rows`, predicted `tokens`, `loss` (mean cross entropy in nats), its `perplexity`, and top-1 `accuracy`."""
         counts = torch.zeros(4, dtype=torch.int64)  # rows, predicted tokens, those predicted right, loss
-        for piece in pieces_of_split(self, model, ring, shards_directory, split):
+        for _, piece in pieces_of_split(self, model, ring, shards_directory, split):
             tokens = piece.targets["tokens"]
             logits = logits_at(model, piece.inputs, piece.targets["where"]).float()  # (N, V)
             counts[0] += len(piece.inputs["input_ids"])
