@@ -1,6 +1,7 @@
 """Mean and deviation of the training split's targets, with the same bits for any number of ranks.
 
-Targets become whole multiples of a small unit, the largest target having 30 binary digits, before they are added.
+Targets become whole multiples of a small unit, the largest target having 30 binary digits, before they are added; their
+distances to the mean alike, with a unit of their own, as they may be much smaller than the targets.
 """
 
 from __future__ import annotations
@@ -38,25 +39,31 @@ def target_scale(ring: Ring, directory: str) -> TargetScale:
 
     Each rank reads the targets of its own lanes three times, a file at a time.
     """
-    largest = max((float(np.abs(own).max(initial=0.0)) for own in _targets(ring, directory)), default=0.0)
-    largest = max(ring.allgather_object(largest))
-    exponent = int(np.frexp(largest)[1])  # a power of two, so that scaling rounds nothing
+    ends = [(float(own.min()), float(own.max())) for own in _targets(ring, directory) if len(own)]
+    ends = [pair for own in ring.allgather_object(ends) for pair in own]
+    if not ends:
+        return TargetScale(0.0, 1.0, 0)
+    least, most = min(pair[0] for pair in ends), max(pair[1] for pair in ends)
+    exponent = _exponent(max(-least, most))
     counts = torch.zeros(2, dtype=torch.int64)  # rows, their sum
     for own in _targets(ring, directory):
         counts[0] += len(own)
         counts[1] += int(to_fixed_point(np.ldexp(own, -exponent), _BITS).sum())
     ring.allreduce_sum([counts])
     rows, total = counts.tolist()
-    if not rows:
-        return TargetScale(0.0, 1.0, 0)
-    mean = from_fixed_point(total, _BITS) / rows
+    mean = float(np.ldexp(from_fixed_point(total, _BITS) / rows, exponent))
+    exponent = _exponent(max(most - mean, mean - least))
     squares = torch.zeros(1, dtype=torch.int64)
     for own in _targets(ring, directory):
-        distances = (np.ldexp(own, -exponent) - mean) / 2  # at most 1
-        squares += int(to_fixed_point(distances**2, _BITS).sum())
+        squares += int(to_fixed_point(np.ldexp(own - mean, -exponent) ** 2, _BITS).sum())
     ring.allreduce_sum([squares])
-    deviation = 2 * float(np.sqrt(from_fixed_point(int(squares), _BITS) / rows))
-    return TargetScale(float(np.ldexp(mean, exponent)), float(np.ldexp(deviation, exponent)) or 1.0, rows)
+    deviation = float(np.ldexp(np.sqrt(from_fixed_point(int(squares), _BITS) / rows), exponent))
+    return TargetScale(mean, deviation if most > least else 1.0, rows)
+
+
+def _exponent(largest: float) -> int:
+    """Of a power of two that is not exceeded, so that scaling by it rounds nothing."""
+    return int(np.frexp(largest)[1])
 
 
 def _targets(ring: Ring, directory: str) -> Iterator[Floats]:

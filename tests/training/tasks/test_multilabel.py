@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -31,9 +33,15 @@ def documents(count: int = 330) -> list[Document]:
 
 
 @pytest.fixture
-def plan(make_tiny_plan: PlanMaker) -> Plan:
+def plan(make_tiny_plan: PlanMaker, base_model_without_dropout: Path) -> Plan:
     return make_tiny_plan(
-        "train.task=multilabel", "train.epochs=12", documents=documents(), labels=NAMES, label_kind="several"
+        "train.task=multilabel",
+        f"train.model={base_model_without_dropout}",
+        "train.epochs=20",
+        "train.learning_rate=3e-3",
+        documents=documents(),
+        labels=NAMES,
+        label_kind="several",
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -41,9 +43,15 @@ def documents(count: int = 330) -> list[Document]:
 
 
 @pytest.fixture
-def plan(make_tiny_plan: PlanMaker) -> Plan:
+def plan(make_tiny_plan: PlanMaker, base_model_without_dropout: Path) -> Plan:
     return make_tiny_plan(
-        "train.task=regression", "train.epochs=12", documents=documents(), labels=[], label_kind="number"
+        "train.task=regression",
+        f"train.model={base_model_without_dropout}",
+        "train.epochs=8",
+        "train.learning_rate=3e-3",
+        documents=documents(),
+        labels=[],
+        label_kind="number",
     )
 
 
