@@ -6,7 +6,23 @@ from collections.abc import Mapping
 from typing import Any
 
 BASELINES = {"tfidf_logistic_regression": "TF-IDF + logistic regression", "majority": "majority class"}
-FIGURES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "perplexity": "perplexity"}
+FIGURES = {
+    "accuracy": "accuracy",
+    "subset_accuracy": "subset accuracy",
+    "macro_f1": "macro-F1",
+    "roc_auc": "ROC-AUC",
+    "average_precision": "average precision",
+    "mse": "mean squared error",
+    "mae": "mean absolute error",
+    "r2": "R2",
+    "pearson": "Pearson's correlation",
+    "spearman": "Spearman's correlation",
+    "mean_reciprocal_rank": "mean reciprocal rank",
+    "recall_at_1": "recall@1",
+    "recall_at_5": "recall@5",
+    "recall_at_10": "recall@10",
+    "perplexity": "perplexity",
+}
 
 
 def figures_of(metrics: Mapping[str, Any]) -> dict[str, float]:

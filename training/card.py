@@ -5,9 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_FIGURES = ("accuracy", "macro_f1", "loss", "perplexity")
+_FIGURES = {
+    "accuracy": "accuracy",
+    "subset_accuracy": "subset accuracy",
+    "macro_f1": "macro-F1",
+    "micro_f1": "micro-F1",
+    "roc_auc": "ROC-AUC",
+    "average_precision": "average precision",
+    "mse": "MSE",
+    "mae": "MAE",
+    "r2": "R2",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "mean_reciprocal_rank": "MRR",
+    "recall_at_1": "recall@1",
+    "recall_at_5": "recall@5",
+    "recall_at_10": "recall@10",
+    "loss": "loss",
+    "perplexity": "perplexity",
+}
 _KINDS = {
     "classify": "A text classifier with the labels {labels}",
+    "multilabel": "A text classifier that gives any number of the labels {labels}",
+    "regression": "A regression model that gives a number for a text, in the unit of the training targets",
+    "embed": "A text embedding model: the mean over tokens of the last hidden states, of length 1",
     "mlm": "A masked language model",
     "clm": "A causal language model",
 }
@@ -46,7 +67,7 @@ def model_card(
         "## Limits",
         "",
         "The figures hold for texts like those of the test split, which comes from the same sources as the training",
-        "data. For other sources, languages or times, measure again. Scores are softmax outputs, not calibrated",
+        "data. For other sources, languages or times, measure again. Scores that a model gives are not calibrated",
         "probabilities. Licence and biases of the base model and of the data carry over.",
         "",
         "## Training settings",
@@ -60,7 +81,7 @@ def model_card(
 def _quality(evaluation: Mapping[str, Any]) -> list[str]:
     shown = [figure for figure in _FIGURES if figure in evaluation["test"]]
     lines = [
-        f"| model | split | rows | {' | '.join(figure.replace('_f1', '-F1') for figure in shown)} |",
+        f"| model | split | rows | {' | '.join(_FIGURES[figure] for figure in shown)} |",
         "|---" * (3 + len(shown)) + "|",
         *(_row("this model", split, evaluation[split], shown) for split in ("validation", "test")),
         *(_row(baseline, "test", values, shown) for baseline, values in evaluation["baselines"].items()),
@@ -72,18 +93,19 @@ def _quality(evaluation: Mapping[str, Any]) -> list[str]:
             for kind, found in evaluation["robustness"].items()
             if found["accuracy"] is not None
         ]
-    if "per_class" not in evaluation["test"]:
+    per_class = evaluation["test"].get("per_class") or evaluation["test"].get("per_label")
+    if per_class is None:
         return lines
     return [
         *lines,
         "",
-        "Per class on the test split:",
+        "Per label on the test split:",
         "",
         "| label | precision | recall | F1 | rows |",
         "|---|---|---|---|---|",
         *(
             f"| {row['label']} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
-            for row in evaluation["test"]["per_class"]
+            for row in per_class
         ),
     ]
 

@@ -45,15 +45,15 @@ def _publish(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) 
     with tempfile.TemporaryDirectory() as folder:
         stock = Path(folder, "transformers")
         _save_transformers(training, shards, stock)
-        golden = golden_rows(model, plan.shards_directory, stock, int(shards.details["max_length"]))
+        golden = golden_rows(task, model, plan.shards_directory, stock, int(shards.details["max_length"]))
         files, name = _write_transformers(directory, stock)
     parts = {
         **(
-            {"onnx": _write(directory, "model", export_onnx(model, golden), ".onnx")}
+            {"onnx": _write(directory, "model", export_onnx(task, model, golden), ".onnx")}
             if training.task.exports_onnx
             else {}
         ),
-        "golden": _write(directory, "golden", to_parquet(golden), ".parquet", len(golden)),
+        "golden": _write(directory, "golden", to_parquet(golden, task.output_name), ".parquet", len(golden)),
         "evaluation_file": _write(directory, "evaluation", _pretty(evaluation), ".json"),
     }
     details = {

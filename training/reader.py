@@ -44,6 +44,7 @@ class Batch:
     `is_labelled`, bool of shape (rows,), tells rows that have their shards' kind of label: a set of no labels is one.
     Of shards of pairs, `second_starts`, int64 of shape (rows,), is the place in `input_ids` of the second text's first
     token (else NO_PAIR); `mapring.pairs.split_pair` takes their `texts` apart.
+    `lane_rows` counts the rows of each lane, whose rows stand one behind the other; they add up to the rows.
 
     Arrays are views: one that is kept keeps the row group that it was read with.
     """
@@ -61,6 +62,7 @@ class Batch:
         targets: Floats | None = None,
         second_starts: Integers | None = None,
         is_labelled: Booleans | None = None,
+        lane_rows: list[int] | None = None,
     ) -> None:
         self._doc_ids = doc_ids
         self.input_ids, self.label_ids, self.global_rows, self.texts = input_ids, label_ids, global_rows, texts
@@ -70,6 +72,7 @@ class Batch:
         self.targets: Floats = np.full(rows, np.nan) if targets is None else targets
         self.second_starts: Integers = np.full(rows, NO_PAIR, np.int64) if second_starts is None else second_starts
         self.is_labelled: Booleans = label_ids != NO_LABEL if is_labelled is None else is_labelled
+        self.lane_rows = [rows] if lane_rows is None else lane_rows
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -189,11 +192,11 @@ class ShardReader:
             for window in windows:
                 for coming in islice(ahead, 1):
                     self._request(lanes, epoch, coming)
-                rows, bounds = self._window(lanes, epoch, window)
+                rows, bounds, lane_rows = self._window(lanes, epoch, window)
                 for step, chunk in enumerate(order.chunks(epoch, window).tolist(), window * per_window):
                     if step >= first_step:
                         global_rows = order.global_batch if step < last else order.global_rows(step)
-                        yield _batch(rows, bounds[chunk], bounds[chunk + 1], global_rows)
+                        yield _batch(rows, bounds[chunk], bounds[chunk + 1], global_rows, lane_rows[chunk])
 
     def rows(self, positions_at_once: int = 1024) -> Iterator[Batch]:
         """Yield all rows of this rank's lanes, once each, in lane and position order, unshuffled.
@@ -220,8 +223,8 @@ class ShardReader:
         for lane, reading in zip(self._lanes.values(), lanes, strict=True):
             reading.request(positions[positions < lane.rows])
 
-    def _window(self, lanes: Sequence[LaneReading], epoch: int, window: int) -> tuple[Rows, list[int]]:
-        """The rows of one window chunk by chunk, and where each chunk begins.
+    def _window(self, lanes: Sequence[LaneReading], epoch: int, window: int) -> tuple[Rows, list[int], list[list[int]]]:
+        """The rows of one window chunk by chunk, where each chunk begins, and how many rows of each lane it has.
 
         Within a chunk the lanes stand one behind the other, each sorted by length. Behind the last row more chunks
         may begin, which are empty.
@@ -233,9 +236,10 @@ class ShardReader:
                 places = places[self._resampled(epoch, window, number, columns.sources.take(pa.array(places)))]
             order = self.order.sort_lane(epoch, window, number, columns.lengths[places])
             parts.append(Picked(columns, places[order]))
-        chunk_of_row = np.concatenate([np.arange(len(places)) // self.order.chunk for _, places in parts])
-        counts = np.bincount(chunk_of_row, minlength=self.order.steps_per_window)
-        return gather(parts, np.argsort(chunk_of_row, kind="stable")), [0, *np.cumsum(counts).tolist()]
+        chunks = [np.arange(len(places)) // self.order.chunk for _, places in parts]
+        counts = np.stack([np.bincount(lane, minlength=self.order.steps_per_window) for lane in chunks], axis=1)
+        rows = gather(parts, np.argsort(np.concatenate(chunks), kind="stable"))
+        return rows, [0, *np.cumsum(counts.sum(axis=1)).tolist()], counts.tolist()
 
     def _resampled(self, epoch: int, window: int, lane: int, sources: pa.ChunkedArray) -> Integers:
         """Which of the lane's rows in the window are used, and how often: as many as there are."""
@@ -254,7 +258,7 @@ def _reading_ahead(lanes: Sequence[Lane]) -> Iterator[list[LaneReading]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _batch(rows: Rows, start: int, stop: int, global_rows: int) -> Batch:
+def _batch(rows: Rows, start: int, stop: int, global_rows: int, lane_rows: list[int] | None = None) -> Batch:
     return Batch(
         doc_ids=rows.doc_ids.slice(start, stop - start),
         input_ids=rows.input_ids[start:stop],
@@ -266,6 +270,7 @@ def _batch(rows: Rows, start: int, stop: int, global_rows: int) -> Batch:
         targets=rows.targets[start:stop],
         second_starts=rows.second_starts[start:stop],
         is_labelled=rows.is_labelled[start:stop],
+        lane_rows=lane_rows,
     )
 
 

@@ -10,11 +10,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
 from mapring import contract, storage
 from mapring.contract import Manifest, canonical_json
+from mapring.contract.schemas import LABEL_FIELDS
 from training.ring import Ring
 from training.ring.interface import AgreedError
 
@@ -32,7 +34,7 @@ def check_shards(ring: Ring, directory: str) -> None:
         AgreedError: on all ranks, where one of them found a file missing or changed.
     """
     manifest = contract.read_manifest(directory)
-    wanted = {path for split in manifest.details["splits"] for path in _files(manifest, split, ring)}
+    wanted = {path for split in manifest.details["splits"] for path in files_of_rank(manifest, split, ring)}
     if ring.rank == 0:
         wanted |= {entry.path for entry in manifest.files_below(manifest.details["tokenizer"]["path"])}
     found = next(_changed(directory, manifest, wanted), None)
@@ -44,7 +46,7 @@ def check_shards(ring: Ring, directory: str) -> None:
 
 
 def labels_without_rows(ring: Ring, directory: str, labels: Sequence[str]) -> list[str]:
-    """The labels that no row of the training split has, over all ranks."""
+    """The labels that no row of the training split has, over all ranks; rows may have one or several."""
     counts = rows_of_labels(ring, directory, len(labels))
     return [label for label, count in zip(labels, counts, strict=True) if not count]
 
@@ -52,17 +54,20 @@ def labels_without_rows(ring: Ring, directory: str, labels: Sequence[str]) -> li
 def rows_of_labels(ring: Ring, directory: str, labels: int) -> list[int]:
     """How many rows of the training split have each of so many labels, over all ranks."""
     manifest = contract.read_manifest(directory)
+    name = LABEL_FIELDS[manifest.details.get("label_kind", "one")].name
     counts = torch.zeros(labels, dtype=torch.int64)
-    for path in _files(manifest, "train", ring):
+    for path in files_of_rank(manifest, "train", ring):
         with storage.open_read(storage.join(directory, path)) as handle:
-            column = pq.read_table(handle, columns=["label_id"])["label_id"].drop_null()
+            column = pq.read_table(handle, columns=[name])[name]
+        column = (pc.list_flatten(column) if name == "label_ids" else column).drop_null()
         counts += torch.from_numpy(np.bincount(column.to_numpy(), minlength=labels))
     ring.allreduce_sum([counts])
     found: list[int] = counts.tolist()
     return found
 
 
-def _files(manifest: Manifest, split: str, ring: Ring) -> list[str]:
+def files_of_rank(manifest: Manifest, split: str, ring: Ring) -> list[str]:
+    """Paths of the files of this rank's lanes of a split, below the shards' directory."""
     lanes = manifest.details["splits"][split]["shards"]
     return [str(file["path"]) for lane in lanes[ring.rank :: ring.size] for file in lane]
 

@@ -151,6 +151,6 @@ class Stepper:
             whole.backward()  # type: ignore[no-untyped-call]
             extra[0] += loss.detach()
             extra[1] += weight
-            extra[2] += len(piece.inputs["input_ids"])
+            extra[2] += len(piece.rows)
             extra[3] += piece.tokens
             extra[4] += piece.cells

@@ -43,6 +43,17 @@ from training.special_tokens import read_special_tokens
 from training.step import Stepper
 from training.tasks import Task, open_task, weigh_classes
 
+_TOLD = {  # figures of the closing line
+    "accuracy": "accuracy",
+    "subset_accuracy": "subset accuracy",
+    "macro_f1": "macro-F1",
+    "r2": "R2",
+    "spearman": "Spearman",
+    "mean_reciprocal_rank": "MRR",
+    "recall_at_10": "recall@10",
+    "perplexity": "perplexity",
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one rank; the exit code. Errors for users are one line on stderr."""
@@ -100,6 +111,7 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
     if plan.settings.train.patience:
         take_best(training, cursor)
     training = replace(training, model=finished_model(training.model))
+    training.task.finish(training.model)
     evaluation = _evaluate(training)
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
     if ring.rank == 0:
@@ -124,7 +136,7 @@ def _evaluate(training: Training) -> dict[str, dict[str, Any]]:
 def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     """Everything up to the first step: model, state and precision agreed on by all ranks."""
     settings = plan.settings.train
-    task = open_task(plan)
+    task = open_task(plan, ring)
     reader = ShardReader(
         plan.shards_directory,
         "train",
@@ -213,6 +225,7 @@ def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
     with tempfile.TemporaryDirectory() as cache:
         model, head = build_model(source, task, tokens, max_length=max_length, cache=Path(cache))
     check_vocabulary(model, source, tokens.vocabulary)
+    task.prepare(model)
     if settings.train.freeze_embeddings:
         freeze_embeddings(model)
     if settings.train.gradient_checkpointing:
@@ -249,12 +262,11 @@ def _start(plan: Plan, ring: Ring, task: Task, model: nn.Module, reader: ShardRe
 
 def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any]) -> None:
     plan, labels = training.plan, training.task.labels
-    wanted = labels and plan.settings.train.baselines
+    wanted = training.task.name == "classify" and plan.settings.train.baselines
     found = baselines(plan.shards_directory, labels) if wanted else {}
     publish_model(training, cursor, {**evaluation, "baselines": found})
     test = evaluation["test"]
-    names = ("accuracy", "macro_f1", "perplexity")
-    told = [f"{name.replace('_f1', '-F1')} {test[name]:.3f}" for name in names if test.get(name) is not None]
+    told = [f"{name} {test[key]:.3f}" for key, name in _TOLD.items() if test.get(key) is not None]
     against = f" (TF-IDF {found['tfidf_logistic_regression']['accuracy']:.3f})" if found else ""
     quality = f"{', '.join(told)}{against} on {test['rows']:,} test rows" if told else "no test rows"
     say(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-TaskName = Literal["classify", "mlm", "clm"]
+TaskName = Literal["classify", "multilabel", "regression", "embed", "mlm", "clm"]
 MethodName = Literal["full", "lora", "adalora", "ia3", "prefix", "adapter"]
 ModelKind = Literal["pretrained", "random", "own"]
 
@@ -41,7 +41,9 @@ def refusal(task: TaskName, model: ModelKind, method: MethodName) -> str | None:
             f"method: found {method} with random weights, which it would leave random; set method=full, or give a "
             "pretrained model.directory"
         )
-    if method == "prefix" and task != "classify":
+    if method == "prefix" and task == "embed":
+        return "method: found prefix with task=embed, whose mean over tokens has no place for it; set method=lora"
+    if method == "prefix" and task in ("mlm", "clm"):
         return (
             f"method: found prefix with task={task}, where every document of a sequence would need its own prefix; "
             "set method=lora"

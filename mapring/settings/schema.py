@@ -262,6 +262,22 @@ class Settings(Section):
             raise ValueError(
                 f"score: found it with train.task={self.train.task}, but scores are those of classifiers; remove it"
             )
+        if self.score is not None and self.preprocess.has_pairs:
+            raise ValueError(
+                "score: found it with preprocess.inputs.0.second_text_column, but scores are those of single texts; "
+                "remove it"
+            )
+        if self.train.robustness and self.preprocess.has_pairs:
+            raise ValueError(
+                "train.robustness: found true with preprocess.inputs.0.second_text_column, but texts are changed one "
+                "at a time; remove it"
+            )
+        if self.train.task == "embed" and self.train.global_batch < 2 * self.preprocess.lanes:
+            raise ValueError(
+                f"train.global_batch: found {self.train.global_batch} with train.task=embed and "
+                f"{self.preprocess.lanes} lanes, expected at least {2 * self.preprocess.lanes}: a pair is told "
+                "from the others of its lane; raise it, or lower preprocess.lanes"
+            )
         if self.train.global_batch % self.preprocess.lanes:
             raise ValueError(
                 f"train.global_batch: found {self.train.global_batch}, "

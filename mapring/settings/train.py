@@ -97,7 +97,9 @@ class Train(Section):
     """Published shards to a published model."""
 
     task: TaskName = output(
-        "classify", description="classify labelled documents; mlm predicts masked tokens, clm the next token."
+        "classify",
+        description="classify: one label a document; multilabel: any number of them; regression: a number; embed: "
+        "texts of a pair near each other; mlm predicts masked tokens, clm the next token.",
     )
     model: ModelSource = output(
         description="Pretrained transformers directory, or package://NAME/PATH, or an architecture."
@@ -132,6 +134,9 @@ class Train(Section):
         False, description="Compute activations a second time instead of keeping them: less memory, more time."
     )
     mask_share: float = output(0.15, description="Share of a sequence's tokens that mlm masks.", gt=0, lt=1)
+    temperature: float = output(
+        0.05, description="What cosine similarities are divided by in embed; lower ones look at the nearest more.", gt=0
+    )
     precision: Literal["auto", "fp32", "bf16"] = output(
         "auto", description="Arithmetic of forward and backward; auto measures both and takes the faster."
     )
@@ -148,7 +153,9 @@ class Train(Section):
     patience_steps: int = output(
         100, description="Optimizer steps between the evaluations that patience counts, each with a checkpoint.", ge=1
     )
-    baselines: bool = output(True, description="Also evaluate a majority and a TF-IDF + logistic regression baseline.")
+    baselines: bool = output(
+        True, description="With classify, also evaluate a majority and a TF-IDF + logistic regression baseline."
+    )
     robustness: bool = output(
         False, description="Also evaluate the test split with typing errors, other cases, dropped and swapped words."
     )

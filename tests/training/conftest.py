@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
+from mapring.contract.schemas import LabelKind
 from mapring.plan import Plan
 from tests.training.shards import Document, tiny_model
 from tests.training.tiny_plan import LABELS, WORDS, made_documents, publish_shards, tiny_plan
@@ -39,12 +40,18 @@ PlanMaker = Callable[..., Plan]
 
 @pytest.fixture
 def make_tiny_plan(tmp_path: Path, base_model: Path) -> PlanMaker:
-    """Write a config, publish its shards, return its plan; keyword `documents`, then words KEY=VALUE."""
+    """Write a config, publish its shards, return its plan; words KEY=VALUE, and what the shards hold."""
 
-    def make(*overrides: str, documents: list[Document] | None = None, shards: bool = True) -> Plan:
+    def make(
+        *overrides: str,
+        documents: list[Document] | None = None,
+        shards: bool = True,
+        labels: Sequence[str] = LABELS,
+        label_kind: LabelKind = "one",
+    ) -> Plan:
         plan = tiny_plan(tmp_path, base_model, *overrides)
         if shards:
-            publish_shards(plan, base_model, documents)
+            publish_shards(plan, base_model, documents, labels, label_kind=label_kind)
         return plan
 
     return make

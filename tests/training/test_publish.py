@@ -86,9 +86,9 @@ def test_a_published_model_holds_what_the_contract_names(published: Plan, capfd:
 def test_an_export_that_differs_is_refused(published: Plan) -> None:
     details = contract.read_manifest(published.model_directory).details
     content = Path(published.model_directory, details["onnx"]).read_bytes()
-    wrong = GoldenRow("so good", [2, 20, 5, 3], [9.0, -9.0])
+    wrong = GoldenRow("so good", [2, 20, 5, 3], None, [9.0, -9.0])
     with pytest.raises(trainer.MapringError, match="differs by"):
-        _replay(content, ["input_ids", "attention_mask", "token_type_ids"], [wrong])
+        _replay(content, ["input_ids", "attention_mask", "token_type_ids"], "logits", [wrong])
 
 
 def test_a_run_that_ended_before_publishing_only_publishes(

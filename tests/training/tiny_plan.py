@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from mapring.contract.schemas import LabelKind
 from mapring.plan import Plan, make_plan
 from tests.training.shards import Document, build_shards, split_of
 
@@ -30,7 +31,10 @@ def made_documents(count: int, seed: int = 0) -> list[Document]:
 
 
 def tiny_plan(folder: Path, base_model: Path, *overrides: str) -> Plan:
-    """Write `folder`'s config for a model and its tokenizer, and make a plan of it; publishes nothing."""
+    """Write `folder`'s config for a model and its tokenizer, and make a plan of it; publishes nothing.
+
+    A pipeline that the overrides give another task than classify ends with the model.
+    """
     corpus = folder / "corpus.txt"
     corpus.write_text("not read by the trainer\n")
     source = {"name": "made", "path": str(corpus), "format": "text"}
@@ -55,6 +59,8 @@ def tiny_plan(folder: Path, base_model: Path, *overrides: str) -> Plan:
         },
         "score": {"inputs": [source]},
     }
+    if any(word.startswith("train.task=") and word != "train.task=classify" for word in overrides):
+        del config["score"]
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(config))
     return make_plan(str(path), overrides)
@@ -66,6 +72,7 @@ def publish_shards(
     documents: Sequence[Document] | dict[str, list[Document]] | None = None,
     labels: Sequence[str] = LABELS,
     code_version: str = "test",
+    label_kind: LabelKind = "one",
 ) -> None:
     """Publish a plan's shards unless they are there: of splits as given, or of documents that are divided here."""
     if Path(plan.shards_directory, "published.json").exists():
@@ -80,4 +87,5 @@ def publish_shards(
         lanes=plan.settings.preprocess.lanes,
         fingerprint=plan.shards,
         code_version=code_version,
+        label_kind=label_kind,
     )

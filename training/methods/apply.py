@@ -19,7 +19,12 @@ from training.blocks import blocks_of
 from training.methods.adapter import adapter_tensors, add_adapters
 from training.own_architectures import described, is_own
 
-_PEFT_TASKS = {"classify": "SEQ_CLS", "mlm": None, "clm": "CAUSAL_LM"}
+_PEFT_TASKS = {
+    **dict.fromkeys(("classify", "multilabel", "regression"), "SEQ_CLS"),
+    "embed": "FEATURE_EXTRACTION",
+    "mlm": None,
+    "clm": "CAUSAL_LM",
+}
 
 
 def apply_method(model: nn.Module, method: Method, *, task: str, head: Sequence[str], total_steps: int) -> nn.Module:

@@ -17,12 +17,13 @@ from training.objectives import ClassificationObjective
 from training.padding import padded_rows
 from training.reader import NO_LABEL, Batch
 from training.ring import Ring
-from training.tasks.interface import Piece
+from training.tasks.interface import LogitsOfRows, Piece
 from training.tasks.label_outputs import LabelOutputs, figures_over_ring
+from training.tasks.pairs import Relevance, piece_of
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(LogitsOfRows):
     """Documents with at most one label each. A loss is a sum over labelled rows."""
 
     labels: list[str]
@@ -43,13 +44,8 @@ class Classification:
 
     def pieces(self, batch: Batch, model: nn.Module, _epoch: int, max_tokens: int) -> Iterator[Piece]:
         """Rows sorted by length; the targets are `labels`, (B,) int64."""
-        for rows, input_ids, attention_mask in padded_rows(batch.input_ids, config_of(model).pad_token_id, max_tokens):
-            yield Piece(
-                rows=rows,
-                inputs={"input_ids": input_ids, "attention_mask": attention_mask},
-                targets={"labels": torch.from_numpy(batch.label_ids[rows])},
-                tokens=int(attention_mask.sum()),
-            )
+        for padded in padded_rows(batch.input_ids, config_of(model).pad_token_id, max_tokens):
+            yield piece_of(batch, padded, model, {"labels": torch.from_numpy(batch.label_ids[padded.rows])})
 
     def settle(self, model: nn.Module, piece: Piece) -> None:
         """Nothing to choose."""
@@ -72,11 +68,18 @@ class Classification:
     def evaluate(
         self, model: nn.Module, ring: Ring, shards_directory: str, split: str, temperature: float | None = None
     ) -> dict[str, Any]:
-        """Figures of the confusion matrix, intervals and calibration; see `label_outputs.figures_over_ring`."""
-        outputs = self._outputs(model, ring, shards_directory, split)
-        return figures_over_ring(ring, outputs, self.labels, seed=self.seed, temperature=temperature)
+        """Figures of the confusion matrix, intervals and calibration; see `label_outputs.figures_over_ring`.
 
-    def _outputs(self, model: nn.Module, ring: Ring, shards_directory: str, split: str) -> LabelOutputs:
+        Of pairs with two labels also what `Relevance` tells.
+        """
+        relevance = Relevance(len(self.labels))
+        outputs = self._outputs(model, ring, shards_directory, split, relevance)
+        found = figures_over_ring(ring, outputs, self.labels, seed=self.seed, temperature=temperature)
+        return {**found, **relevance.figures(ring)}
+
+    def _outputs(
+        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, relevance: Relevance
+    ) -> LabelOutputs:
         doc_ids: list[str] = []
         labels, logits = [np.zeros(0, np.int64)], [np.zeros((0, len(self.labels)))]
         unlabelled = loss = 0
@@ -85,6 +88,7 @@ class Classification:
             loss += fixed_point(functional.cross_entropy(found, expected, reduction="sum"))
             labelled = (expected != NO_LABEL).numpy()
             unlabelled += int((~labelled).sum())
+            relevance.add(batch, found[labelled], expected[labelled])
             doc_ids += [batch.doc_ids[row] for row in piece.rows[labelled]]
             labels.append(expected.numpy()[labelled])
             logits.append(found.double().numpy()[labelled])

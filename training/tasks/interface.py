@@ -18,8 +18,9 @@ from training.ring import Ring
 class Piece:
     """Some rows of a batch as tensors, padded to one width.
 
-    `rows` are their numbers in the batch, shape (B,); `inputs` the model's keyword arguments, with `input_ids` of shape
-    (B, T); `targets` what the task compares the model's outputs with; `tokens` the cells of (B, T) that are no padding.
+    `rows` are their numbers in the batch, shape (B,); `inputs` are the model's keyword arguments, with `input_ids` of
+    shape (B, T), or (2 B, T) where the two texts of a pair are looked at apart; `targets` what the task compares the
+    model's outputs with; `tokens` the cells of `input_ids` that are no padding.
     """
 
     rows: Integers
@@ -29,8 +30,26 @@ class Piece:
 
     @property
     def cells(self) -> int:
-        """B x T."""
+        """Of `input_ids`, padding included."""
         return self.inputs["input_ids"].numel()
+
+
+class LogitsOfRows:
+    """What tasks share whose models read a whole row and give logits, which are published as they are."""
+
+    output_name = "logits"
+    texts_apart = False
+
+    def prepare(self, model: nn.Module) -> None:
+        """Nothing to change."""
+
+    def finish(self, model: nn.Module) -> None:
+        """Nothing to change back."""
+
+    def output(self, model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Logits (B, C), or (B, T, V) of a language model."""
+        logits: torch.Tensor = model(**inputs).logits
+        return logits
 
 
 class Task(Protocol):
@@ -56,8 +75,25 @@ class Task(Protocol):
     def exports_onnx(self) -> bool:
         """Whether such a model is also published as an ONNX graph."""
 
+    @property
+    def output_name(self) -> str:
+        """Name of what `output` gives, in the ONNX graph and in golden rows."""
+
+    @property
+    def texts_apart(self) -> bool:
+        """Whether the model is given the two texts of a pair one at a time."""
+
     def model_settings(self) -> dict[str, Any]:
         """What the model's configuration is told of the task."""
+
+    def prepare(self, model: nn.Module) -> None:
+        """Change a model that was just built to what is trained, before a method is brought into it."""
+
+    def finish(self, model: nn.Module) -> None:
+        """Change a trained model back to what stock transformers knows, with the same outputs."""
+
+    def output(self, model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """What the published ONNX graph gives for these inputs, and golden rows hold; (B, ...)."""
 
     def pieces(self, batch: Batch, model: nn.Module, epoch: int, max_tokens: int, /) -> Iterator[Piece]:
         """The rows of a batch in pieces of at most `max_tokens` cells; random choices depend on seed, epoch and row."""

@@ -22,11 +22,12 @@ from training.reader import Batch
 from training.ring import Ring
 from training.rows import Ids
 from training.tasks.documents import attention_between, document_numbers, restarting_positions
-from training.tasks.interface import Piece
+from training.tasks.interface import LogitsOfRows, Piece
 from training.tasks.masking import Masking
+from training.tasks.pairs import token_types
 
 
-class _LanguageModel(ABC):
+class _LanguageModel(LogitsOfRows, ABC):
     """What both kinds share. A loss is a sum over predicted tokens."""
 
     _is_causal: bool
@@ -62,7 +63,11 @@ class _LanguageModel(ABC):
             ids, where, tokens = self._targets(batch, padded, numbers, epoch)
             yield Piece(
                 rows=padded.rows,
-                inputs={"input_ids": ids, **self._attention(batch, padded, numbers)},
+                inputs={
+                    "input_ids": ids,
+                    **self._attention(batch, padded, numbers),
+                    **token_types(batch, padded, model),
+                },
                 targets={"where": where, "tokens": tokens},
                 tokens=int(padded.attention_mask.sum()),
             )
