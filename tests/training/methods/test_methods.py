@@ -21,7 +21,6 @@ from training import train as trainer
 from training.loop import StoppedError, run_training
 
 ADDING = ["lora", "adalora", "ia3", "prefix", "adapter"]
-MERGED = ["lora", "adalora", "ia3"]
 LONG = ("train.learning_rate=1e-2", "train.epochs=6", "train.checkpoint_every_steps=1000")
 
 
@@ -54,7 +53,11 @@ def test_a_resumed_training_is_bit_for_bit_the_straight_one(make_tiny_plan: Plan
         assert torch.equal(tensor, weights(resumed)[name]), name
 
 
-@pytest.mark.parametrize("method", [*ADDING, "{name: full, frozen_layers: 1}"])
+QUICK = ["lora", "prefix", "adapter"]  # merged, and the two that cannot be; an export takes seconds
+SLOW = ["adalora", "ia3", "{name: full, frozen_layers: 1}"]
+
+
+@pytest.mark.parametrize("method", [*QUICK, *(pytest.param(method, marks=pytest.mark.slow) for method in SLOW)])
 def test_every_method_learns_and_publishes_what_it_evaluated(make_tiny_plan: PlanMaker, method: str) -> None:
     plan = make_tiny_plan(f"train.method={method}", *LONG)
     assert trainer.main(["--config", plan.config, *plan.overrides]) == 0
