@@ -164,6 +164,12 @@ def percentile_interval(figures: Floats, level: float = LEVEL) -> Interval | Non
     return Interval(float(low), float(high), level, len(usable))
 
 
+def ends(figures: Floats) -> list[float] | None:
+    """The low and the high end of the 95 % interval of the replicates' figures; None where there is none."""
+    found = percentile_interval(figures)
+    return None if found is None else [found.low, found.high]
+
+
 def poisson_weights(doc_ids: Sequence[str], *, seed: int, replicates: int = REPLICATES) -> Weights:
     """Each row's weights, shape (rows, replicates): Poisson of mean 1, a function of (seed, doc id, replicate)."""
     return _weights(_digests(doc_ids, seed), replicates)

@@ -61,7 +61,7 @@ def open_task(plan: Plan, ring: Ring | None = None) -> Task:
         objective = ClassificationObjective(plan.settings.train.objective)
         return Classification(_labels(where, details, 2), plan.settings.seed, objective)
     if name == "multilabel":
-        return Multilabel(_labels(where, details, 1))
+        return Multilabel(_labels(where, details, 1), plan.settings.seed)
     return _regression(where, ring or SingleRing())
 
 

@@ -66,8 +66,8 @@ def figures_over_ring(
         "loss": mean_loss(loss, found["rows"]),
         **found,
         "intervals": {
-            "accuracy": _ends(intervals.accuracies(sums["accuracies"])),
-            "macro_f1": _ends(intervals.macro_f1s(sums["f1s"])) if "f1s" in sums else None,
+            "accuracy": intervals.ends(intervals.accuracies(sums["accuracies"])),
+            "macro_f1": intervals.ends(intervals.macro_f1s(sums["f1s"])) if "f1s" in sums else None,
         },
         "temperature": temperature,
         "calibration": _calibration("as_is", sums),
@@ -100,8 +100,3 @@ def _softmax(logits: Floats) -> npt.NDArray[np.float64]:
     weights = np.exp(logits - logits.max(axis=1, keepdims=True)) if len(logits) else logits
     total: npt.NDArray[np.float64] = weights / weights.sum(axis=1, keepdims=True)
     return total
-
-
-def _ends(replicates: Floats) -> list[float] | None:
-    found = intervals.percentile_interval(replicates)
-    return None if found is None else [found.low, found.high]

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn import functional
 
 from training.batches import Integers
-from training.exact_sums import fixed_point, mean_loss, pieces_of_split
-from training.figures.language import perplexity
+from training.exact_sums import pieces_of_split
+from training.figures.language import language_figures, likelihood_sums
 from training.heads import choose_head, logits_at
 from training.model import config_of
 from training.padding import PaddedRows, padded_rows
@@ -96,25 +96,23 @@ class _LanguageModel(LogitsOfRows, ABC):
     def evaluate(
         self, model: nn.Module, ring: Ring, shards_directory: str, split: str, _temperature: float | None = None
     ) -> dict[str, Any]:
-        """`rows`, predicted `tokens`, `loss` (mean cross entropy in nats), its `perplexity`, and top-1 `accuracy`."""
-        counts = torch.zeros(4, dtype=torch.int64)  # rows, predicted tokens, those predicted right, loss
+        """`rows`, top-1 `accuracy`, and `language_figures`: predicted `tokens`, `loss` (nats a token), `perplexity`.
+
+        A row of `infinite_rows` is a piece here. Bytes are not known: shards hold no text of packed sequences.
+        """
+        counts = torch.zeros(2, dtype=torch.int64)  # rows, tokens predicted right
+        sums = np.zeros(4, np.int64)
         for _, piece in pieces_of_split(self, model, ring, shards_directory, split):
             tokens = piece.targets["tokens"]
             logits = logits_at(model, piece.inputs, piece.targets["where"]).float()  # (N, V)
             counts[0] += len(piece.inputs["input_ids"])
-            counts[1] += len(tokens)
-            counts[2] += int((logits.argmax(-1) == tokens).sum())
-            counts[3] += fixed_point(functional.cross_entropy(logits, tokens, reduction="sum"))
-        ring.allreduce_sum([counts])
-        rows, predicted, right, units = counts.tolist()
-        loss = mean_loss(units, predicted)
-        return {
-            "rows": rows,
-            "tokens": predicted,
-            "loss": loss,
-            "perplexity": None if loss is None else perplexity(loss * predicted, predicted),
-            "accuracy": right / predicted if predicted else None,
-        }
+            counts[1] += int((logits.argmax(-1) == tokens).sum())
+            sums += likelihood_sums(
+                [float(functional.cross_entropy(logits, tokens, reduction="sum"))], [len(tokens)], [0]
+            )
+        ring.allreduce_sum([counts, torch.from_numpy(sums)])
+        found, (rows, right) = language_figures(sums), counts.tolist()
+        return {"rows": rows, "accuracy": right / found["tokens"] if found["tokens"] else None, **found}
 
     @abstractmethod
     def _targets(

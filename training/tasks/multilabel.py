@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from training.batches import Integers
 from training.exact_sums import fixed_point, mean_loss, pieces_of_split
+from training.figures import intervals
 from training.figures.classification import MultilabelCounts, multilabel_counts, multilabel_figures
 from training.model import config_of
 from training.padding import padded_rows
@@ -30,6 +31,7 @@ class Multilabel(LogitsOfRows):
     """
 
     labels: list[str]
+    seed: int
     name = "multilabel"
     auto_class = "AutoModelForSequenceClassification"
     exports_onnx = True
@@ -82,19 +84,29 @@ class Multilabel(LogitsOfRows):
         count = len(self.labels)
         per_label, rows = torch.zeros(count, 3, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
         others = torch.zeros(2, dtype=torch.int64)  # unlabelled rows, loss
-        for _, piece in pieces_of_split(self, model, ring, shards_directory, split):
+        replicates = torch.zeros(intervals.REPLICATES, count, 3, dtype=torch.int64)
+        for batch, piece in pieces_of_split(self, model, ring, shards_directory, split):
             logits, labelled = self.output(model, piece.inputs), piece.targets["labelled"]  # (B, L), (B,)
             predicted = logits[labelled] > 0  # where the sigmoid is above 0.5
-            found = multilabel_counts(piece.targets["labels"][labelled].numpy(), predicted.numpy())
+            true, doc_ids = piece.targets["labels"][labelled].numpy(), [batch.doc_ids[row] for row in piece.rows]
+            doc_ids = [doc_id for doc_id, counted in zip(doc_ids, labelled.tolist(), strict=True) if counted]
+            drawn = intervals.multilabel_replicates(doc_ids, true, predicted.numpy(), seed=self.seed)
+            replicates += torch.from_numpy(drawn)
+            found = multilabel_counts(true, predicted.numpy())
             per_label += torch.from_numpy(found.per_label)
             rows += torch.from_numpy(found.rows)
             others[0] += int((~labelled).sum())
             others[1] += fixed_point(_cross_entropy(logits, piece))
-        ring.allreduce_sum([per_label, rows, others])
+        ring.allreduce_sum([per_label, rows, others, replicates])
+        weighed = replicates.numpy()
         return {
             "unlabelled": int(others[0]),
             "loss": mean_loss(int(others[1]), int(rows[1]) * count),
             **multilabel_figures(MultilabelCounts(per_label.numpy(), rows.numpy()), self.labels),
+            "intervals": {
+                "macro_f1": intervals.ends(intervals.macro_f1s(weighed)),
+                "micro_f1": intervals.ends(intervals.micro_f1s(weighed)),
+            },
         }
 
     def _indicators(self, batch: Batch, rows: Integers) -> Any:
