@@ -179,7 +179,7 @@ PAIRS: dict[str, Any] = {"tokenizer": TOKENIZER, "labels": "number", "max_quaran
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Manifest]:
     root = tmp_path_factory.mktemp("pairs")
-    plan = make_plan(write_pipeline(root, write_pairs(root), **PAIRS))
+    plan = make_plan(write_pipeline(root, write_pairs(root), **PAIRS), ["score=null"])
     preprocess(plan)
     return plan, read_manifest(plan.shards_directory)
 
@@ -221,7 +221,7 @@ def test_the_reader_gives_numbers_and_where_second_texts_begin(pairs: tuple[Plan
 
 def test_pairs_give_the_same_bytes_whatever_the_partitions(pairs: tuple[Plan, Manifest], tmp_path: Path) -> None:
     plan, manifest = pairs
-    other = make_plan(plan.config, [f"run_dir={tmp_path}", "spark.partitions=5"])
+    other = make_plan(plan.config, [*plan.overrides, f"run_dir={tmp_path}", "spark.partitions=5"])
     preprocess(other)
     assert read_manifest(other.shards_directory).files == manifest.files
 
@@ -236,4 +236,4 @@ def test_the_story_of_a_pair_shows_both_texts(pairs: tuple[Plan, Manifest]) -> N
 
 def test_a_second_text_column_that_is_not_there_is_refused(pairs: tuple[Plan, Manifest]) -> None:
     with pytest.raises(SettingsError, match=r"second_text_column: .*pairs\.csv has no column 'three'"):
-        make_plan(pairs[0].config, ["preprocess.inputs.0.second_text_column=three"])
+        make_plan(pairs[0].config, [*pairs[0].overrides, "preprocess.inputs.0.second_text_column=three"])
