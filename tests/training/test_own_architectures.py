@@ -41,7 +41,7 @@ def test_padding_changes_no_row(kind: str, layers: int) -> None:
             torch.testing.assert_close(together[line], alone)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["lstm", pytest.param("bag_of_words", marks=pytest.mark.slow)])
 def test_it_learns_and_is_scored_by_its_graph(make_tiny_plan: PlanMaker, kind: str) -> None:
     plan = make_tiny_plan(f"train.model={{architecture: {kind}}}", "train.epochs=6", LONG)
     assert trainer.main(["--config", plan.config, *plan.overrides]) == 0

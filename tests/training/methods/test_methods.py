@@ -53,8 +53,8 @@ def test_a_resumed_training_is_bit_for_bit_the_straight_one(make_tiny_plan: Plan
         assert torch.equal(tensor, weights(resumed)[name]), name
 
 
-QUICK = ["lora", "prefix", "adapter"]  # merged, and the two that cannot be; an export takes seconds
-SLOW = ["adalora", "ia3", "{name: full, frozen_layers: 1}"]
+QUICK = ["lora"]  # an export takes seconds
+SLOW = ["adalora", "ia3", "prefix", "adapter", "{name: full, frozen_layers: 1}"]
 
 
 @pytest.mark.parametrize("method", [*QUICK, *(pytest.param(method, marks=pytest.mark.slow) for method in SLOW)])

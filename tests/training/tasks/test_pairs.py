@@ -50,6 +50,7 @@ def test_relevance_is_ranked_the_same_on_any_number_of_ranks(make_tiny_plan: Pla
     assert found["average_precision"] == pytest.approx(average_precision_score(labels, scores))
 
 
+@pytest.mark.slow  # an export takes seconds
 def test_a_cross_encoder_is_published_with_its_pairs(make_tiny_plan: PlanMaker) -> None:
     plan = make_tiny_plan(ENDS, documents=scored_pairs(200))
     details, stock = published(plan)
