@@ -17,38 +17,26 @@ from training.objectives import ClassificationObjective
 from training.padding import padded_rows
 from training.reader import NO_LABEL, Batch
 from training.ring import Ring
-from training.tasks.interface import LogitsOfRows, Piece
+from training.tasks.interface import LogitsOfLabels, Piece
 from training.tasks.label_outputs import LabelOutputs, figures_over_ring
+from training.tasks.made_rows import made_batch
 from training.tasks.pairs import Relevance, piece_of
 
 
 @dataclass(frozen=True)
-class Classification(LogitsOfRows):
+class Classification(LogitsOfLabels):
     """Documents with at most one label each. A loss is a sum over labelled rows."""
 
     labels: list[str]
     seed: int
     objective: ClassificationObjective = field(default_factory=ClassificationObjective)
     name = "classify"
-    auto_class = "AutoModelForSequenceClassification"
-    exports_onnx = True
-
-    def model_settings(self) -> dict[str, Any]:
-        """Names and number of the classes."""
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {name: number for number, name in enumerate(self.labels)},
-            "problem_type": "single_label_classification",
-        }
+    problem_type = "single_label_classification"
 
     def pieces(self, batch: Batch, model: nn.Module, _epoch: int, max_tokens: int) -> Iterator[Piece]:
         """Rows sorted by length; the targets are `labels`, (B,) int64."""
         for padded in padded_rows(batch.input_ids, config_of(model).pad_token_id, max_tokens):
             yield piece_of(batch, padded, model, {"labels": torch.from_numpy(batch.label_ids[padded.rows])})
-
-    def settle(self, model: nn.Module, piece: Piece) -> None:
-        """Nothing to choose."""
 
     def loss(self, model: nn.Module, piece: Piece) -> tuple[torch.Tensor, float]:
         """What the objective says of the labelled rows, and their number or weights: by default the cross entropy."""
@@ -56,14 +44,7 @@ class Classification(LogitsOfRows):
 
     def sample_batch(self, rows: int, length: int, vocabulary: int) -> Batch:
         """Rows of the first label."""
-        ids = np.arange(rows * length, dtype=np.int32).reshape(rows, length) % vocabulary
-        return Batch(
-            doc_ids=[""] * rows,
-            input_ids=list(ids),
-            label_ids=np.zeros(rows, np.int64),
-            global_rows=rows,
-            texts=[],
-        )
+        return made_batch(rows, length, vocabulary)
 
     def evaluate(
         self, model: nn.Module, ring: Ring, shards_directory: str, split: str, temperature: float | None = None

@@ -25,6 +25,7 @@ from training.reader import Batch
 from training.ring import Ring
 from training.rows import Ids
 from training.tasks.interface import Piece
+from training.tasks.made_rows import made_batch
 from training.tasks.pairs import PairForm
 
 
@@ -100,13 +101,10 @@ class Embedding:
     def sample_batch(self, rows: int, length: int, vocabulary: int) -> Batch:
         """Pairs of a long first and a short second text; at least two, in one group."""
         rows = max(2, rows)
-        ids = np.arange(rows * length, dtype=np.int32).reshape(rows, length) % vocabulary
-        return Batch(
-            doc_ids=[""] * rows,
-            input_ids=list(ids),
-            label_ids=np.zeros(rows, np.int64),
-            global_rows=rows,
-            texts=[],
+        return made_batch(
+            rows,
+            length,
+            vocabulary,
             second_starts=np.full(rows, length - self.form.behind - 1, np.int64),
             lane_rows=[rows],
         )

@@ -43,6 +43,9 @@ class LogitsOfRows:
     def prepare(self, model: nn.Module) -> None:
         """Nothing to change."""
 
+    def settle(self, model: nn.Module, piece: Piece) -> None:
+        """Nothing to choose."""
+
     def finish(self, model: nn.Module) -> None:
         """Nothing to change back."""
 
@@ -50,6 +53,24 @@ class LogitsOfRows:
         """Logits (B, C), or (B, T, V) of a language model."""
         logits: torch.Tensor = model(**inputs).logits
         return logits
+
+
+class LogitsOfLabels(LogitsOfRows):
+    """What tasks share besides whose logits are those of labels."""
+
+    labels: list[str]
+    problem_type: str  # as transformers calls it
+    auto_class = "AutoModelForSequenceClassification"
+    exports_onnx = True
+
+    def model_settings(self) -> dict[str, Any]:
+        """Names and number of the labels."""
+        return {
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {name: number for number, name in enumerate(self.labels)},
+            "problem_type": self.problem_type,
+        }
 
 
 class Task(Protocol):

@@ -23,6 +23,7 @@ from training.ring import Ring
 from training.rows import Ids
 from training.tasks.documents import attention_between, document_numbers, restarting_positions
 from training.tasks.interface import LogitsOfRows, Piece
+from training.tasks.made_rows import made_batch
 from training.tasks.masking import Masking
 from training.tasks.pairs import token_types
 
@@ -84,14 +85,7 @@ class _LanguageModel(LogitsOfRows, ABC):
 
     def sample_batch(self, rows: int, length: int, vocabulary: int) -> Batch:
         """Rows of one document each."""
-        ids = np.arange(rows * length, dtype=np.int32).reshape(rows, length) % vocabulary
-        return Batch(
-            doc_ids=[str(row) for row in range(rows)],
-            input_ids=list(ids),
-            label_ids=np.zeros(rows, np.int64),
-            global_rows=rows,
-            texts=[],
-        )
+        return made_batch(rows, length, vocabulary)
 
     def evaluate(
         self, model: nn.Module, ring: Ring, shards_directory: str, split: str, _temperature: float | None = None

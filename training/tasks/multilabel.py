@@ -19,12 +19,13 @@ from training.model import config_of
 from training.padding import padded_rows
 from training.reader import Batch
 from training.ring import Ring
-from training.tasks.interface import LogitsOfRows, Piece
+from training.tasks.interface import LogitsOfLabels, Piece
+from training.tasks.made_rows import made_batch
 from training.tasks.pairs import piece_of
 
 
 @dataclass(frozen=True)
-class Multilabel(LogitsOfRows):
+class Multilabel(LogitsOfLabels):
     """Documents with a set of labels each; every label is a question of its own (binary relevance).
 
     A loss is a sum over labelled rows and over all labels.
@@ -33,17 +34,7 @@ class Multilabel(LogitsOfRows):
     labels: list[str]
     seed: int
     name = "multilabel"
-    auto_class = "AutoModelForSequenceClassification"
-    exports_onnx = True
-
-    def model_settings(self) -> dict[str, Any]:
-        """Names and number of the labels."""
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {name: number for number, name in enumerate(self.labels)},
-            "problem_type": "multi_label_classification",
-        }
+    problem_type = "multi_label_classification"
 
     def pieces(self, batch: Batch, model: nn.Module, _epoch: int, max_tokens: int) -> Iterator[Piece]:
         """Rows sorted by length; the targets are `labels`, float32 (B, L), and which rows are `labelled`, (B,)."""
@@ -54,9 +45,6 @@ class Multilabel(LogitsOfRows):
             }
             yield piece_of(batch, padded, model, targets)
 
-    def settle(self, model: nn.Module, piece: Piece) -> None:
-        """Nothing to choose."""
-
     def loss(self, model: nn.Module, piece: Piece) -> tuple[torch.Tensor, float]:
         """Binary cross entropy of the labelled rows, and their number times that of the labels."""
         logits = self.output(model, piece.inputs)  # (B, L)
@@ -64,15 +52,7 @@ class Multilabel(LogitsOfRows):
 
     def sample_batch(self, rows: int, length: int, vocabulary: int) -> Batch:
         """Rows of the first label."""
-        ids = np.arange(rows * length, dtype=np.int32).reshape(rows, length) % vocabulary
-        return Batch(
-            doc_ids=[""] * rows,
-            input_ids=list(ids),
-            label_ids=np.zeros(rows, np.int64),
-            global_rows=rows,
-            texts=[],
-            label_sets=[np.zeros(1, np.int32)] * rows,
-        )
+        return made_batch(rows, length, vocabulary, label_sets=[np.zeros(1, np.int32)] * rows)
 
     def evaluate(
         self, model: nn.Module, ring: Ring, shards_directory: str, split: str, _temperature: float | None = None

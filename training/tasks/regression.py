@@ -18,6 +18,7 @@ from training.reader import Batch
 from training.ring import Ring
 from training.targets import TargetScale
 from training.tasks.interface import LogitsOfRows, Piece
+from training.tasks.made_rows import made_batch
 from training.tasks.pairs import piece_of
 from training.tasks.raw_scale import fold_raw_scale, use_raw_scale
 
@@ -56,9 +57,6 @@ class Regression(LogitsOfRows):
         for padded in padded_rows(batch.input_ids, config_of(model).pad_token_id, max_tokens):
             yield piece_of(batch, padded, model, {"targets": torch.from_numpy(batch.targets[padded.rows])})
 
-    def settle(self, model: nn.Module, piece: Piece) -> None:
-        """Nothing to choose."""
-
     def loss(self, model: nn.Module, piece: Piece) -> tuple[torch.Tensor, float]:
         """Squared error of the labelled rows, over the targets' variance; and the number of these rows."""
         labelled = ~piece.targets["targets"].isnan()
@@ -66,15 +64,7 @@ class Regression(LogitsOfRows):
 
     def sample_batch(self, rows: int, length: int, vocabulary: int) -> Batch:
         """Rows of the mean target."""
-        ids = np.arange(rows * length, dtype=np.int32).reshape(rows, length) % vocabulary
-        return Batch(
-            doc_ids=[""] * rows,
-            input_ids=list(ids),
-            label_ids=np.zeros(rows, np.int64),
-            global_rows=rows,
-            texts=[],
-            targets=np.full(rows, self.scale.mean),
-        )
+        return made_batch(rows, length, vocabulary, targets=np.full(rows, self.scale.mean))
 
     def evaluate(
         self, model: nn.Module, ring: Ring, shards_directory: str, split: str, _temperature: float | None = None
