@@ -10,17 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.charts import save_chart
 from mapring.plan import Plan
-from pipelines.plots import Line, line_chart
+from pipelines.plots import Line
 from tests.training.faults.ground import Ground
 from tests.training.faults.kills import killed_ten_times
 
 _TARGET = Path(__file__).resolve().parents[1] / "docs/ten_kills.svg"
-_STYLE = (
-    "<style>text{fill:#666;font:13px sans-serif}.grid{stroke:#ddd}.line{fill:none;stroke-width:1.5}"
-    ".line-0{stroke:#c5541a}.faint{stroke:#2468b0;stroke-width:5;opacity:.35}"
-    "</style>"
-)
 
 
 def main() -> int:
@@ -28,10 +24,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as shared, tempfile.TemporaryDirectory() as own:
         killed, undisturbed, resumed = killed_ten_times(Ground(Path(shared), Path(own)))
         lines = [Line("in peace", _losses(undisturbed), faint=True), Line("killed ten times", _losses(killed))]
-    svg = line_chart(lines, title="Loss with and without ten kills", x_label=_told(resumed), y_label="loss")
-    _TARGET.write_text(
-        svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(">", f">{_STYLE}", 1)
-    )
+    save_chart(_TARGET, lines, title="Loss with and without ten kills", x_label=_told(resumed), y_label="loss")
     return 0
 
 

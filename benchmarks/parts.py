@@ -13,13 +13,16 @@ from benchmarks.results import Figure, merge_figures, table
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def measure(result: str, parts: Mapping[str, Callable[[], list[Figure]]]) -> int:
+def measure(result: str, parts: Mapping[str, Callable[[], list[Figure]]], *, with_peers: bool = True) -> int:
     """Measure the parts that the command line names, and write `results/<result>.json`, which keeps its other figures.
+
+    Peers are installed first, where any of the parts needs them.
 
     Returns:
         The exit code.
     """
-    subprocess.run([str(ROOT / "benchmarks/peers/setup.sh")], check=True)
+    if with_peers:
+        subprocess.run([str(ROOT / "benchmarks/peers/setup.sh")], check=True)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # some parts run Spark in this process
     found: list[Figure] = []
     for name in sys.argv[1:] or list(parts):

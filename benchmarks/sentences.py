@@ -31,13 +31,14 @@ LOGS = FOLDER / "logs"
 _RUNS = FOLDER / "training"
 
 
-def sentences(name: str, domains: Sequence[str], *, test: float, **train: Any) -> Plan:
+def sentences(name: str, domains: Sequence[str], *, test: float, validation: float = 0.0, **train: Any) -> Plan:
     """The plan of a training on some domains of the demo, whose shards are published, once.
 
     Args:
         name: of the pipeline and its run directory.
         domains: names of the demo's inputs.
         test: share of the documents held back for the test.
+        validation: share of them held back besides.
         train: settings of the training that differ from the demo's.
     """
     subprocess.run([sys.executable, str(ROOT / "scripts/fetch_demo_data.py")], check=True)
@@ -45,7 +46,7 @@ def sentences(name: str, domains: Sequence[str], *, test: float, **train: Any) -
     chosen = [{**entry, "path": str(ROOT / entry["path"])} for entry in values["preprocess"]["inputs"]]
     values["name"], values["run_dir"] = name, str(_RUNS / name)
     values["preprocess"]["inputs"] = [entry for entry in chosen if entry["name"] in domains]
-    values["preprocess"]["splits"] = {"validation": 0.0, "test": test}
+    values["preprocess"]["splits"] = {"validation": validation, "test": test}
     values["score"]["inputs"][0]["path"] = str(ROOT / values["score"]["inputs"][0]["path"])
     values["train"].update({"baselines": False, **train})
     config = _RUNS / f"{name}.yaml"

@@ -1,0 +1,26 @@
+"""A smaller model distilled from a larger one: three of six layers, trained on what the larger one answers."""
+
+from __future__ import annotations
+
+from benchmarks.models.methods import METHODS, of_sentences
+from benchmarks.models.trained import Trained
+from benchmarks.results import Figure, figure
+
+
+def compression_figures() -> list[Figure]:
+    """Speed and accuracy beside the teacher's."""
+    found = distilled().details["evaluation"]["compression"]
+    before, after = found["before"], found["after"]
+    speedup = after["samples_per_second"] / before["samples_per_second"]
+    loss = before["accuracy"] - after["accuracy"]
+    return [
+        figure("distilled_speedup", speedup, 1.8, "ratio", peer="its teacher"),
+        figure("distilled_accuracy_loss", loss, 0.015, "share", better="lower", peer="its teacher"),
+    ]
+
+
+def distilled() -> Trained:
+    """The student, which starts from three layers of its teacher."""
+    teacher = of_sentences("full", METHODS["full"]).plan.model_directory
+    words = [f"train.model={teacher}", f"train.distillation.teacher={teacher}", "train.compression.keep_layers=3"]
+    return of_sentences("distilled", [*words, "train.epochs=3"])
