@@ -1,8 +1,7 @@
 """One rank that evaluates a published model.
 
-`<launcher> python -m benchmarks.models.evaluation_rank CONFIG OUTPUT [KEY=VALUE ...]`, with settings as the trainer takes
-them. Rank 0 writes all figures of the test split to
-OUTPUT as JSON.
+`<launcher> python -m benchmarks.models.evaluation_rank CONFIG OUTPUT [KEY=VALUE ...]`, with settings as the trainer
+takes them. Rank 0 writes all figures of the test split to OUTPUT as JSON.
 """
 
 from __future__ import annotations

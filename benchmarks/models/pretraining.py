@@ -25,7 +25,7 @@ _ENDS = 20  # steps that the loss at the start and at the end is the mean of
 def pretraining_figures() -> list[Figure]:
     """How far the loss falls, and accuracies of the same classifier with and without."""
     language_model, scratch, pretrained = pretraining()
-    losses = [loss for _, loss in language_model.curve]
+    losses = [loss for _, loss in language_model.noted["curve"]]
     start, end = statistics.fmean(losses[:_ENDS]), statistics.fmean(losses[-_ENDS:])
     gain = pretrained.accuracy - scratch.accuracy
     return [

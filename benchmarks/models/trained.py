@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,26 +12,24 @@ from typing import Any
 import yaml
 
 from benchmarks.corpus import FOLDER
-from benchmarks.processes import run
+from benchmarks.processes import Run, run
 from benchmarks.sentences import LOGS, ROOT, forget_training, our_environment
 from mapring import contract
 from mapring.plan import Plan, make_plan
 from pipelines.stages import stage_command
 
 RUNS = FOLDER / "models"
+_NOTES = RUNS / "noted"
 DOMAINS = ("tweets", "reviews", "movies", "editorials")
 RING = ("ring.launcher=mpirun", "ring.ranks=2")
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A published model and what it took: seconds to exit, those of the loop, peak bytes of all processes."""
+    """A published model, and what was noted of its training."""
 
-    name: str
     plan: Plan
-    seconds: float
-    loop_seconds: float
-    peak_bytes: int
+    noted: Mapping[str, Any]
 
     @property
     def details(self) -> dict[str, Any]:
@@ -50,12 +48,6 @@ class Trained:
         return float(self.test["accuracy"])
 
     @property
-    def curve(self) -> list[tuple[float, float]]:
-        """Step and training loss."""
-        lines = Path(self.plan.training_directory, "metrics.jsonl").read_text().splitlines()
-        return [(float(row["step"]), float(row["loss"])) for row in map(json.loads, lines)]
-
-    @property
     def stock_directory(self) -> str:
         """The directory of the model that transformers loads."""
         return str(Path(self.plan.model_directory, self.details["transformers"]))
@@ -70,20 +62,45 @@ def write_config(name: str, values: dict[str, Any]) -> str:
 
 
 def trained(name: str, config: str, overrides: Sequence[str] = ()) -> Trained:
-    """Train a plan on two ranks, unless that was measured before; `name` is of its logs and in tables."""
+    """Train a plan on two ranks, unless that was measured before; it is noted under `name`."""
     words = [*RING, *overrides]
     _preprocess(name, config, words)
     plan = make_plan(config, words)
-    record = Path(plan.run.root, "measured", f"{plan.model}.json")
-    if not (record.exists() and contract.is_published(plan.model_directory)):
+    if not (contract.is_published(plan.model_directory) and (noted(name) or {}).get("model") == plan.model):
         forget_training(plan)
         command = stage_command("train", plan, Path("unused"))
         environment = {**command.environment, **our_environment()}
         done = run(command.words, log=LOGS / f"models-{name}.log", cwd=ROOT, environment=environment)
-        loop = float(contract.read_manifest(plan.model_directory).details["throughput"]["seconds"])
-        record.parent.mkdir(exist_ok=True)
-        record.write_text(json.dumps({"seconds": done.seconds, "loop_seconds": loop, "peak_bytes": done.peak_tree}))
-    return Trained(name, plan, **json.loads(record.read_text()))
+        _note(name, plan, done)
+    return Trained(plan, noted(name) or {})
+
+
+def noted(name: str) -> dict[str, Any] | None:
+    """What was measured of the last training of this name, None before the first.
+
+    `seconds` from start to exit, `loop_seconds` of these in steps, `peak_bytes` of all processes, `epochs`,
+    `learning_rate`, figures of the test split, and the `curve`: step and training loss.
+    """
+    path = _NOTES / f"{name}.json"
+    found: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return found
+
+
+def _note(name: str, plan: Plan, done: Run) -> None:
+    details = contract.read_manifest(plan.model_directory).details
+    lines = Path(plan.training_directory, "metrics.jsonl").read_text().splitlines()
+    values = {
+        "model": plan.model,
+        "seconds": done.seconds,
+        "loop_seconds": details["throughput"]["seconds"],
+        "peak_bytes": done.peak_tree,
+        "epochs": plan.settings.train.epochs,
+        "learning_rate": plan.settings.train.learning_rate,
+        "test": details["evaluation"]["test"],
+        "curve": [(row["step"], row["loss"]) for row in map(json.loads, lines)],
+    }
+    _NOTES.mkdir(parents=True, exist_ok=True)
+    (_NOTES / f"{name}.json").write_text(json.dumps(values))
 
 
 def _preprocess(name: str, config: str, words: Sequence[str]) -> None:
