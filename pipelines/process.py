@@ -145,16 +145,16 @@ def _started(command: Command) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        _stop_group(process)
+        _stop_group(process, command.stop_signal)
         assert process.stdout is not None
         process.stdout.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _stop_group(process: subprocess.Popen[str]) -> None:
+def _stop_group(process: subprocess.Popen[str], polite: signal.Signals) -> None:
     """End what is left of the process group, first politely, so that a trainer can write its checkpoint."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number in (polite, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
             process.wait(_STOP_SECONDS)

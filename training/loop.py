@@ -32,11 +32,15 @@ class StoppedError(MapringError):
 
 
 class StopRequest:
-    """Remembers a SIGTERM, so that the step in progress can be finished first."""
+    """Remembers a SIGTERM or SIGUSR1, so that the step in progress can be finished first.
+
+    SIGUSR1 is what mpirun passes on to its ranks, and what schedulers send ahead of the end of a job's time.
+    """
 
     def __init__(self) -> None:
         self.received = False
-        signal.signal(signal.SIGTERM, self._remember)
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._remember)
 
     def _remember(self, _signal: int, _frame: FrameType | None) -> None:
         self.received = True
@@ -67,7 +71,7 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
     published.
 
     Raises:
-        StoppedError: SIGTERM reached any rank; a checkpoint of the last whole step is published.
+        StoppedError: SIGTERM or SIGUSR1 reached any rank; a checkpoint of the last whole step is published.
         AgreedError: a loss was not finite; the message names the last checkpoint.
         RingError: another rank ended.
         RegroupError: ranks wait to join or are to leave; a checkpoint of the last whole step is published.

@@ -115,6 +115,15 @@ def in_process(plan: Plan, fault: AbstractContextManager[Any] | None = None) -> 
     return Ended(code, said.getvalue())
 
 
+def start_command(plan: Plan) -> subprocess.Popen[str]:
+    """`mapring train`, which starts the ranks."""
+    command = [sys.executable, "-m", "pipelines.cli", "train", plan.config, *plan.overrides]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
 def start(
     plan: Plan, launcher: str = "horovodrun", module: Sequence[str] = ("training.train",)
 ) -> subprocess.Popen[str]:

@@ -37,6 +37,7 @@ FAULTS: list[Fault[Ground]] = [
         for check in (
             kills.ten_kills,
             signals.sigterm_to_one_rank,
+            signals.asked_to_end_under_mpirun,
             signals.stalled_rank,
             signals.stalled_first_rank,
             signals.stalled_rank_under_mpirun,

@@ -19,9 +19,11 @@ from tests.training.faults.ground import (
     in_process,
     ranks_of,
     start,
+    start_command,
     wait_for_steps,
 )
 from tests.training.faults.kills import LONG
+from training.sample_log import read_samples
 from training.step import Stepper, StepResult
 
 _STEP = Stepper.step
@@ -42,6 +44,20 @@ def sigterm_to_one_rank(ground: Ground) -> None:
     """SIGTERM to one of two ranks ends both after one more checkpoint."""
     plan, ended = _signalled(ground, "horovodrun", 1, signal.SIGTERM)
     assert "stopped as asked after step" in ended.said
+    assert_as_undisturbed(plan, ground.undisturbed(*LONG, _IMPATIENT, ranks=2))
+
+
+def asked_to_end_under_mpirun(ground: Ground) -> None:
+    """SIGTERM to `mapring train` over mpirun: both ranks end after one more checkpoint."""
+    plan = ground.plan(*LONG, _IMPATIENT, "ring.launcher=mpirun", "ring.ranks=2")
+    process = start_command(plan)
+    wait_for_steps(plan, process, 20)
+    process.send_signal(signal.SIGTERM)
+    ended = finish(process)
+    assert ended.code == 128 + signal.SIGTERM and not ranks_of(plan), ended.said
+    steps = len(read_samples(plan.training_directory).steps)
+    again = finish(start_command(plan))
+    assert again.code == 0 and f"going on from the checkpoint of step {steps}\n" in again.said, again.said
     assert_as_undisturbed(plan, ground.undisturbed(*LONG, _IMPATIENT, ranks=2))
 
 
