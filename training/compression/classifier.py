@@ -98,8 +98,9 @@ def load_teacher(
 
 def _try(teacher: OrderedClassifier, max_length: int) -> None:
     ones = torch.ones(1, max_length, dtype=torch.int64)
+    ids = ones * int(teacher.config.pad_token_id == 0)  # RoBERTa and its like count no positions of padding
     try:
-        teacher.teach({"input_ids": ones, "attention_mask": ones}, None)
+        teacher.teach({"input_ids": ids, "attention_mask": ones}, None)
     except (IndexError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise SettingsError(

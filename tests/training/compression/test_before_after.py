@@ -20,7 +20,7 @@ from tests.training.tasks.helpers import published
 from tests.training.teachers import write_teacher
 from tests.training.thread_ring import ThreadRing, run_ranks
 from training.card import _compression
-from training.compression.before_after import evaluate_before
+from training.compression.before_after import before_and_after, evaluate_before
 from training.reader import ShardReader
 
 
@@ -96,10 +96,20 @@ def test_a_base_that_knows_the_labels_is_evaluated_alike_on_any_number_of_ranks(
     assert run_ranks(2, work) == [alone.test, alone.test]
 
 
-def test_a_base_without_these_labels_has_size_and_speed_alone(make_tiny_plan: PlanMaker) -> None:
-    training, _ = prepare(make_tiny_plan("train.compression={keep_layers: 1}"))
+@pytest.mark.parametrize("task", ["classify", "mlm"])
+def test_a_base_without_these_labels_has_size_and_speed_alone(make_tiny_plan: PlanMaker, task: str) -> None:
+    training, _ = prepare(make_tiny_plan(f"train.task={task}", "train.compression={keep_layers: 1}"))
     before = evaluate_before(training)
     assert before is not None and (before.kind, before.test) == ("base", {})
+    found = before_and_after(training, before, {"loss": 0.5})
+    block = sum(item.numel() for item in training.model.bert.encoder.layer.parameters())  # type: ignore[union-attr]
+    assert found["before"]["parameters"] - found["after"]["parameters"] == block
+    for figures in (found["before"], found["after"]):
+        assert figures["samples_per_second"] > 0 and figures["accuracy"] is figures["macro_f1"] is None
+    assert found["before"]["model"] == "base"
+
+
+def test_a_plain_training_has_nothing_before_it(make_tiny_plan: PlanMaker) -> None:
     assert evaluate_before(prepare(make_tiny_plan())[0]) is None
 
 
