@@ -146,7 +146,15 @@ def test_numbers_of_units_are_multiples_of_eight() -> None:
         assert compressed(FAMILIES["bert"].make(), Compression(keep_units=share)).config.intermediate_size == expected
 
 
-def test_layers_and_units_go_together_and_kinds_of_layers_stay_with_them(tmp_path: Path) -> None:
+def test_layers_and_units_at_once_are_one_behind_the_other(family: Family) -> None:
+    model = family.make()
+    once = compressed(model, Compression(keep_layers=2, keep_units=0.5)).state_dict()
+    twice = compressed(compressed(model, Compression(keep_layers=2)), Compression(keep_units=0.5)).state_dict()
+    assert once.keys() == twice.keys()
+    assert all(torch.equal(once[name], tensor) for name, tensor in twice.items())
+
+
+def test__kinds_of_layers_stay_with_them(tmp_path: Path) -> None:
     kinds = ["full_attention", "sliding_attention", "full_attention", "full_attention"]
     config = transformers.Qwen3Config(
         **SIZES,
