@@ -154,7 +154,7 @@ def test_layers_and_units_at_once_are_one_behind_the_other(family: Family) -> No
     assert all(torch.equal(once[name], tensor) for name, tensor in twice.items())
 
 
-def test__kinds_of_layers_stay_with_them(tmp_path: Path) -> None:
+def test_kinds_of_layers_stay_with_them(tmp_path: Path) -> None:
     kinds = ["full_attention", "sliding_attention", "full_attention", "full_attention"]
     config = transformers.Qwen3Config(
         **SIZES,
