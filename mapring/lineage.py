@@ -24,6 +24,7 @@ from mapring.errors import SettingsError
 from mapring.settings.base import output_settings
 from mapring.settings.inputs import Input
 from mapring.settings.schema import Settings
+from mapring.teacher import teacher_directory
 
 ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 1, "score": 1}
 
@@ -138,6 +139,9 @@ def model_fingerprint(settings: Settings, shards: str) -> str:
     directory = settings.train.model.directory
     if directory is not None:  # what starts from random weights follows from its settings
         values["model"] = directory_identity(directory)
+    teacher = settings.train.distillation.teacher
+    if teacher is not None:
+        values["distillation"]["teacher"] = directory_identity(teacher_directory(teacher))
     return _digest("train", {"seed": settings.seed, "settings": values, "shards": shards})
 
 

@@ -16,6 +16,7 @@ from mapring.errors import MapringError, PublishedError, SettingsError
 from mapring.lineage import RunDirectory, SourceFile
 from mapring.settings import Input, Settings, load_settings
 from mapring.settings.schema import Score
+from mapring.teacher import teacher_directory
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         _check_directory(config, "preprocess.tokenizer", tokenizer.directory, "tokenizer.json")
     if settings.train.model.directory is not None:
         _check_directory(config, "train.model", settings.train.model.directory, "config.json")
+    _check_teacher(config, settings.train.distillation.teacher)
     _check_earlier(config, settings)
     preprocess_sources = lineage.list_sources(config, "preprocess.inputs", settings.preprocess.inputs)
     evaluation = settings.preprocess.decontamination.inputs
@@ -132,6 +134,17 @@ def _check_earlier(config: str, settings: Settings) -> None:
                 f"{key}: {directory} has sketches made with {found}, expected {wanted}; use the same "
                 "preprocess.duplicates.near settings and seed"
             )
+
+
+def _check_teacher(config: str, teacher: str | None) -> None:
+    if teacher is None:
+        return
+    key = "train.distillation.teacher"
+    try:
+        directory = teacher_directory(teacher)
+    except (MapringError, OSError, ValueError, ImportError) as error:
+        raise SettingsError(f"{config}: {key}: {error}") from None
+    _check_directory(config, key, directory, "config.json")
 
 
 def _check_directory(config: str, key: str, uri: str, needed: str) -> None:

@@ -15,5 +15,8 @@ def blocks_of(model: nn.Module) -> nn.ModuleList:
     """
     lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     if not lists:
-        raise SettingsError("train.model: found no blocks in it, which train.method needs; use method=full")
+        raise SettingsError(
+            "train.model: found no blocks in it, which train.method or train.compression needs; use method=full, and "
+            "remove compression"
+        )
     return max(lists, key=len)

@@ -24,6 +24,13 @@ _FIGURES = {
     "loss": "loss",
     "perplexity": "perplexity",
 }
+_COMPRESSION = {
+    "parameters": "parameters",
+    "bytes": "bytes of fp32 weights",
+    "samples_per_second": "samples/s",
+    "accuracy": "accuracy on the test split",
+    "macro_f1": "macro-F1 on the test split",
+}
 _KINDS = {
     "classify": "A text classifier with the labels {labels}",
     "multilabel": "A text classifier that gives any number of the labels {labels}",
@@ -64,6 +71,7 @@ def model_card(
         "",
         *_quality(details["evaluation"]),
         "",
+        *_compression(details["evaluation"].get("compression")),
         "## Limits",
         "",
         "The figures hold for texts like those of the test split, which comes from the same sources as the training",
@@ -108,6 +116,34 @@ def _quality(evaluation: Mapping[str, Any]) -> list[str]:
             for row in per_class
         ),
     ]
+
+
+def _compression(found: Mapping[str, Any] | None) -> list[str]:
+    """The section on what the model was made from; nothing where it was neither distilled nor compressed."""
+    if found is None:
+        return []
+    before, after = found["before"], found["after"]
+    pairs = {title: (before[figure], after[figure]) for figure, title in _COMPRESSION.items()}
+    lines = [
+        "## Compression",
+        "",
+        f"Samples/s are those of forward passes in fp32 on {found['threads']} threads, with {found['rows']} rows of "
+        f"{found['length']} tokens: the median of {found['rounds']} passes of each model in turn.",
+        "",
+        f"| | before: {before['model']} | after: this model | after / before |",
+        "|---|---|---|---|",
+    ]
+    for title, (old, new) in pairs.items():
+        ratio = f"{new / old:.2f}" if old and new is not None else ""
+        lines.append(f"| {title} | {_number(old)} | {_number(new)} | {ratio} |")
+    return [*lines, ""]
+
+
+def _number(value: float | None) -> str:
+    """Whole numbers and rates whole, shares with three digits."""
+    if value is None:
+        return "not known"
+    return f"{value:.3f}" if value <= 1 else f"{value:,.0f}"
 
 
 def _row(model: str, split: str, values: Mapping[str, Any], shown: list[str]) -> str:

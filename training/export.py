@@ -14,6 +14,7 @@ from mapring.contract import RECORD_NAME, FileEntry, Manifest
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.settings import output_settings
+from mapring.teacher import teacher_directory
 from training.card import model_card
 from training.checkpoint import Cursor
 from training.golden import golden_rows, to_parquet
@@ -138,10 +139,12 @@ def _pretty(value: Mapping[str, Any]) -> bytes:
 def _inputs(plan: Plan) -> tuple[Mapping[str, Any], ...]:
     record = storage.read_bytes(storage.join(plan.shards_directory, RECORD_NAME))
     shards = {"kind": "shards", "fingerprint": plan.shards, "record_sha256": hashlib.sha256(record).hexdigest()}
-    base = plan.settings.train.model.directory
-    if base is None:
-        return (shards,)
-    return (
-        shards,
-        {"kind": "base_model", "identity": lineage.directory_identity(storage.resolve(base)), "path": base},
-    )
+    base, teacher = plan.settings.train.model.directory, plan.settings.train.distillation.teacher
+    found: list[Mapping[str, Any]] = [shards]
+    if base is not None:
+        identity = lineage.directory_identity(storage.resolve(base))
+        found.append({"kind": "base_model", "identity": identity, "path": base})
+    if teacher is not None:
+        identity = lineage.directory_identity(teacher_directory(teacher))
+        found.append({"kind": "teacher", "identity": identity, "path": teacher})
+    return tuple(found)

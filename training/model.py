@@ -49,23 +49,33 @@ def build_model(source: ModelSource, task: Task, tokens: SpecialTokens, *, max_l
     Raises:
         SettingsError: the directory holds no such model, or there is no such architecture, or it has not these sizes.
     """
-    os.environ["HF_HUB_OFFLINE"] = "1"  # a directory is complete: never ask a hub
-    import transformers
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    auto: Any = getattr(transformers, task.auto_class)
+    auto = _auto_class(task.auto_class)
     if source.architecture in OWN_ARCHITECTURES:
         return BuiltModel(_own(source, task, tokens), ())
     if source.directory is None:
         model = auto.from_config(new_config(source, tokens, max_length, task.model_settings()), dtype=torch.float32)
         built = BuiltModel(model, ())
     else:
-        built = _load(auto, source.directory, task.model_settings(), cache)
-    if config_of(built.model).pad_token_id is None:
-        config_of(built.model).pad_token_id = tokens.pad or 0  # masked out; decoders refuse to pad without one
+        built = load_pretrained(task.auto_class, source.directory, task.model_settings(), cache)
+    set_padding(built.model, tokens)
     return built
+
+
+def set_padding(model: nn.Module, tokens: SpecialTokens) -> None:
+    """Give a model a padding token if it has none: it is masked out, but decoders refuse to pad without one."""
+    if config_of(model).pad_token_id is None:
+        config_of(model).pad_token_id = tokens.pad or 0
+
+
+def _auto_class(name: str) -> Any:
+    """A class of transformers by its name, with transformers quiet and offline."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # a directory is complete: never ask a hub
+    import transformers
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return getattr(transformers, name)
 
 
 def _own(source: ModelSource, task: Task, tokens: SpecialTokens) -> nn.Module:
@@ -79,8 +89,15 @@ def _own(source: ModelSource, task: Task, tokens: SpecialTokens) -> nn.Module:
     )
 
 
-def _load(auto: Any, directory: str, settings: Mapping[str, Any], cache: Path) -> BuiltModel:
-    local = storage.localize(storage.resolve(directory), cache)
+def load_pretrained(
+    auto_class: str, directory: str, settings: Mapping[str, Any], cache: Path, key: str = "train.model"
+) -> BuiltModel:
+    """A transformers directory in fp32, and which of its modules it did not bring; `key` is told in errors.
+
+    Raises:
+        SettingsError: the directory holds no such model.
+    """
+    auto, local = _auto_class(auto_class), storage.localize(storage.resolve(directory), cache)
     try:
         model, info = auto.from_pretrained(
             local,
@@ -93,7 +110,7 @@ def _load(auto: Any, directory: str, settings: Mapping[str, Any], cache: Path) -
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise SettingsError(
-            f"train.model: {directory} cannot be loaded as a {_plainly(auto.__name__)} ({reason}); "
+            f"{key}: {directory} cannot be loaded as a {_plainly(auto_class)} ({reason}); "
             "give a complete transformers directory"
         ) from None
     fresh = [*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])]
@@ -143,13 +160,16 @@ def config_of(model: nn.Module) -> Any:
     return model.config
 
 
-def check_vocabulary(model: nn.Module, source: ModelSource, vocabulary: Mapping[str, int]) -> None:
+def check_vocabulary(
+    model: nn.Module, source: ModelSource, vocabulary: Mapping[str, int], key: str = "train.model"
+) -> None:
     """Refuse a tokenizer whose ids are not those that the model was pretrained with.
 
     Args:
         model: built from `source`.
         source: of the model; a directory may hold a tokenizer of its own.
         vocabulary: ids of the shards' tokenizer by token.
+        key: the setting that names the model.
 
     Raises:
         SettingsError: an id has no embedding, or stands for another token in the model's own tokenizer.
@@ -157,7 +177,7 @@ def check_vocabulary(model: nn.Module, source: ModelSource, vocabulary: Mapping[
     size, largest = int(config_of(model).vocab_size), max(vocabulary.values(), default=-1)
     if largest >= size:
         raise SettingsError(
-            f"preprocess.tokenizer: found token ids up to {largest}, but train.model has {size} embeddings; "
+            f"preprocess.tokenizer: found token ids up to {largest}, but {key} has {size} embeddings; "
             "use the tokenizer that belongs to the model"
         )
     own = None if source.directory is None else storage.join(storage.resolve(source.directory), "tokenizer.json")
@@ -169,7 +189,7 @@ def check_vocabulary(model: nn.Module, source: ModelSource, vocabulary: Mapping[
     for token, number in sorted(vocabulary.items(), key=lambda item: item[1]):
         if expected.get(number, token) != token:
             raise SettingsError(
-                f"preprocess.tokenizer: found {token!r} with id {number}, but for train.model that is "
+                f"preprocess.tokenizer: found {token!r} with id {number}, but for {key} that is "
                 f"{expected[number]!r}; use the tokenizer that belongs to the model"
             )
 

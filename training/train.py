@@ -28,6 +28,8 @@ from training.amplification import MOST
 from training.augmentation import Augmenter, ids_to_mask, word_starts
 from training.baselines import baselines
 from training.checkpoint import Checkpoints, Cursor, share_state
+from training.compression import compressed
+from training.compression.before_after import before_and_after, evaluate_before
 from training.export import publish_model
 from training.loop import StopRequest, Training, run_training, take_best, tell_resumed
 from training.methods import apply_method, finished_model
@@ -42,6 +44,7 @@ from training.shard_check import check_shards, labels_without_rows, rows_of_labe
 from training.special_tokens import read_special_tokens
 from training.step import Stepper
 from training.tasks import Task, open_task, weigh_classes
+from training.tasks.distillation import distilled
 
 _TOLD = {  # figures of the closing line
     "accuracy": "accuracy",
@@ -112,9 +115,11 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
         take_best(training, cursor)
     training = replace(training, model=finished_model(training.model))
     training.task.finish(training.model)
-    evaluation = _evaluate(training)
+    evaluation, before = _evaluate(training), evaluate_before(training)
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
     if ring.rank == 0:
+        if before is not None:
+            evaluation["compression"] = before_and_after(training, before, evaluation["test"])
         _finish(training, cursor, evaluation)
 
 
@@ -151,6 +156,7 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     check_shards(ring, plan.shards_directory)
     if settings.objective.class_weights == "balanced":
         task = weigh_classes(task, rows_of_labels(ring, plan.shards_directory, len(task.labels)))
+    task = distilled(task, plan)
     model, head = _build(plan, task, reader.steps * settings.epochs)
     optimizer = make_optimizer(model, settings)
     checkpoints = Checkpoints(
@@ -225,6 +231,7 @@ def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
     with tempfile.TemporaryDirectory() as cache:
         model, head = build_model(source, task, tokens, max_length=max_length, cache=Path(cache))
     check_vocabulary(model, source, tokens.vocabulary)
+    model = compressed(model, settings.train.compression)
     task.prepare(model)
     if settings.train.freeze_embeddings:
         freeze_embeddings(model)

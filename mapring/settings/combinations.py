@@ -58,6 +58,36 @@ def objective_refusal(task: TaskName, names: Sequence[str]) -> str | None:
     return f"objective.{names[0]}: found it with task={task}, expected task=classify, whose loss it changes; remove it"
 
 
+def distillation_refusal(task: TaskName, objective_names: Sequence[str]) -> str | None:
+    """Why a teacher cannot be had with a task and changed settings of `train.objective`; None where it can."""
+    if task != "classify":
+        return (
+            f"distillation.teacher: found it with task={task}, expected task=classify, whose loss it changes; remove it"
+        )
+    for name in ("r_drop", "fgm", "mixup"):
+        if name in objective_names:
+            return (
+                f"distillation.teacher: found it with objective.{name}, expected one plain pass, in which teacher and "
+                "student read the same; remove one of the two"
+            )
+    return None
+
+
+def compression_refusal(model: ModelKind, method: MethodName, names: Sequence[str]) -> str | None:
+    """Why settings of `train.compression`, by name, cannot be used with a model and method; None where they can."""
+    if not names or (model == "pretrained" and method == "full"):
+        return None
+    if model != "pretrained":
+        return (
+            f"compression.{names[0]}: found it with random weights, of which none is better than another, expected a "
+            "pretrained model.directory; set its sizes in model.config"
+        )
+    return (
+        f"compression.{names[0]}: found it with method={method}, which would not mend what is left, expected full; set "
+        "method=full, or compress in a training of its own before"
+    )
+
+
 def augmentation_refusal(task: TaskName, names: Sequence[str]) -> str | None:
     """Why settings of `train.augmentation`, by name, cannot be used with a task; None where they can."""
     if not names or task not in _LANGUAGE_MODELS:

@@ -13,10 +13,14 @@ from mapring.settings.combinations import (
     MethodName,
     TaskName,
     augmentation_refusal,
+    compression_refusal,
+    distillation_refusal,
     model_kind,
     objective_refusal,
     refusal,
 )
+from mapring.settings.compression import Compression
+from mapring.settings.distillation import Distillation
 from mapring.settings.objective import Objective
 
 OptimizerName = Literal["adamw", "sgd", "adafactor"]
@@ -106,6 +110,8 @@ class Train(Section):
     )
     method: Method = output(Method(), description="Which weights are trained.")
     objective: Objective = output(Objective(), description="What a classifier minimizes.")
+    distillation: Distillation = output(Distillation(), description="A larger model to learn from.")
+    compression: Compression = output(Compression(), description="What of a pretrained model is kept.")
     augmentation: Augmentation = output(Augmentation(), description="How training rows are changed.")
     epochs: int = output(1, description="Passes over the training split.", ge=1)
     global_batch: int = output(
@@ -173,6 +179,10 @@ class Train(Section):
         why = refusal(self.task, model_kind(self.model.architecture), self.method.name)
         why = why or objective_refusal(self.task, changed_settings(self.objective))
         why = why or augmentation_refusal(self.task, changed_settings(self.augmentation))
+        if self.distillation.teacher is not None:
+            why = why or distillation_refusal(self.task, changed_settings(self.objective))
+        kept = changed_settings(self.compression)
+        why = why or compression_refusal(model_kind(self.model.architecture), self.method.name, kept)
         if why is not None:
             raise ValueError(why)
         if "momentum" in self.model_fields_set and self.optimizer != "sgd":

@@ -76,6 +76,16 @@ class ClassificationObjective:
             loss = (loss + self._cross_entropy(moved.logits, aims)) / 2
         return loss, float(weights.double().sum())
 
+    def cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sum of the losses of labelled rows in one plain pass, and how much each row counts, (B,), 0 without a label.
+
+        Args:
+            logits: (B, C).
+            labels: int64 (B,), NO_LABEL where a row has none.
+        """
+        aims = [_Aim(labels, None)]
+        return self._cross_entropy(logits, aims), self._row_weights(aims)
+
     def _cross_entropy(self, logits: torch.Tensor, aims: Sequence[_Aim]) -> torch.Tensor:
         parts = []
         for labels, share in aims:

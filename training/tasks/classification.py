@@ -14,7 +14,7 @@ from torch.nn import functional
 from training.exact_sums import fixed_point, pieces_of_split
 from training.model import config_of
 from training.objectives import ClassificationObjective
-from training.padding import padded_rows
+from training.padding import PaddedRows, padded_rows
 from training.reader import NO_LABEL, Batch
 from training.ring import Ring
 from training.tasks.interface import LogitsOfLabels, Piece
@@ -36,7 +36,11 @@ class Classification(LogitsOfLabels):
     def pieces(self, batch: Batch, model: nn.Module, _epoch: int, max_tokens: int) -> Iterator[Piece]:
         """Rows sorted by length; the targets are `labels`, (B,) int64."""
         for padded in padded_rows(batch.input_ids, config_of(model).pad_token_id, max_tokens):
-            yield piece_of(batch, padded, model, {"labels": torch.from_numpy(batch.label_ids[padded.rows])})
+            yield piece_of(batch, padded, model, self.targets(batch, padded))
+
+    def targets(self, batch: Batch, padded: PaddedRows) -> dict[str, torch.Tensor]:
+        """What the loss of padded rows is made from."""
+        return {"labels": torch.from_numpy(batch.label_ids[padded.rows])}
 
     def loss(self, model: nn.Module, piece: Piece) -> tuple[torch.Tensor, float]:
         """What the objective says of the labelled rows, and their number or weights: by default the cross entropy."""
