@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mapring import lineage, storage
+from mapring.base_model import transformers_directory
 from mapring.columns import check_columns
 from mapring.contract import read_manifest
 from mapring.errors import MapringError, PublishedError, SettingsError
@@ -72,8 +73,9 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     if tokenizer is not None and tokenizer.directory is not None:
         _check_directory(config, "preprocess.tokenizer", tokenizer.directory, "tokenizer.json")
     if settings.train.model.directory is not None:
-        _check_directory(config, "train.model", settings.train.model.directory, "config.json")
+        _check_base_model(config, settings.train.model.directory)
     _check_earlier(config, settings)
+    _check_replay(config, settings)
     preprocess_sources = lineage.list_sources(config, "preprocess.inputs", settings.preprocess.inputs)
     evaluation = settings.preprocess.decontamination.inputs
     evaluation_sources = lineage.list_sources(config, "preprocess.decontamination.inputs", evaluation)
@@ -132,6 +134,30 @@ def _check_earlier(config: str, settings: Settings) -> None:
                 f"{key}: {directory} has sketches made with {found}, expected {wanted}; use the same "
                 "preprocess.duplicates.near settings and seed"
             )
+
+
+def _check_replay(config: str, settings: Settings) -> None:
+    """Shards to replay must be published; whether they fit the new ones is told when these are there."""
+    directory = settings.train.replay.shards
+    if directory is None:
+        return
+    key = f"{config}: train.replay.shards"
+    try:
+        kind = read_manifest(directory).kind
+    except PublishedError as error:
+        raise SettingsError(f"{key}: {error}") from None
+    if kind != "shards":
+        raise SettingsError(
+            f"{key}: found a published {kind} at {directory}, expected shards; give <run_dir>/shards/<fingerprint>"
+        )
+
+
+def _check_base_model(config: str, directory: str) -> None:
+    try:
+        inside = transformers_directory(directory)
+    except (MapringError, OSError, ValueError, ImportError) as error:
+        raise SettingsError(f"{config}: train.model: {error}") from None
+    _check_directory(config, "train.model", inside, "config.json")
 
 
 def _check_directory(config: str, key: str, uri: str, needed: str) -> None:

@@ -64,6 +64,7 @@ def model_card(
         "",
         *_quality(details["evaluation"]),
         "",
+        *_forgetting(details["evaluation"].get("forgetting")),
         "## Limits",
         "",
         "The figures hold for texts like those of the test split, which comes from the same sources as the training",
@@ -107,6 +108,27 @@ def _quality(evaluation: Mapping[str, Any]) -> list[str]:
             f"| {row['label']} | {row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['support']} |"
             for row in per_class
         ),
+    ]
+
+
+def _forgetting(found: Mapping[str, Any] | None) -> list[str]:
+    """The section on an earlier corpus, of a model that was asked how much it forgot of it."""
+    if found is None:
+        return []
+    shown = [figure for figure in _FIGURES if figure in found["change"]]
+    return [
+        "## What became of the earlier corpus",
+        "",
+        f"On the {found['rows']:,} {found['split']} rows of the shards `{found['shards']}`:",
+        "",
+        "| figure | before the training | after it | change |",
+        "|---|---|---|---|",
+        *(
+            f"| {_FIGURES[figure]} | {found['before'][figure]:.3f} | {found['after'][figure]:.3f} | "
+            f"{found['change'][figure]:+.3f} |"
+            for figure in shown
+        ),
+        "",
     ]
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mapring import contract, lineage, storage
+from mapring.base_model import transformers_directory
 from mapring.contract import RECORD_NAME, FileEntry, Manifest
 from mapring.errors import StageError
 from mapring.plan import Plan
@@ -138,10 +139,27 @@ def _pretty(value: Mapping[str, Any]) -> bytes:
 def _inputs(plan: Plan) -> tuple[Mapping[str, Any], ...]:
     record = storage.read_bytes(storage.join(plan.shards_directory, RECORD_NAME))
     shards = {"kind": "shards", "fingerprint": plan.shards, "record_sha256": hashlib.sha256(record).hexdigest()}
-    base = plan.settings.train.model.directory
-    if base is None:
-        return (shards,)
-    return (
-        shards,
-        {"kind": "base_model", "identity": lineage.directory_identity(storage.resolve(base)), "path": base},
-    )
+    return (shards, *_base_model(plan.settings.train.model.directory), *_replayed(plan.settings.train.replay.shards))
+
+
+def _base_model(directory: str | None) -> Iterator[Mapping[str, Any]]:
+    """The model that was started from, by its content; a published one also by its fingerprint."""
+    if directory is None:
+        return
+    identity = lineage.directory_identity(transformers_directory(directory))
+    is_ours = contract.is_published(storage.resolve(directory))
+    named = {"fingerprint": contract.read_manifest(storage.resolve(directory)).fingerprint} if is_ours else {}
+    yield {"kind": "base_model", "identity": identity, "path": directory, **named}
+
+
+def _replayed(directory: str | None) -> Iterator[Mapping[str, Any]]:
+    """Shards of an earlier corpus, which may stand in another run directory."""
+    if directory is None:
+        return
+    record = storage.read_bytes(storage.join(directory, RECORD_NAME))
+    yield {
+        "kind": "older_shards",
+        "fingerprint": contract.read_manifest(directory).fingerprint,
+        "record_sha256": hashlib.sha256(record).hexdigest(),
+        "path": directory,
+    }
