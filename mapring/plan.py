@@ -137,19 +137,28 @@ def _check_earlier(config: str, settings: Settings) -> None:
 
 
 def _check_replay(config: str, settings: Settings) -> None:
-    """Shards to replay must be published; whether they fit the new ones is told when these are there."""
+    """Shards to replay must be there, for as many ranks; whether they fit the new ones is told in the training."""
     directory = settings.train.replay.shards
     if directory is None:
         return
     key = f"{config}: train.replay.shards"
     try:
-        kind = read_manifest(directory).kind
+        manifest = read_manifest(directory)
     except PublishedError as error:
         raise SettingsError(f"{key}: {error}") from None
-    if kind != "shards":
+    if manifest.kind != "shards":
         raise SettingsError(
-            f"{key}: found a published {kind} at {directory}, expected shards; give <run_dir>/shards/<fingerprint>"
+            f"{key}: found a published {manifest.kind} at {directory}, expected shards; give "
+            "<run_dir>/shards/<fingerprint>"
         )
+    lanes = int(manifest.details["lanes"])
+    for name in ("ranks", "max_ranks"):
+        ranks = getattr(settings.ring, name)
+        if ranks is not None and ranks > lanes:
+            raise SettingsError(
+                f"{config}: ring.{name}: found {ranks}, expected at most the {lanes} lanes of train.replay.shards; "
+                "lower it"
+            )
 
 
 def _check_base_model(config: str, directory: str) -> None:

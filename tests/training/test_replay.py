@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,28 +17,32 @@ from mapring.contract.verify import verify
 from mapring.errors import SettingsError
 from mapring.plan import Plan, make_plan
 from tests.training.conftest import LABELS, PlanMaker, made_documents
+from tests.training.faults.ground import in_process
 from tests.training.running import NoStop, fit, prepare, weights
 from tests.training.shards import Document, build_shards, split_of
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import COMMON
-from training import train as trainer
 from training.forgetting import figures_on, forgetting, told
+from training.label_names import ids_by_name, rename_labels
 from training.loop import StoppedError
-from training.reader import Batch, ShardReader
+from training.reader import NO_LABEL, Batch, ShardReader
 from training.replay import OlderShards, ReplayReader, check_fit, older_rows, open_older, open_reader, rows_of_an_epoch
 from training.ring.interface import AgreedError
 from training.ring.single import SingleRing
 from training.shard_check import rows_of_labels
 from training.tasks import open_task
+from training.tasks.embedding import Embedding
+from training.tasks.made_rows import made_batch
+from training.tasks.pairs import PairForm
 
 Step = Counter[tuple[str, int, tuple[int, ...]]]
 
 
 @pytest.fixture
 def older_shards(tmp_path: Path, base_model: Path) -> Path:
-    """85 training rows in 2 lanes, whose labels have the ids that they have not in the new shards."""
+    """84 training rows in 3 lanes, whose labels have the ids that they have not in the new shards."""
     documents = [document._replace(label_id=1 - (document.label_id or 0)) for document in made_documents(120, seed=9)]
-    build_shards(str(tmp_path / "older"), split_of(documents, 0.15), labels=LABELS[::-1], tokenizer=base_model, lanes=2)
+    build_shards(str(tmp_path / "older"), split_of(documents, 0.15), labels=LABELS[::-1], tokenizer=base_model, lanes=3)
     return tmp_path / "older"
 
 
@@ -69,19 +74,19 @@ def test_batches_are_the_same_for_any_number_of_ranks_and_behind_a_resume(
 ) -> None:
     plan = make_tiny_plan(replaying(older_shards, 0.5))
     alone = {epoch: global_steps(plan, 1, epoch) for epoch in (0, 1)}
-    assert global_steps(plan, 2, 1) == alone[1]
+    assert global_steps(plan, 2, 1) == global_steps(plan, 3, 1) == alone[1]
     for first in (0, 4, 11):
         assert global_steps(plan, 1, 1, first) == alone[1][first:]
     assert alone[0][0] != alone[1][0]
-    with pytest.raises(SettingsError, match="2 lanes for 3 ranks"):
-        global_steps(plan, 3, 0)
+    with pytest.raises(SettingsError, match="3 lanes for 4 ranks"):
+        global_steps(plan, 4, 0)
 
 
 def test_the_share_is_exact_and_every_older_row_comes_in_its_turn(
     make_tiny_plan: PlanMaker, older_shards: Path
 ) -> None:
     plan = make_tiny_plan(replaying(older_shards, 0.25))
-    older = ShardReader(str(older_shards), "train", global_batch=4)
+    older = ShardReader(str(older_shards), "train", global_batch=3)
     names = {doc_id: LABELS[1 - label] for batch in older.rows() for doc_id, label, _ in rows_of(batch)}
     new = ShardReader(plan.shards_directory, "train", global_batch=16, shuffle_window=128)
     training = prepare(plan)[0].reader
@@ -94,7 +99,7 @@ def test_the_share_is_exact_and_every_older_row_comes_in_its_turn(
             rest = rows_of(batch) - rows_of(own)
             expected = older.order.global_rows(number % older.steps)
             assert (rest.total(), batch.global_rows) == (expected, len(own) + expected)
-            assert len(batch.lane_rows) == 6 and sum(batch.lane_rows) == len(batch)
+            assert len(batch.lane_rows) == 7 and sum(batch.lane_rows) == len(batch)
             assert all(LABELS[label] == names[doc_id] for doc_id, label, _ in rest)  # by name, not by number
             replayed += rest
             number += 1
@@ -110,9 +115,9 @@ def test_labels_are_counted_as_often_as_their_rows_come(make_tiny_plan: PlanMake
     new = rows_of_labels(ring, plan.shards_directory, 2)
     swapped = rows_of_labels(ring, str(older_shards), 2)
     found = rows_of_an_epoch(ring, plan.shards_directory, older, open_reader(plan, older, task, ring), LABELS)
-    times = 15 / 21  # steps of both, with 4 of 84 older rows in each
+    times = 15 / 28  # steps of both, with 3 of 84 older rows in each
     assert found == pytest.approx([new[0] + times * swapped[1], new[1] + times * swapped[0]])
-    assert sum(found) == pytest.approx(232 + 15 * 4)
+    assert sum(found) == pytest.approx(232 + 15 * 3)
 
 
 def test_a_share_is_rounded_to_stripes_but_never_to_none() -> None:
@@ -135,7 +140,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits_and_keeps_the_figures_from_
     assert fresh.older_before == end.older_before == resumed_end.older_before
     assert fresh.older_before is not None and fresh.older_before["rows"] == 18
     assert {"accuracy", "macro_f1", "loss"} <= fresh.older_before.keys()
-    assert end.rows == resumed_end.rows == 232 + 84 + 4 * 8  # 84 older rows are 11 steps, and 4 more begin anew
+    assert end.rows == resumed_end.rows == 232 + 84 + 5 * 9  # 84 older rows are 10 steps, and 5 more begin anew
     for name, tensor in weights(straight).items():
         assert torch.equal(tensor, weights(resumed)[name]), name
 
@@ -153,8 +158,9 @@ def test_figures_on_older_shards_are_exact_on_any_number_of_ranks_and_by_name(
         return figures_on(older, training.task, training.model, ring)  # type: ignore[arg-type]
 
     assert run_ranks(2, work) == [cursor.older_before] * 2
+    assert run_ranks(3, work) == [cursor.older_before] * 3
     splits = split_of(made_documents(120, seed=9), 0.15)  # the same texts and names with the new shards' ids
-    build_shards(str(tmp_path / "same"), splits, labels=LABELS, tokenizer=base_model, lanes=2)
+    build_shards(str(tmp_path / "same"), splits, labels=LABELS, tokenizer=base_model, lanes=3)
     same = replace(older, directory=str(tmp_path / "same"))
     assert figures_on(same, training.task, training.model, SingleRing()) == cursor.older_before
 
@@ -165,13 +171,10 @@ def odd_documents(count: int) -> list[Document]:
     return [Document(text, 2) for text in sorted(texts)[:count]]
 
 
-def test_a_model_forgets_and_with_replay_it_forgets_less(
-    make_tiny_plan: PlanMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("training.export.export_onnx", lambda *_: b"onnx")  # takes seconds, and is not asked about
+def test_a_model_forgets_and_with_replay_it_forgets_less(make_tiny_plan: PlanMaker, tmp_path: Path) -> None:
     words = ("train.baselines=false", "train.checkpoint_every_steps=100")
     first = make_tiny_plan(*words, "train.epochs=3")
-    assert trainer.main(["--config", first.config, *first.overrides]) == 0
+    assert in_process(first).code == 0
     found: dict[float, dict[str, Any]] = {}
     for share in (0.0, 0.5):
         plan = make_tiny_plan(
@@ -183,10 +186,9 @@ def test_a_model_forgets_and_with_replay_it_forgets_less(
             documents=odd_documents(330),
             labels=[*LABELS, "odd"],
         )
-        assert trainer.main(["--config", plan.config, *plan.overrides]) == 0
-        said = capfd.readouterr().err
-        assert ("no training row has the label bad, good" in said) == (share == 0)
-        assert "rows of the older shards" in said
+        ended = in_process(plan)
+        assert ended.code == 0 and "rows of the older shards" in ended.said
+        assert ("no training row has the label bad, good" in ended.said) == (share == 0)
         manifest = contract.read_manifest(plan.model_directory)
         assert verify(plan.model_directory) == []
         found[share] = manifest.details["evaluation"]["forgetting"]
@@ -219,7 +221,7 @@ def test_what_does_not_fit_is_refused(make_tiny_plan: PlanMaker, older_shards: P
     )
     check_fit("older", new, older, task)
     for manifest, told_of in (
-        (replace(older, files=other), "another tokenizer.*set|another tokenizer.*preprocess.tokenizer=older/tokenizer"),
+        (replace(older, files=other), "another tokenizer .*; preprocess .* preprocess.tokenizer=older/tokenizer"),
         (changed(tokenizer=None), "another tokenizer"),
         (changed(packing={}), "with preprocess.packing, expected it without"),
         (changed(pairs=True), "with second_text_column of preprocess.inputs, expected it without"),
@@ -256,6 +258,8 @@ def test_what_is_no_published_shards_is_refused_with_the_settings(
         make_plan(plan.config, ["train.replay.share=0.5"])
     with pytest.raises(SettingsError, match=r"train.model: .*found published shards, expected a model"):
         make_plan(plan.config, [f"train.model={older_shards}"])
+    with pytest.raises(SettingsError, match=r"ring.ranks: found 4, expected at most the 3 lanes of train.replay"):
+        make_plan(plan.config, [replaying(older_shards, 0.5), "ring.ranks=4"])
     replayed = make_plan(plan.config, [replaying(older_shards, 0.5)])
     assert replayed.model != plan.model and replayed.shards == plan.shards
     older_shards.rename(tmp_path / "elsewhere")
@@ -269,3 +273,31 @@ def test_a_figure_without_a_value_has_no_change(older_shards: Path) -> None:
     assert told(found, {"loss": "loss", "perplexity": "perplexity"}) == (
         "; loss 2.000 -> 1.500 on 8 test rows of the older shards"
     )
+
+
+def test_a_language_model_replays_documents_whatever_their_labels(
+    make_tiny_plan: PlanMaker, tmp_path: Path, base_model: Path
+) -> None:
+    splits = split_of(made_documents(40, seed=9), 0.15)
+    build_shards(str(tmp_path / "ugly"), splits, labels=["ugly", "bad"], tokenizer=base_model)
+    training, cursor = prepare(make_tiny_plan("train.task=mlm", replaying(tmp_path / "ugly", 0.25)))
+    assert cursor.older_before is not None and {"perplexity", "loss", "accuracy"} <= cursor.older_before.keys()
+    assert training.stepper.step(0, next(training.reader.epoch(0))).rows == 20
+
+
+def test_older_pairs_need_others_of_their_lane(make_tiny_plan: PlanMaker, older_shards: Path) -> None:
+    plan, none = make_tiny_plan(replaying(older_shards, 0.25)), np.zeros(0, np.int32)
+    older, task = open_older(plan, open_task(plan)), Embedding(PairForm(0, 0, 0, none, none), 4, 0.05)
+    with pytest.raises(AgreedError, match=r"found 0.25, 3 older pairs a step from 3 lanes, .* at least 0.38"):
+        open_reader(plan, older, task, SingleRing())
+
+
+def test_sets_of_labels_are_renamed_and_stay_in_order() -> None:
+    sets = [np.array([0, 2], np.int32), np.zeros(0, np.int32)]
+    batch = made_batch(2, 4, 10, label_sets=sets)
+    batch.label_ids = np.array([NO_LABEL, 1])
+    renamed = rename_labels(batch, ids_by_name(["c", "b", "a"], ["a", "b", "new", "c"]))
+    assert [labels.tolist() for labels in renamed.label_sets] == [[0, 3], []]
+    assert renamed.label_ids.tolist() == [NO_LABEL, 1]
+    assert renamed.label_sets[0].dtype == np.int32
+    assert ids_by_name(["a", "b"], ["a", "b"]) is None
