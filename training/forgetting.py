@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from training.replay import OlderShards
+from training.older_shards import OlderShards
 from training.ring import Ring
 from training.tasks import Task
 

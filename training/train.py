@@ -33,10 +33,11 @@ from training.forgetting import figures_on, forgetting, told
 from training.loop import StopRequest, Training, run_training, take_best, tell_resumed
 from training.methods import apply_method, finished_model
 from training.model import BuiltModel, build_model, check_vocabulary, freeze_embeddings, try_model
+from training.older_shards import digest_of_all, open_older
 from training.optimizers import make_optimizer
 from training.precision import choose_precision
 from training.reader import ShardReader
-from training.replay import ReplayReader, digest_of_all, open_older, open_reader, rows_of_an_epoch
+from training.replay import ReplayReader, open_reader, rows_of_an_epoch
 from training.ring import Ring, RingError, first_rank_only, open_ring
 from training.ring.interface import AgreedError, RegroupError
 from training.robustness import robustness

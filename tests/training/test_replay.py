@@ -25,8 +25,9 @@ from tests.training.tiny_plan import COMMON
 from training.forgetting import figures_on, forgetting, told
 from training.label_names import ids_by_name, rename_labels
 from training.loop import StoppedError
+from training.older_shards import OlderShards, check_fit, open_older
 from training.reader import NO_LABEL, Batch, ShardReader
-from training.replay import OlderShards, ReplayReader, check_fit, older_rows, open_older, open_reader, rows_of_an_epoch
+from training.replay import ReplayReader, older_rows, open_reader, rows_of_an_epoch
 from training.ring.interface import AgreedError
 from training.ring.single import SingleRing
 from training.shard_check import rows_of_labels
