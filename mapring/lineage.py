@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mapring import storage
+from mapring.base_model import transformers_directory
 from mapring.contract import read_manifest
 from mapring.contract.manifest import canonical_json
 from mapring.errors import SettingsError
@@ -138,10 +139,13 @@ def model_fingerprint(settings: Settings, shards: str) -> str:
     values = output_settings(settings.train)
     directory = settings.train.model.directory
     if directory is not None:  # what starts from random weights follows from its settings
-        values["model"] = directory_identity(directory)
+        values["model"] = directory_identity(transformers_directory(directory))
     teacher = settings.train.distillation.teacher
     if teacher is not None:
         values["distillation"]["teacher"] = directory_identity(teacher_directory(teacher))
+    older = settings.train.replay.shards
+    if older is not None:
+        values["replay"]["shards"] = read_manifest(older).fingerprint
     return _digest("train", {"seed": settings.seed, "settings": values, "shards": shards})
 
 

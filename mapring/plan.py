@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mapring import lineage, storage
+from mapring.base_model import transformers_directory
 from mapring.columns import check_columns
 from mapring.contract import read_manifest
 from mapring.errors import MapringError, PublishedError, SettingsError
@@ -73,9 +74,10 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     if tokenizer is not None and tokenizer.directory is not None:
         _check_directory(config, "preprocess.tokenizer", tokenizer.directory, "tokenizer.json")
     if settings.train.model.directory is not None:
-        _check_directory(config, "train.model", settings.train.model.directory, "config.json")
+        _check_base_model(config, settings.train.model.directory)
     _check_teacher(config, settings.train.distillation.teacher)
     _check_earlier(config, settings)
+    _check_replay(config, settings)
     preprocess_sources = lineage.list_sources(config, "preprocess.inputs", settings.preprocess.inputs)
     evaluation = settings.preprocess.decontamination.inputs
     evaluation_sources = lineage.list_sources(config, "preprocess.decontamination.inputs", evaluation)
@@ -145,6 +147,39 @@ def _check_teacher(config: str, teacher: str | None) -> None:
     except (MapringError, OSError, ValueError, ImportError) as error:
         raise SettingsError(f"{config}: {key}: {error}") from None
     _check_directory(config, key, directory, "config.json")
+
+
+def _check_replay(config: str, settings: Settings) -> None:
+    """Shards to replay must be there, for as many ranks; whether they fit the new ones is told in the training."""
+    directory = settings.train.replay.shards
+    if directory is None:
+        return
+    key = f"{config}: train.replay.shards"
+    try:
+        manifest = read_manifest(directory)
+    except PublishedError as error:
+        raise SettingsError(f"{key}: {error}") from None
+    if manifest.kind != "shards":
+        raise SettingsError(
+            f"{key}: found a published {manifest.kind} at {directory}, expected shards; give "
+            "<run_dir>/shards/<fingerprint>"
+        )
+    lanes = int(manifest.details["lanes"])
+    for name in ("ranks", "max_ranks"):
+        ranks = getattr(settings.ring, name)
+        if ranks is not None and ranks > lanes:
+            raise SettingsError(
+                f"{config}: ring.{name}: found {ranks}, expected at most the {lanes} lanes of train.replay.shards; "
+                "lower it"
+            )
+
+
+def _check_base_model(config: str, directory: str) -> None:
+    try:
+        inside = transformers_directory(directory)
+    except (MapringError, OSError, ValueError, ImportError) as error:
+        raise SettingsError(f"{config}: train.model: {error}") from None
+    _check_directory(config, "train.model", inside, "config.json")
 
 
 def _check_directory(config: str, key: str, uri: str, needed: str) -> None:

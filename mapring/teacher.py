@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mapring import storage
+from mapring.base_model import transformers_directory
 from mapring.contract import is_published, read_manifest
 from mapring.errors import SettingsError
 
@@ -15,16 +16,11 @@ def teacher_directory(uri: str) -> str:
         PublishedError: it is damaged.
     """
     where = storage.resolve(uri)
-    if not is_published(where):
-        return where
-    manifest = read_manifest(where)
-    found = manifest.details.get("task", manifest.kind)
-    if found != "classify":
-        raise SettingsError(f"found {uri}, a published {found}, expected a classifier; give one of train.task=classify")
-    folder = manifest.details["transformers"]
-    if folder is None:
-        raise SettingsError(
-            f"found {uri}, which stock transformers cannot load, expected one that it can; give a model that was "
-            "trained with an architecture of transformers, and not with method prefix or adapter"
-        )
-    return storage.join(where, str(folder))
+    if is_published(where):
+        manifest = read_manifest(where)
+        found = manifest.details.get("task", manifest.kind)
+        if found != "classify":
+            raise SettingsError(
+                f"found {uri}, a published {found}, expected a classifier; give one of train.task=classify"
+            )
+    return transformers_directory(uri)

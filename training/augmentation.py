@@ -67,6 +67,7 @@ class Augmenter:
             targets=batch.targets,
             second_starts=np.array([row.second_start for row in changed], np.int64),
             is_labelled=batch.is_labelled,
+            lane_rows=batch.lane_rows,
         )
 
     def change(self, ids: Ids, second_start: int, doc_id: str, epoch: int) -> Changed:

@@ -72,6 +72,7 @@ def model_card(
         *_quality(details["evaluation"]),
         "",
         *_compression(details["evaluation"].get("compression")),
+        *_forgetting(details["evaluation"].get("forgetting")),
         "## Limits",
         "",
         "The figures hold for texts like those of the test split, which comes from the same sources as the training",
@@ -144,6 +145,27 @@ def _number(value: float | None) -> str:
     if value is None:
         return "not known"
     return f"{value:.3f}" if value <= 1 else f"{value:,.0f}"
+
+
+def _forgetting(found: Mapping[str, Any] | None) -> list[str]:
+    """The section on an earlier corpus, of a model that was asked how much it forgot of it."""
+    if found is None:
+        return []
+    shown = [figure for figure in _FIGURES if figure in found["change"]]
+    return [
+        "## What became of the earlier corpus",
+        "",
+        f"On the {found['rows']:,} {found['split']} rows of the shards `{found['shards']}`:",
+        "",
+        "| figure | before the training | after it | change |",
+        "|---|---|---|---|",
+        *(
+            f"| {_FIGURES[figure]} | {found['before'][figure]:.3f} | {found['after'][figure]:.3f} | "
+            f"{found['change'][figure]:+.3f} |"
+            for figure in shown
+        ),
+        "",
+    ]
 
 
 def _row(model: str, split: str, values: Mapping[str, Any], shown: list[str]) -> str:

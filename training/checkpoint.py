@@ -31,7 +31,7 @@ class Cursor:
     """Where a training stands: `step` optimizer steps done, `rows` and `tokens` seen in `seconds` of training.
 
     With patience: the least validation loss so far, the step that it was found behind, and how many evaluations since
-    then were `without_gain`.
+    then were `without_gain`. With older shards: the figures on them before the first step.
     """
 
     step: int
@@ -45,6 +45,7 @@ class Cursor:
     least_loss: float | None = None
     best_step: int = 0
     without_gain: int = 0
+    older_before: Mapping[str, float] | None = None
 
 
 class Checkpoints:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from training.figures.fixed_point import from_fixed_point, to_fixed_point
+from training.label_names import ids_by_name, rename_labels
 from training.reader import Batch, ShardReader
 from training.ring import Ring
 from training.tasks.interface import Piece, Task
@@ -35,10 +36,15 @@ def mean_loss(units: int, weight: float) -> float | None:
 def pieces_of_split(
     task: Task, model: nn.Module, ring: Ring, shards_directory: str, split: str
 ) -> Iterator[tuple[Batch, Piece]]:
-    """All pieces of this rank's lanes of a split, and what they are of; the same for any number of ranks."""
+    """All pieces of this rank's lanes of a split, and what they are of; the same for any number of ranks.
+
+    Labels of the shards are those of the task that have the same names.
+    """
     reader = ShardReader(shards_directory, split, rank=ring.rank, size=ring.size)
+    label_ids = ids_by_name(reader.manifest.details["labels"], task.labels) if task.labels else None
     model.eval()
     with torch.inference_mode():
         for rows in reader.rows():
+            rename_labels(rows, label_ids)
             for piece in task.pieces(rows, model, NO_EPOCH, PIECE_TOKENS):
                 yield rows, piece

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mapring import contract, lineage, storage
+from mapring.base_model import transformers_directory
 from mapring.contract import RECORD_NAME, FileEntry, Manifest
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.settings import output_settings
-from mapring.teacher import teacher_directory
 from training.card import model_card
 from training.checkpoint import Cursor
 from training.golden import golden_rows, to_parquet
@@ -139,12 +139,42 @@ def _pretty(value: Mapping[str, Any]) -> bytes:
 def _inputs(plan: Plan) -> tuple[Mapping[str, Any], ...]:
     record = storage.read_bytes(storage.join(plan.shards_directory, RECORD_NAME))
     shards = {"kind": "shards", "fingerprint": plan.shards, "record_sha256": hashlib.sha256(record).hexdigest()}
-    base, teacher = plan.settings.train.model.directory, plan.settings.train.distillation.teacher
-    found: list[Mapping[str, Any]] = [shards]
-    if base is not None:
-        identity = lineage.directory_identity(storage.resolve(base))
-        found.append({"kind": "base_model", "identity": identity, "path": base})
-    if teacher is not None:
-        identity = lineage.directory_identity(teacher_directory(teacher))
-        found.append({"kind": "teacher", "identity": identity, "path": teacher})
-    return tuple(found)
+    train = plan.settings.train
+    return (
+        shards,
+        *_base_model(train.model.directory),
+        *_teacher(train.distillation.teacher),
+        *_replayed(train.replay.shards),
+    )
+
+
+def _base_model(directory: str | None) -> Iterator[Mapping[str, Any]]:
+    """The model that was started from, by its content; a published one also by its fingerprint."""
+    if directory is not None:
+        yield {"kind": "base_model", **_earlier_model(directory)}
+
+
+def _teacher(directory: str | None) -> Iterator[Mapping[str, Any]]:
+    """The model that was learned from, in the same way."""
+    if directory is not None:
+        yield {"kind": "teacher", **_earlier_model(directory)}
+
+
+def _earlier_model(directory: str) -> Mapping[str, Any]:
+    identity = lineage.directory_identity(transformers_directory(directory))
+    is_ours = contract.is_published(storage.resolve(directory))
+    named = {"fingerprint": contract.read_manifest(storage.resolve(directory)).fingerprint} if is_ours else {}
+    return {"identity": identity, "path": directory, **named}
+
+
+def _replayed(directory: str | None) -> Iterator[Mapping[str, Any]]:
+    """Shards of an earlier corpus, which may stand in another run directory."""
+    if directory is None:
+        return
+    record = storage.read_bytes(storage.join(directory, RECORD_NAME))
+    yield {
+        "kind": "older_shards",
+        "fingerprint": contract.read_manifest(directory).fingerprint,
+        "record_sha256": hashlib.sha256(record).hexdigest(),
+        "path": directory,
+    }

@@ -18,6 +18,7 @@ from training.early_stopping import after_evaluation, is_counted, is_out_of_pati
 from training.metrics import MetricsLog, StepMetrics, memory_rss_mb
 from training.model import state_tensors
 from training.reader import ShardReader
+from training.replay import ReplayReader
 from training.ring import Ring, check_same, first_rank_only
 from training.ring.interface import AgreedError, RegroupError
 from training.sample_log import SampleLog
@@ -53,7 +54,7 @@ class Training:
     plan: Plan
     task: Task
     ring: Ring
-    reader: ShardReader
+    reader: ShardReader | ReplayReader
     model: nn.Module
     optimizer: torch.optim.Optimizer
     stepper: Stepper

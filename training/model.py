@@ -14,9 +14,11 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from mapring import storage
+from mapring.base_model import transformers_directory
 from mapring.errors import SettingsError
 from mapring.settings.combinations import OWN_ARCHITECTURES
 from mapring.settings.train import ModelSource
+from training.label_alignment import align_head, named_labels
 from training.methods import state_of_method
 from training.own_architectures import new_model
 from training.special_tokens import SpecialTokens
@@ -97,11 +99,13 @@ def load_pretrained(
     Raises:
         SettingsError: the directory holds no such model.
     """
-    auto, local = _auto_class(auto_class), storage.localize(storage.resolve(directory), cache)
+    auto, local = _auto_class(auto_class), storage.localize(transformers_directory(directory), cache)
     try:
+        before, labels = _stored_labels(local), list(settings.get("id2label", {}).values())
+        realigned = bool(labels) and before is not None and before != labels
         model, info = auto.from_pretrained(
             local,
-            **settings,
+            **({"problem_type": settings["problem_type"]} if realigned else settings),
             local_files_only=True,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,  # a head for other labels is replaced
@@ -114,7 +118,16 @@ def load_pretrained(
             "give a complete transformers directory"
         ) from None
     fresh = [*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])]
-    return BuiltModel(model, tuple(sorted({name.rpartition(".")[0] for name in fresh})))
+    head = {name.rpartition(".")[0] for name in fresh}
+    if realigned and before is not None:
+        head.add(align_head(model, before, labels))
+    return BuiltModel(model, tuple(sorted(head)))
+
+
+def _stored_labels(local: Path) -> list[str] | None:
+    from transformers import AutoConfig
+
+    return named_labels(AutoConfig.from_pretrained(local, local_files_only=True))
 
 
 def new_config(source: ModelSource, tokens: SpecialTokens, max_length: int, settings: Mapping[str, Any]) -> Any:
@@ -180,7 +193,7 @@ def check_vocabulary(
             f"preprocess.tokenizer: found token ids up to {largest}, but {key} has {size} embeddings; "
             "use the tokenizer that belongs to the model"
         )
-    own = None if source.directory is None else storage.join(storage.resolve(source.directory), "tokenizer.json")
+    own = None if source.directory is None else storage.join(transformers_directory(source.directory), "tokenizer.json")
     if own is None or not storage.exists(own):
         return
     expected = {

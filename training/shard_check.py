@@ -7,7 +7,7 @@ looks at its own lanes, and all end alike where one of them finds something.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow.compute as pc
@@ -43,12 +43,6 @@ def check_shards(ring: Ring, directory: str) -> None:
         raise AgreedError(
             f"{problem}; the shards were changed after they were published: remove {directory} and preprocess again"
         )
-
-
-def labels_without_rows(ring: Ring, directory: str, labels: Sequence[str]) -> list[str]:
-    """The labels that no row of the training split has, over all ranks; rows may have one or several."""
-    counts = rows_of_labels(ring, directory, len(labels))
-    return [label for label, count in zip(labels, counts, strict=True) if not count]
 
 
 def rows_of_labels(ring: Ring, directory: str, labels: int) -> list[int]:

@@ -31,20 +31,24 @@ from training.checkpoint import Checkpoints, Cursor, share_state
 from training.compression import compressed
 from training.compression.before_after import before_and_after, evaluate_before
 from training.export import publish_model
+from training.forgetting import figures_on, forgetting, told
 from training.loop import StopRequest, Training, run_training, take_best, tell_resumed
 from training.methods import apply_method, finished_model
 from training.model import BuiltModel, build_model, check_vocabulary, freeze_embeddings, try_model
+from training.older_shards import digest_of_all, open_older
 from training.optimizers import make_optimizer
 from training.precision import choose_precision
 from training.reader import ShardReader
+from training.replay import ReplayReader, open_reader, rows_of_an_epoch
 from training.ring import Ring, RingError, first_rank_only, open_ring
 from training.ring.interface import AgreedError, RegroupError
 from training.robustness import robustness
-from training.shard_check import check_shards, labels_without_rows, rows_of_labels, shards_digest
+from training.shard_check import check_shards
 from training.special_tokens import read_special_tokens
 from training.step import Stepper
 from training.tasks import Task, open_task, weigh_classes
 from training.tasks.distillation import distilled
+from training.tasks.raw_scale import keep_trained_numbers
 
 _TOLD = {  # figures of the closing line
     "accuracy": "accuracy",
@@ -115,7 +119,7 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
         take_best(training, cursor)
     training = replace(training, model=finished_model(training.model))
     training.task.finish(training.model)
-    evaluation, before = _evaluate(training), evaluate_before(training)
+    evaluation, before = _evaluate(training, cursor), evaluate_before(training)
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
     if ring.rank == 0:
         if before is not None:
@@ -123,8 +127,8 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
         _finish(training, cursor, evaluation)
 
 
-def _evaluate(training: Training) -> dict[str, dict[str, Any]]:
-    """Figures of the validation split, and of the test split at the temperature that fits the former."""
+def _evaluate(training: Training, cursor: Cursor) -> dict[str, dict[str, Any]]:
+    """Figures of the validation split, of the test split at the temperature that fits it, and of older shards."""
     task, shards = training.task, training.plan.shards_directory
     validation = task.evaluate(training.model, training.ring, shards, "validation")
     temperature = validation.get("temperature") or 1.0
@@ -135,6 +139,10 @@ def _evaluate(training: Training) -> dict[str, dict[str, Any]]:
     if training.plan.settings.train.robustness:
         seed = training.plan.settings.seed
         found["robustness"] = robustness(task, training.model, training.ring, shards, seed=seed)
+    older = open_older(training.plan, task)
+    if older is not None and cursor.older_before is not None:
+        after = figures_on(older, task, training.model, training.ring)
+        found["forgetting"] = forgetting(older, cursor.older_before, after)
     return found
 
 
@@ -142,27 +150,22 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     """Everything up to the first step: model, state and precision agreed on by all ranks."""
     settings = plan.settings.train
     task = open_task(plan, ring)
-    reader = ShardReader(
-        plan.shards_directory,
-        "train",
-        rank=ring.rank,
-        size=ring.size,
-        seed=plan.settings.seed,
-        global_batch=settings.global_batch,
-        shuffle_window=settings.shuffle_window,
-    )
+    older = open_older(plan, task)
+    reader = open_reader(plan, older, task, ring)
     if not reader.rows_in_split:
         raise AgreedError(f"{plan.shards_directory}: found no rows to train on; check the inputs and the splits")
-    check_shards(ring, plan.shards_directory)
+    for directory in (plan.shards_directory, *([] if older is None else [older.directory])):
+        check_shards(ring, directory)
+    rows = rows_of_an_epoch(ring, plan.shards_directory, older, reader, task.labels) if task.labels else []
     if settings.objective.class_weights == "balanced":
-        task = weigh_classes(task, rows_of_labels(ring, plan.shards_directory, len(task.labels)))
+        task = weigh_classes(task, rows)
     task = distilled(task, plan)
     model, head = _build(plan, task, reader.steps * settings.epochs)
     optimizer = make_optimizer(model, settings)
     checkpoints = Checkpoints(
         plan.training_directory,
         fingerprint=plan.model,
-        shards=shards_digest(reader.manifest),
+        shards=digest_of_all(reader.manifest, older),
         settings=output_settings(settings),
         keep=settings.keep_checkpoints,
     )
@@ -170,6 +173,8 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     if cursor is None:
         cursor = _start(plan, ring, task, model, reader)
     share_state(ring, model, optimizer)
+    if older is not None and cursor.older_before is None:
+        cursor = replace(cursor, older_before=figures_on(older, task, model, ring))
     stepper = Stepper(
         task,
         model,
@@ -189,7 +194,7 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
         f"{reader.rows_in_split:,} rows, {reader.steps:,} steps an epoch"
         + (f", a rank reads up to {amplification:.2f} times its share" if amplification > MOST else ""),
     )
-    unseen = labels_without_rows(ring, plan.shards_directory, task.labels) if task.labels else []
+    unseen = [label for label, count in zip(task.labels, rows, strict=True) if not count]
     if unseen:
         names = ", ".join(unseen[:5]) + ", ..." * (len(unseen) > 5)
         _say(ring, f"warning: no training row has the label {names}; evaluated, but nothing can be learned of it")
@@ -233,6 +238,8 @@ def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
     check_vocabulary(model, source, tokens.vocabulary)
     model = compressed(model, settings.train.compression)
     task.prepare(model)
+    if source.directory is not None:
+        keep_trained_numbers(model, head)
     if settings.train.freeze_embeddings:
         freeze_embeddings(model)
     if settings.train.gradient_checkpointing:
@@ -256,7 +263,7 @@ def _resume(ring: Ring, checkpoints: Checkpoints, model: nn.Module, optimizer: t
     return Cursor(**{**values, "world_size": ring.size})
 
 
-def _start(plan: Plan, ring: Ring, task: Task, model: nn.Module, reader: ShardReader) -> Cursor:
+def _start(plan: Plan, ring: Ring, task: Task, model: nn.Module, reader: ShardReader | ReplayReader) -> Cursor:
     """The cursor of step 0, with the precision that all steps will have."""
     precision = plan.settings.train.precision
     if precision == "auto":
@@ -273,9 +280,10 @@ def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any]) -> N
     found = baselines(plan.shards_directory, labels) if wanted else {}
     publish_model(training, cursor, {**evaluation, "baselines": found})
     test = evaluation["test"]
-    told = [f"{name} {test[key]:.3f}" for key, name in _TOLD.items() if test.get(key) is not None]
+    figures = [f"{name} {test[key]:.3f}" for key, name in _TOLD.items() if test.get(key) is not None]
     against = f" (TF-IDF {found['tfidf_logistic_regression']['accuracy']:.3f})" if found else ""
-    quality = f"{', '.join(told)}{against} on {test['rows']:,} test rows" if told else "no test rows"
+    quality = f"{', '.join(figures)}{against} on {test['rows']:,} test rows" if figures else "no test rows"
+    quality += told(evaluation["forgetting"], _TOLD) if "forgetting" in evaluation else ""
     say(
         "train",
         f"{quality}; {cursor.rows / cursor.seconds:.0f} samples/s over "

@@ -22,6 +22,7 @@ from mapring.settings.combinations import (
 from mapring.settings.compression import Compression
 from mapring.settings.distillation import Distillation
 from mapring.settings.objective import Objective
+from mapring.settings.replay import Replay
 
 OptimizerName = Literal["adamw", "sgd", "adafactor"]
 ScheduleName = Literal["linear", "cosine", "constant"]
@@ -41,7 +42,9 @@ class ModelSource(Section):
     text_key = "directory"
 
     directory: str | None = output(
-        None, description="Transformers directory, or package://NAME/PATH; its content counts, not its place."
+        None,
+        description="Transformers directory, published model, or package://NAME/PATH; its content counts, not its "
+        "place.",
     )
     architecture: str | None = output(
         None,
@@ -106,13 +109,14 @@ class Train(Section):
         "texts of a pair near each other; mlm predicts masked tokens, clm the next token.",
     )
     model: ModelSource = output(
-        description="Pretrained transformers directory, or package://NAME/PATH, or an architecture."
+        description="Pretrained transformers directory, published model, package://NAME/PATH, or an architecture."
     )
     method: Method = output(Method(), description="Which weights are trained.")
     objective: Objective = output(Objective(), description="What a classifier minimizes.")
     distillation: Distillation = output(Distillation(), description="A larger model to learn from.")
     compression: Compression = output(Compression(), description="What of a pretrained model is kept.")
     augmentation: Augmentation = output(Augmentation(), description="How training rows are changed.")
+    replay: Replay = output(Replay(), description="Rows of an earlier corpus among the new ones.")
     epochs: int = output(1, description="Passes over the training split.", ge=1)
     global_batch: int = output(
         32, description="Rows per optimizer step over all ranks; a multiple of preprocess.lanes.", ge=1

@@ -88,8 +88,8 @@ def _check_pairs(where: str, details: Mapping[str, Any]) -> None:
         )
 
 
-def weigh_classes(task: Task, rows: Sequence[int]) -> Task:
-    """The task with classes weighed by the `rows` of the training split that each has; only classification has any."""
+def weigh_classes(task: Task, rows: Sequence[float]) -> Task:
+    """The task with classes weighed by the `rows` of an epoch that each has; only classification has any."""
     if not isinstance(task, Classification):
         return task
     return replace(task, objective=task.objective.weighing(balanced_weights(rows)))

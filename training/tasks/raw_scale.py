@@ -7,6 +7,8 @@ the training this goes into its weights, and the layer is what it was before.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -25,6 +27,13 @@ class RawScaleLinear(nn.Linear):
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Fp32, also where the layer itself computes in bf16."""
         return super().forward(input).float() * self.scale + self.shift
+
+    def unfold(self) -> None:
+        """Take scale and shift out of the weights: the outputs are what they are with the weights alone."""
+        with torch.no_grad():
+            self.weight.div_(self.scale)
+            if self.bias is not None:
+                self.bias.sub_(self.shift).div_(self.scale)
 
     def fold(self) -> None:
         """Bring scale and shift into the weights; the outputs stay the same."""
@@ -55,6 +64,18 @@ def use_raw_scale(model: nn.Module, scale: TargetScale) -> None:
     assert isinstance(layer, nn.Linear)
     values = (scale.root_mean_square or 1.0, 0.0) if layer.bias is None else (scale.deviation, scale.mean)
     setattr(model.get_submodule(parent), name, RawScaleLinear(layer, *values))
+
+
+def keep_trained_numbers(model: nn.Module, fresh: Sequence[str]) -> None:
+    """Let an output layer that a pretrained model brought give the numbers that it gave there.
+
+    Args:
+        model: behind `use_raw_scale`.
+        fresh: names of the modules that the pretrained model did not bring.
+    """
+    for name, layer in model.named_modules():
+        if isinstance(layer, RawScaleLinear) and name not in fresh:
+            layer.unfold()
 
 
 def fold_raw_scale(model: nn.Module) -> None:

@@ -22,7 +22,7 @@ from tests.training.faults.ground import (
 from tests.training.faults.kills import die_in_process
 from tests.training.faults.points import point_of
 from tests.training.running import fit
-from tests.training.shards import Document, split_of, tiny_model
+from tests.training.shards import Document, build_shards, split_of, tiny_model
 from tests.training.thread_ring import run_ranks
 from tests.training.tiny_plan import LABELS, WORDS, made_documents, publish_shards
 from training.sample_log import read_samples
@@ -101,6 +101,15 @@ def wrong_tokenizer(ground: Ground) -> None:
     small = tiny_model(ground.own / "small", ["a", "b"])
     ended = in_process(ground.plan(f"train.model={small}"))
     assert_clear_error(ended, "found token ids up to 22, but train.model has 7 embeddings", code=2)
+
+
+def older_shards_of_another_tokenizer(ground: Ground) -> None:
+    """Older rows whose ids mean other tokens than those of the new ones."""
+    older = str(ground.own / "older")
+    tokenizer = tiny_model(ground.own / "reversed", WORDS[::-1])
+    build_shards(older, split_of(made_documents(40), 0.15), labels=LABELS, tokenizer=tokenizer)
+    ended = in_process(ground.plan(f"train.replay={older}"))
+    assert_clear_error(ended, "train.replay.shards: ", "another tokenizer", f"preprocess.tokenizer={older}/tokenizer")
 
 
 def label_unseen_in_training(ground: Ground) -> None:

@@ -25,6 +25,7 @@ FAULTS: list[Fault[Ground]] = [
             data.shard_file_changed,
             data.checkpoint_of_another_training,
             data.wrong_tokenizer,
+            data.older_shards_of_another_tokenizer,
             data.label_unseen_in_training,
             data.fewer_rows_than_ranks,
             data.more_ranks_than_lanes,

@@ -1,0 +1,44 @@
+"""A published model stands for the transformers directory inside of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mapring import contract
+from mapring.base_model import transformers_directory
+from mapring.contract.manifest import Kind
+from mapring.errors import SettingsError
+from tests.tiny import write_tokenizer
+from tests.tiny_model import publish_tiny_model
+
+
+def publish(directory: Path, kind: Kind, **details: object) -> str:
+    manifest = contract.Manifest(
+        kind=kind,
+        fingerprint="0" * 16,
+        created=contract.utc_now(),
+        code_version="test",
+        settings={},
+        inputs=(),
+        files=(),
+        details=details,
+    )
+    assert contract.publish(str(directory), manifest)
+    return str(directory)
+
+
+def test_a_published_model_and_its_inside_are_one(tmp_path: Path) -> None:
+    inside = publish_tiny_model(str(tmp_path / "model"), write_tokenizer(tmp_path / "tokenizer"), "0" * 16)
+    assert transformers_directory(str(tmp_path / "model")) == str(inside)
+    assert transformers_directory(str(inside)) == str(inside)
+
+
+def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
+    shards = publish(tmp_path / "shards", "shards")
+    with pytest.raises(SettingsError, match="found published shards, expected a model; give <run_dir>/models"):
+        transformers_directory(shards)
+    prefix = publish(tmp_path / "prefix", "model", transformers=None, method="prefix")
+    with pytest.raises(SettingsError, match="found a model of method prefix that stock transformers cannot load"):
+        transformers_directory(prefix)
