@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -135,8 +136,10 @@ def test_two_ranks_take_the_steps_of_one_with_rows_that_have_no_label(
     )
     training, _ = fit(make_tiny_plan(*words, f"run_dir={tmp_path}/one", documents=documents))
     plan = make_tiny_plan(*words, f"run_dir={tmp_path}/two", documents=documents)
-    built = trainer._build(plan, distilled_task(plan), 15)
+    taught = distilled_task(plan)  # threads share what transformers changes while it loads: load once, not in each
+    built = trainer._build(plan, taught, 15)
     monkeypatch.setattr(trainer, "_build", lambda *_: copy.deepcopy(built))
+    monkeypatch.setattr(trainer, "distilled", lambda task, _: replace(taught, objective=task.objective))
 
     def work(ring: ThreadRing) -> dict[str, torch.Tensor]:
         torch.set_num_threads(1)
