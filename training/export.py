@@ -19,7 +19,7 @@ from training.checkpoint import Cursor
 from training.golden import golden_rows, to_parquet
 from training.loop import Training
 from training.methods import is_stock, save_parts
-from training.onnx_export import export_onnx
+from training.onnx_export import can_export, export_onnx
 
 
 def publish_model(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ def _publish(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) 
     parts = {
         **(
             {"onnx": _write(directory, "model", export_onnx(task, model, golden), ".onnx")}
-            if training.task.exports_onnx
+            if can_export(task, model)
             else {}
         ),
         "golden": _write(directory, "golden", to_parquet(golden, task.output_name), ".parquet", len(golden)),
