@@ -12,6 +12,7 @@ FIGURES = {
     "macro_f1": "macro-F1",
     "roc_auc": "ROC-AUC",
     "average_precision": "average precision",
+    "ndcg_at_10": "NDCG@10",
     "mse": "mean squared error",
     "mae": "mean absolute error",
     "r2": "R2",

@@ -33,10 +33,13 @@ def mean_loss(units: int, weight: float) -> float | None:
 
 
 def pieces_of_split(
-    task: Task, model: nn.Module, ring: Ring, shards_directory: str, split: str
+    task: Task, model: nn.Module, ring: Ring, shards_directory: str, split: str, *, text: bool = False
 ) -> Iterator[tuple[Batch, Piece]]:
-    """All pieces of this rank's lanes of a split, and what they are of; the same for any number of ranks."""
-    reader = ShardReader(shards_directory, split, rank=ring.rank, size=ring.size)
+    """All pieces of this rank's lanes of a split, and what they are of; the same for any number of ranks.
+
+    Batches have their texts where `text` asks for them.
+    """
+    reader = ShardReader(shards_directory, split, rank=ring.rank, size=ring.size, text=text)
     model.eval()
     with torch.inference_mode():
         for rows in reader.rows():

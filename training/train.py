@@ -47,6 +47,7 @@ _TOLD = {  # figures of the closing line
     "accuracy": "accuracy",
     "subset_accuracy": "subset accuracy",
     "macro_f1": "macro-F1",
+    "ndcg_at_10": "NDCG@10",
     "r2": "R2",
     "spearman": "Spearman",
     "mean_reciprocal_rank": "MRR",

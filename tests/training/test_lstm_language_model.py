@@ -13,12 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from mapring import contract
-from mapring.errors import SettingsError, StoppedError
+from mapring.errors import SettingsError
 from mapring.settings.combinations import refusal
 from tests.training.conftest import PlanMaker
 from tests.training.running import NoStop, fit, metrics, moments, prepare, weights
 from tests.training.tasks.test_language_model import batch_of, loss_of
 from training import train as trainer
+from training.loop import StoppedError
 from training.lstm_language_model import LstmLanguageModel, time_major
 from training.own_architectures import new_model
 from training.reader import ShardReader
