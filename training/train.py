@@ -35,6 +35,7 @@ from training.model import BuiltModel, build_model, check_vocabulary, freeze_emb
 from training.optimizers import make_optimizer
 from training.precision import choose_precision
 from training.reader import ShardReader
+from training.reference import reference_distribution
 from training.ring import Ring, RingError, first_rank_only, open_ring
 from training.ring.interface import AgreedError, RegroupError
 from training.robustness import robustness
@@ -114,9 +115,10 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
     training = replace(training, model=finished_model(training.model))
     training.task.finish(training.model)
     evaluation = _evaluate(training)
+    reference = reference_distribution(training.task, training.model, ring, plan.shards_directory)
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
     if ring.rank == 0:
-        _finish(training, cursor, evaluation)
+        _finish(training, cursor, evaluation, reference)
 
 
 def _evaluate(training: Training) -> dict[str, dict[str, Any]]:
@@ -261,11 +263,11 @@ def _start(plan: Plan, ring: Ring, task: Task, model: nn.Module, reader: ShardRe
     return Cursor(step=0, epoch=0, precision=precision, world_size=ring.size, loss=0.0, rows=0, tokens=0, seconds=0.0)
 
 
-def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any]) -> None:
+def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any], reference: dict[str, Any] | None) -> None:
     plan, labels = training.plan, training.task.labels
     wanted = training.task.name == "classify" and plan.settings.train.baselines
     found = baselines(plan.shards_directory, labels) if wanted else {}
-    publish_model(training, cursor, {**evaluation, "baselines": found})
+    publish_model(training, cursor, {**evaluation, "baselines": found}, reference)
     test = evaluation["test"]
     told = [f"{name} {test[key]:.3f}" for key, name in _TOLD.items() if test.get(key) is not None]
     against = f" (TF-IDF {found['tfidf_logistic_regression']['accuracy']:.3f})" if found else ""
