@@ -8,6 +8,7 @@ lanes, and a loss becomes an integer before it is added.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,7 +16,9 @@ from torch import nn
 from training.figures.fixed_point import from_fixed_point, to_fixed_point
 from training.reader import Batch, ShardReader
 from training.ring import Ring
-from training.tasks.interface import Piece, Task
+
+if TYPE_CHECKING:  # tasks import this module
+    from training.tasks.interface import Piece, Task
 
 PIECE_TOKENS = 2048  # cells of a padded piece: small pieces of sorted rows waste little on padding
 NO_EPOCH = 1 << 31  # of random choices in an evaluation, which are always the same

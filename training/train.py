@@ -26,7 +26,7 @@ from mapring.settings import output_settings
 from mapring.settings.base import changed_settings
 from training.amplification import MOST
 from training.augmentation import Augmenter, ids_to_mask, word_starts
-from training.baselines import baselines
+from training.baselines import baselines, best_of
 from training.checkpoint import Checkpoints, Cursor, share_state
 from training.export import publish_model
 from training.loop import StopRequest, Training, run_training, take_best, tell_resumed
@@ -264,14 +264,13 @@ def _start(plan: Plan, ring: Ring, task: Task, model: nn.Module, reader: ShardRe
 
 
 def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any], reference: dict[str, Any] | None) -> None:
-    plan, labels = training.plan, training.task.labels
-    wanted = training.task.name == "classify" and plan.settings.train.baselines
-    found = baselines(plan.shards_directory, labels) if wanted else {}
+    plan = training.plan
+    wanted = plan.settings.train.baselines
+    found = baselines(training.task, training.model, plan.shards_directory) if wanted else {}
     publish_model(training, cursor, {**evaluation, "baselines": found}, reference)
     test = evaluation["test"]
     told = [f"{name} {test[key]:.3f}" for key, name in _TOLD.items() if test.get(key) is not None]
-    against = f" (TF-IDF {found['tfidf_logistic_regression']['accuracy']:.3f})" if found else ""
-    quality = f"{', '.join(told)}{against} on {test['rows']:,} test rows" if told else "no test rows"
+    quality = f"{', '.join(told)}{best_of(found)} on {test['rows']:,} test rows" if told else "no test rows"
     say(
         "train",
         f"{quality}; {cursor.rows / cursor.seconds:.0f} samples/s over "
