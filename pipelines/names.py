@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-BASELINES = {"tfidf_logistic_regression": "TF-IDF + logistic regression", "majority": "majority class"}
+BASELINES = {
+    "tfidf_logistic_regression": "TF-IDF + logistic regression",
+    "majority": "majority class",
+    "tfidf_one_vs_rest": "TF-IDF + logistic regression of each label",
+    "most_frequent_set": "most frequent set of labels",
+    "tfidf_ridge": "TF-IDF + ridge regression",
+    "mean": "mean target",
+    "tfidf_cosine": "TF-IDF cosine",
+    "unigram": "frequencies of tokens",
+}
 FIGURES = {
     "accuracy": "accuracy",
     "subset_accuracy": "subset accuracy",
     "macro_f1": "macro-F1",
     "roc_auc": "ROC-AUC",
     "average_precision": "average precision",
+    "ndcg_at_10": "NDCG@10",
     "mse": "mean squared error",
     "mae": "mean absolute error",
     "r2": "R2",

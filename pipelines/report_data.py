@@ -44,6 +44,7 @@ class Data:
 class Model:
     """The trained model, and the curves of its training (None where only the model was kept)."""
 
+    directory: str
     manifest: Manifest
     steps: Sequence[Mapping[str, Any]]
 
@@ -55,7 +56,8 @@ class Scores:
     commit: ScoresCommit
     labels: Mapping[str, int]
     histogram: Sequence[int]
-    expected: Mapping[str, int] | None  # what the model answers on the test split
+    expected: Mapping[str, int] | None  # what the model answered when it was published
+    expected_split: str | None  # on this split
     drift: float | None
 
 
@@ -91,7 +93,11 @@ def gather_model(plan: Plan) -> Model | None:
     """The model of a plan; None where it is not published."""
     if not is_published(plan.model_directory):
         return None
-    return Model(manifest=read_manifest(plan.model_directory), steps=read_steps(plan.training_directory))
+    return Model(
+        directory=plan.model_directory,
+        manifest=read_manifest(plan.model_directory),
+        steps=read_steps(plan.training_directory),
+    )
 
 
 def gather_scores(plan: Plan, model: Model | None) -> Scores | None:
@@ -108,12 +114,13 @@ def gather_scores(plan: Plan, model: Model | None) -> Scores | None:
         scores = batch.column("score").drop_null().to_numpy(zero_copy_only=False)
         histogram += np.histogram(scores, bins=SCORE_BINS, range=(0.0, 1.0))[0]
     del labels[None]  # rows with an error; the commit counts them by rule
-    expected = _answers_on_test(model)
+    split, expected = _reference(model) or (None, None)
     return Scores(
         commit=commit,
         labels=dict(sorted(labels.items())),
         histogram=histogram.tolist(),
         expected=expected,
+        expected_split=split,
         drift=population_stability_index(expected, labels) if expected and labels else None,
     )
 
@@ -171,15 +178,13 @@ def _examples(directory: str, manifest: Manifest) -> dict[str, list[dict[str, An
     return dict(found)
 
 
-def _answers_on_test(model: Model | None) -> dict[str, int] | None:
-    """How often the model answers each label on the test split: the column sums of its confusion matrix."""
-    if model is None:
+def _reference(model: Model | None) -> tuple[str, dict[str, int]] | None:
+    """The split whose answers were published with a classifier, and how often each label is among them."""
+    path = model.manifest.details.get("reference") if model else None
+    if model is None or path is None:
         return None
-    confusion = model.manifest.details["evaluation"]["test"].get("confusion")
-    if not confusion or not sum(map(sum, confusion)):
-        return None
-    labels = model.manifest.details["labels"]
-    return {label: sum(row[index] for row in confusion) for index, label in enumerate(labels)}
+    found = json.loads(storage.read_bytes(storage.join(model.directory, path)))
+    return found["split"], {label: counts["answers"] for label, counts in found["labels"].items()}
 
 
 def _named(manifest: Manifest, prefix: str) -> list[str]:

@@ -12,6 +12,7 @@ _FIGURES = {
     "micro_f1": "micro-F1",
     "roc_auc": "ROC-AUC",
     "average_precision": "average precision",
+    "ndcg_at_10": "NDCG@10",
     "mse": "MSE",
     "mae": "MAE",
     "r2": "R2",

@@ -8,6 +8,7 @@ lanes, and a loss becomes an integer before it is added.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -16,7 +17,9 @@ from training.figures.fixed_point import from_fixed_point, to_fixed_point
 from training.label_names import ids_by_name, rename_labels
 from training.reader import Batch, ShardReader
 from training.ring import Ring
-from training.tasks.interface import Piece, Task
+
+if TYPE_CHECKING:  # tasks import this module
+    from training.tasks.interface import Piece, Task
 
 PIECE_TOKENS = 2048  # cells of a padded piece: small pieces of sorted rows waste little on padding
 NO_EPOCH = 1 << 31  # of random choices in an evaluation, which are always the same
@@ -34,13 +37,14 @@ def mean_loss(units: int, weight: float) -> float | None:
 
 
 def pieces_of_split(
-    task: Task, model: nn.Module, ring: Ring, shards_directory: str, split: str
+    task: Task, model: nn.Module, ring: Ring, shards_directory: str, split: str, *, text: bool = False
 ) -> Iterator[tuple[Batch, Piece]]:
     """All pieces of this rank's lanes of a split, and what they are of; the same for any number of ranks.
 
-    Labels of the shards are those of the task that have the same names.
+    Labels of the shards are those of the task that have the same names. Batches have their texts where `text` asks for
+    them.
     """
-    reader = ShardReader(shards_directory, split, rank=ring.rank, size=ring.size)
+    reader = ShardReader(shards_directory, split, rank=ring.rank, size=ring.size, text=text)
     label_ids = ids_by_name(reader.manifest.details["labels"], task.labels) if task.labels else None
     model.eval()
     with torch.inference_mode():

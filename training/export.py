@@ -20,11 +20,19 @@ from training.checkpoint import Cursor
 from training.golden import golden_rows, to_parquet
 from training.loop import Training
 from training.methods import is_stock, save_parts
-from training.onnx_export import export_onnx
+from training.onnx_export import can_export, export_onnx
 
 
-def publish_model(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) -> None:
+def publish_model(
+    training: Training, cursor: Cursor, evaluation: Mapping[str, Any], reference: Mapping[str, Any] | None
+) -> None:
     """Build everything, prove it, and publish it at `plan.model_directory`. Rank 0 only.
+
+    Args:
+        training: with the finished model.
+        cursor: of its end.
+        evaluation: figures of the splits.
+        reference: `reference_distribution` of the model.
 
     Raises:
         StageError: the directory cannot be written, or the ONNX export is not equal to the model.
@@ -32,14 +40,16 @@ def publish_model(training: Training, cursor: Cursor, evaluation: Mapping[str, A
     """
     directory = training.plan.model_directory
     try:
-        _publish(training, cursor, evaluation)
+        _publish(training, cursor, evaluation, reference)
     except OSError as error:
         raise StageError(
             f"{directory}: cannot be written ({error}); make room or check the permissions, then start again"
         ) from None
 
 
-def _publish(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) -> None:
+def _publish(
+    training: Training, cursor: Cursor, evaluation: Mapping[str, Any], reference: Mapping[str, Any] | None
+) -> None:
     plan, task, model = training.plan, training.task, training.model
     shards, directory = contract.read_manifest(plan.shards_directory), plan.model_directory
     model.eval()
@@ -51,11 +61,12 @@ def _publish(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) 
     parts = {
         **(
             {"onnx": _write(directory, "model", export_onnx(task, model, golden), ".onnx")}
-            if training.task.exports_onnx
+            if can_export(task, model)
             else {}
         ),
         "golden": _write(directory, "golden", to_parquet(golden, task.output_name), ".parquet", len(golden)),
         "evaluation_file": _write(directory, "evaluation", _pretty(evaluation), ".json"),
+        **({"reference": _write(directory, "reference", _pretty(reference), ".json")} if reference else {}),
     }
     details = {
         "task": task.name,
@@ -65,6 +76,7 @@ def _publish(training: Training, cursor: Cursor, evaluation: Mapping[str, Any]) 
         "text": output_settings(plan.settings.preprocess.normalization),
         "transformers": name if is_stock(model) else None,
         "tokenizer": name,
+        "reference": None,
         **{part: entry.path for part, entry in parts.items()},
         "evaluation": evaluation,
         "temperature": evaluation["test"].get("temperature"),

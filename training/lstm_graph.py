@@ -1,6 +1,6 @@
-"""The LSTM classifier as an ONNX graph, written by hand: torch's exporter unrolls it for one length.
+"""LSTMs as ONNX graphs, written by hand: torch's exporter unrolls them for one length.
 
-ONNX's LSTM takes the rows' lengths and reads backwards from each row's own end, which is what the model does.
+ONNX's LSTM takes the rows' lengths, gives 0 behind them, and reads backwards from each row's own end; so do the models.
 """
 
 from __future__ import annotations
@@ -14,46 +14,45 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from training.lstm_language_model import LstmLanguageModel
 from training.own_architectures import LstmClassifier
 
 _GATES = (0, 3, 1, 2)  # torch has input, forget, cell, output; ONNX has input, output, forget, cell
+_IDS_AND_MASK = ("input_ids", "attention_mask")
+
+Constants = dict[str, npt.NDArray[Any]]
 
 
-def lstm_graph(model: LstmClassifier, opset: int) -> bytes:
-    """Ids and mask (B, T), int64, to logits (B, C), float32, for any B and T."""
-    constants = {
-        "embedding": _array(model.embedding.weight),
-        "one": np.array([1], np.int64),
-        "last": np.array([2], np.int64),
-        "joined": np.array([0, 0, -1], np.int64),
-        "least": np.array(-1.0, np.float32),
-        "weight": _array(model.classifier.weight),
-        "bias": _array(model.classifier.bias),
-    }
+def has_graph(model: nn.Module) -> bool:
+    """Whether `lstm_graph` knows a model."""
+    return isinstance(model, LstmClassifier | LstmLanguageModel)
+
+
+def lstm_graph(model: nn.Module, opset: int) -> bytes:
+    """Ids and mask (B, T), int64, to logits, float32, for any B and T: (B, C), or (B, T, V) of a language model."""
+    if isinstance(model, LstmLanguageModel):
+        layers: list[list[Any]] = [[layer] for layer in model.reader.layers]
+        embedding, head, shape = model.reader.embedding, _next_token, ["B", "T", model.config.vocab_size]
+    else:
+        assert isinstance(model, LstmClassifier)
+        layers = [list(both) for both in zip(model.forwards, model.backwards, strict=True)]
+        embedding, head, shape = model.embedding, _largest_of_units, ["B", model.config.num_labels]
+    constants: Constants = {"embedding": _array(embedding.weight), "joined": np.array([0, 0, -1], np.int64)}
+    constants["one"] = np.array([1], np.int64)
     nodes = [
         helper.make_node("ReduceSum", ["attention_mask", "one"], ["lengths64"], keepdims=0),
         helper.make_node("Cast", ["lengths64"], ["lengths"], to=TensorProto.INT32),
-        helper.make_node("Cast", ["attention_mask"], ["is_token"], to=TensorProto.BOOL),
-        helper.make_node("Unsqueeze", ["is_token", "last"], ["is_token_of_units"]),
         helper.make_node("Gather", ["embedding", "input_ids"], ["hidden0"]),
     ]
-    layers = list(zip(model.forwards, model.backwards, strict=True))
-    for number, (ahead, back) in enumerate(layers):
-        constants |= {f"{name}{number}": value for name, value in _weights(ahead, back).items()}
-        nodes += _layer(number, int(ahead.hidden_size))  # type: ignore[arg-type]
-    nodes += [
-        helper.make_node("Where", ["is_token_of_units", f"hidden{len(layers)}", "least"], ["masked"]),
-        helper.make_node("ReduceMax", ["masked", "one"], ["largest"], keepdims=0),
-        helper.make_node("Gemm", ["largest", "weight", "bias"], ["logits"], transB=1),
-    ]
+    for number, directions in enumerate(layers):
+        constants |= {f"{name}{number}": value for name, value in _weights(directions).items()}
+        nodes += _layer(number, directions)
+    nodes += head(model, f"hidden{len(layers)}", constants)
     graph = helper.make_graph(
         nodes,
         "lstm",
-        [
-            helper.make_tensor_value_info(name, TensorProto.INT64, ["B", "T"])
-            for name in ("input_ids", "attention_mask")
-        ],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["B", model.config.num_labels])],
+        [helper.make_tensor_value_info(name, TensorProto.INT64, ["B", "T"]) for name in _IDS_AND_MASK],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
@@ -61,24 +60,60 @@ def lstm_graph(model: LstmClassifier, opset: int) -> bytes:
     return bytes(made.SerializeToString())
 
 
-def _layer(number: int, hidden_size: int) -> list[onnx.NodeProto]:
-    """Nodes from `hidden<number>`, (B, T, E), to the next, (B, T, 2H)."""
+def _largest_of_units(model: Any, hidden: str, constants: Constants) -> list[onnx.NodeProto]:
+    """A classifier's nodes from hidden states (B, T, 2H) to `logits` (B, C)."""
+    constants |= {
+        "last": np.array([2], np.int64),
+        "least": np.array(-1.0, np.float32),
+        "weight": _array(model.classifier.weight),
+        "bias": _array(model.classifier.bias),
+    }
+    return [
+        helper.make_node("Cast", ["attention_mask"], ["is_token"], to=TensorProto.BOOL),
+        helper.make_node("Unsqueeze", ["is_token", "last"], ["is_token_of_units"]),
+        helper.make_node("Where", ["is_token_of_units", hidden, "least"], ["masked"]),
+        helper.make_node("ReduceMax", ["masked", "one"], ["largest"], keepdims=0),
+        helper.make_node("Gemm", ["largest", "weight", "bias"], ["logits"], transB=1),
+    ]
+
+
+def _next_token(model: Any, hidden: str, constants: Constants) -> list[onnx.NodeProto]:
+    """A language model's nodes from hidden states (B, T, H) to `logits` (B, T, V)."""
+    nodes, given = [], hidden
+    for number, layer in enumerate(model.lm_head):
+        weight = "embedding" if layer.weight is model.reader.embedding.weight else f"weight{number}"
+        constants |= {weight: _array(layer.weight), f"bias{number}": _array(layer.bias)}
+        found = "logits" if number == len(model.lm_head) - 1 else f"projected{number}"
+        nodes += [
+            helper.make_node("Transpose", [weight], [f"{weight}_turned"], perm=[1, 0]),
+            helper.make_node("MatMul", [given, f"{weight}_turned"], [f"product{number}"]),
+            helper.make_node("Add", [f"product{number}", f"bias{number}"], [found]),
+        ]
+        given = found
+    return nodes
+
+
+def _layer(number: int, directions: list[Any]) -> list[onnx.NodeProto]:
+    """Nodes from `hidden<number>`, (B, T, E), to the next, (B, T, DH), D being 1 or 2 directions."""
     given = [f"turned{number}", f"input{number}", f"recurrent{number}", f"biases{number}", "lengths"]
+    sizes = {"hidden_size": int(directions[0].hidden_size)}
+    direction = "bidirectional" if len(directions) == 2 else "forward"
     return [
         helper.make_node("Transpose", [f"hidden{number}"], [f"turned{number}"], perm=[1, 0, 2]),  # (T, B, E)
-        helper.make_node("LSTM", given, [f"read{number}"], hidden_size=hidden_size, direction="bidirectional"),
-        helper.make_node("Transpose", [f"read{number}"], [f"apart{number}"], perm=[2, 0, 1, 3]),  # (B, T, 2, H)
+        helper.make_node("LSTM", given, [f"read{number}"], direction=direction, **sizes),
+        helper.make_node("Transpose", [f"read{number}"], [f"apart{number}"], perm=[2, 0, 1, 3]),  # (B, T, D, H)
         helper.make_node("Reshape", [f"apart{number}", "joined"], [f"hidden{number + 1}"]),
     ]
 
 
-def _weights(ahead: nn.Module, back: nn.Module) -> dict[str, npt.NDArray[np.float32]]:
-    """W (2, 4H, E), R (2, 4H, H) and the biases of both, (2, 8H), of a layer that reads in two directions."""
-    both: list[Any] = [ahead, back]
+def _weights(directions: list[Any]) -> dict[str, npt.NDArray[np.float32]]:
+    """W (D, 4H, E), R (D, 4H, H) and the biases of both, (D, 8H), of a layer that reads in D directions."""
     return {
-        "input": np.stack([_by_gates(side.weight_ih_l0) for side in both]),
-        "recurrent": np.stack([_by_gates(side.weight_hh_l0) for side in both]),
-        "biases": np.stack([np.concatenate([_by_gates(side.bias_ih_l0), _by_gates(side.bias_hh_l0)]) for side in both]),
+        "input": np.stack([_by_gates(side.weight_ih_l0) for side in directions]),
+        "recurrent": np.stack([_by_gates(side.weight_hh_l0) for side in directions]),
+        "biases": np.stack(
+            [np.concatenate([_by_gates(side.bias_ih_l0), _by_gates(side.bias_hh_l0)]) for side in directions]
+        ),
     }
 
 

@@ -88,6 +88,7 @@ def _own(source: ModelSource, task: Task, tokens: SpecialTokens) -> nn.Module:
         vocabulary_size=tokens.vocabulary_size,
         labels=len(task.labels),
         pad=tokens.pad,
+        task=task.name,
     )
 
 

@@ -13,9 +13,8 @@ from torch import nn
 
 from mapring.errors import StageError
 from training.golden import GoldenRow, middle_logits
-from training.lstm_graph import lstm_graph
+from training.lstm_graph import has_graph, lstm_graph
 from training.model import config_of
-from training.own_architectures import LstmClassifier
 from training.tasks.interface import Task
 
 TOLERANCE = 1e-4  # largest difference from torch's output in fp32, over its size where that is above 1
@@ -36,6 +35,11 @@ class _Output(nn.Module):
         return self.task.output(self.model, {"input_ids": input_ids, "attention_mask": attention_mask, **types})
 
 
+def can_export(task: Task, model: nn.Module) -> bool:
+    """Whether a model is also published as a graph: what the task wants so, and every LSTM."""
+    return task.exports_onnx or has_graph(model)
+
+
 def export_onnx(task: Task, model: nn.Module, golden: list[GoldenRow]) -> bytes:
     """Export a model with free batch and sequence sizes, and replay the golden rows with ONNX Runtime.
 
@@ -49,7 +53,7 @@ def export_onnx(task: Task, model: nn.Module, golden: list[GoldenRow]) -> bytes:
     names = ["input_ids", "attention_mask"]
     if int(getattr(config_of(model), "type_vocab_size", 0) or 0) > 1:
         names.append("token_type_ids")
-    content = lstm_graph(model, _OPSET) if isinstance(model, LstmClassifier) else _exported(task, model, names)
+    content = lstm_graph(model, _OPSET) if has_graph(model) else _exported(task, model, names)
     _replay(content, names, task.output_name, golden)
     return content
 

@@ -1,4 +1,4 @@
-"""Small classifiers that transformers has not: an LSTM, and a bag of words as a baseline that a ring can train.
+"""Small models that transformers has not: an LSTM, and a bag of words as a baseline that a ring can train.
 
 They look to the trainer as its models do: ids and mask in, an output with `logits`, a `config`, input embeddings.
 """
@@ -6,43 +6,15 @@ They look to the trainer as its models do: ids and mask in, an output with `logi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, NamedTuple
+from dataclasses import asdict, fields, replace
+from typing import Any
 
 import torch
 from torch import nn
 
 from mapring.errors import SettingsError
-
-
-class Output(NamedTuple):
-    """What a model answers: `logits` of shape (B, C)."""
-
-    logits: torch.Tensor
-
-
-@dataclass(frozen=True, kw_only=True)
-class LstmConfig:
-    """Sizes of an LSTM."""
-
-    vocab_size: int = 0
-    num_labels: int = 0
-    pad_token_id: int = 0
-    embedding_size: int = 128
-    hidden_size: int = 128
-    num_layers: int = 1
-    dropout: float = 0.2
-
-
-@dataclass(frozen=True, kw_only=True)
-class BagOfWordsConfig:
-    """Sizes of a bag of words."""
-
-    vocab_size: int = 0
-    num_labels: int = 0
-    pad_token_id: int = 0
-    embedding_size: int = 128
-    dropout: float = 0.2
+from training.lstm_language_model import LstmLanguageModel
+from training.own_configs import BagOfWordsConfig, LstmConfig, LstmLanguageConfig, Output, Sizes
 
 
 class LstmClassifier(nn.Module):
@@ -102,22 +74,30 @@ class BagOfWords(nn.Module):
         return Output(self.classifier(self.dropout(mean)))
 
 
-_ARCHITECTURES: dict[str, tuple[type[nn.Module], Any]] = {
-    "lstm": (LstmClassifier, LstmConfig()),
-    "bag_of_words": (BagOfWords, BagOfWordsConfig()),
+_ARCHITECTURES: dict[tuple[str, str], tuple[type[nn.Module], Sizes]] = {  # by architecture and task
+    ("lstm", "classify"): (LstmClassifier, LstmConfig()),
+    ("lstm", "clm"): (LstmLanguageModel, LstmLanguageConfig()),
+    ("bag_of_words", "classify"): (BagOfWords, BagOfWordsConfig()),
 }
+_GIVEN = ("vocab_size", "num_labels", "pad_token_id")  # by tokenizer and task
 
 
 def new_model(
-    architecture: str, sizes: Mapping[str, Any], *, vocabulary_size: int, labels: int, pad: int | None
+    architecture: str,
+    sizes: Mapping[str, Any],
+    *,
+    vocabulary_size: int,
+    labels: int,
+    pad: int | None,
+    task: str = "classify",
 ) -> nn.Module:
     """One of these models with random weights; seed torch before.
 
     Raises:
         SettingsError: the architecture has no such size.
     """
-    kind, config = _ARCHITECTURES[architecture]
-    known = [field.name for field in fields(config) if field.name not in ("vocab_size", "num_labels", "pad_token_id")]
+    kind, config = _ARCHITECTURES[architecture, task]
+    known = [field.name for field in fields(config) if field.name not in _GIVEN]
     for key in sizes:
         if key not in known:
             raise SettingsError(
@@ -130,10 +110,10 @@ def new_model(
 
 def is_own(model: nn.Module) -> bool:
     """Whether a model is one of these."""
-    return isinstance(model, LstmClassifier | BagOfWords)
+    return isinstance(model, tuple(kind for kind, _ in _ARCHITECTURES.values()))
 
 
 def described(model: nn.Module) -> dict[str, Any]:
-    """Architecture and sizes of one of these models, for its `config.json`."""
-    name = next(name for name, (kind, _) in _ARCHITECTURES.items() if isinstance(model, kind))
-    return {"architecture": name, **asdict(model.config)}  # type: ignore[call-overload]
+    """Architecture, task and sizes of one of these models, for its `config.json`."""
+    name, task = next(names for names, (kind, _) in _ARCHITECTURES.items() if isinstance(model, kind))
+    return {"architecture": name, "task": task, **asdict(model.config)}  # type: ignore[call-overload]

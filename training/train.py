@@ -26,7 +26,7 @@ from mapring.settings import output_settings
 from mapring.settings.base import changed_settings
 from training.amplification import MOST
 from training.augmentation import Augmenter, ids_to_mask, word_starts
-from training.baselines import baselines
+from training.baselines import baselines, best_of
 from training.checkpoint import Checkpoints, Cursor, share_state
 from training.compression import compressed
 from training.compression.before_after import before_and_after, evaluate_before
@@ -39,6 +39,7 @@ from training.older_shards import digest_of_all, open_older
 from training.optimizers import make_optimizer
 from training.precision import choose_precision
 from training.reader import ShardReader
+from training.reference import reference_distribution
 from training.replay import ReplayReader, open_reader, rows_of_an_epoch
 from training.ring import Ring, RingError, first_rank_only, open_ring
 from training.ring.interface import AgreedError, RegroupError
@@ -54,6 +55,7 @@ _TOLD = {  # figures of the closing line
     "accuracy": "accuracy",
     "subset_accuracy": "subset accuracy",
     "macro_f1": "macro-F1",
+    "ndcg_at_10": "NDCG@10",
     "r2": "R2",
     "spearman": "Spearman",
     "mean_reciprocal_rank": "MRR",
@@ -120,11 +122,12 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
     training = replace(training, model=finished_model(training.model))
     training.task.finish(training.model)
     evaluation, before = _evaluate(training, cursor), evaluate_before(training)
+    reference = reference_distribution(training.task, training.model, ring, plan.shards_directory)
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
     if ring.rank == 0:
         if before is not None:
             evaluation["compression"] = before_and_after(training, before, evaluation["test"])
-        _finish(training, cursor, evaluation)
+        _finish(training, cursor, evaluation, reference)
 
 
 def _evaluate(training: Training, cursor: Cursor) -> dict[str, dict[str, Any]]:
@@ -274,15 +277,14 @@ def _start(plan: Plan, ring: Ring, task: Task, model: nn.Module, reader: ShardRe
     return Cursor(step=0, epoch=0, precision=precision, world_size=ring.size, loss=0.0, rows=0, tokens=0, seconds=0.0)
 
 
-def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any]) -> None:
-    plan, labels = training.plan, training.task.labels
-    wanted = training.task.name == "classify" and plan.settings.train.baselines
-    found = baselines(plan.shards_directory, labels) if wanted else {}
-    publish_model(training, cursor, {**evaluation, "baselines": found})
+def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any], reference: dict[str, Any] | None) -> None:
+    plan = training.plan
+    wanted = plan.settings.train.baselines
+    found = baselines(training.task, training.model, plan.shards_directory) if wanted else {}
+    publish_model(training, cursor, {**evaluation, "baselines": found}, reference)
     test = evaluation["test"]
     figures = [f"{name} {test[key]:.3f}" for key, name in _TOLD.items() if test.get(key) is not None]
-    against = f" (TF-IDF {found['tfidf_logistic_regression']['accuracy']:.3f})" if found else ""
-    quality = f"{', '.join(figures)}{against} on {test['rows']:,} test rows" if figures else "no test rows"
+    quality = f"{', '.join(figures)}{best_of(found)} on {test['rows']:,} test rows" if figures else "no test rows"
     quality += told(evaluation["forgetting"], _TOLD) if "forgetting" in evaluation else ""
     say(
         "train",

@@ -7,15 +7,19 @@ from typing import Literal, get_args
 
 TaskName = Literal["classify", "multilabel", "regression", "embed", "mlm", "clm"]
 MethodName = Literal["full", "lora", "adalora", "ia3", "prefix", "adapter"]
-ModelKind = Literal["pretrained", "random", "own"]
+ModelKind = Literal["pretrained", "random", "lstm", "bag_of_words"]
 
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
-OWN_ARCHITECTURES = ("lstm", "bag_of_words")
+OWN_ARCHITECTURES: dict[ModelKind, tuple[TaskName, ...]] = {  # that transformers has not, and what they do
+    "lstm": ("classify", "clm"),
+    "bag_of_words": ("classify",),
+}
 MODELS: dict[ModelKind, str] = {
     "pretrained": "a pretrained directory",
     "random": "an architecture of transformers, random weights",
-    "own": "`lstm` or `bag_of_words`",
+    "lstm": "`lstm`",
+    "bag_of_words": "`bag_of_words`",
 }
 
 
@@ -23,7 +27,7 @@ def model_kind(architecture: str | None) -> ModelKind:
     """The kind of a model that starts from a directory (None) or an architecture."""
     if architecture is None:
         return "pretrained"
-    return "own" if architecture in OWN_ARCHITECTURES else "random"
+    return next((kind for kind in OWN_ARCHITECTURES if kind == architecture), "random")
 
 
 _LANGUAGE_MODELS: tuple[TaskName, ...] = ("mlm", "clm")
@@ -31,10 +35,10 @@ _LANGUAGE_MODELS: tuple[TaskName, ...] = ("mlm", "clm")
 
 def refusal(task: TaskName, model: ModelKind, method: MethodName) -> str | None:
     """Why the three cannot be combined, with what to do instead; None where they can."""
-    if model == "own" and task != "classify":
+    if task not in OWN_ARCHITECTURES.get(model, TASKS):
         return (
-            f"model.architecture: found {' or '.join(OWN_ARCHITECTURES)} with task={task}, which classify only; name "
-            "a model type of transformers, such as bert or gpt2"
+            f"model.architecture: found {model} with task={task}, expected {' or '.join(OWN_ARCHITECTURES[model])}; "
+            "name a model type of transformers, such as bert or gpt2"
         )
     if model != "pretrained" and method != "full":
         return (

@@ -164,7 +164,9 @@ class Train(Section):
         100, description="Optimizer steps between the evaluations that patience counts, each with a checkpoint.", ge=1
     )
     baselines: bool = output(
-        True, description="With classify, also evaluate a majority and a TF-IDF + logistic regression baseline."
+        True,
+        description="Also evaluate what a model has to beat: the most frequent label or set of labels, or the mean; "
+        "linear models of TF-IDF weights, or their cosine for embed; frequencies of tokens for mlm and clm.",
     )
     robustness: bool = output(
         False, description="Also evaluate the test split with typing errors, other cases, dropped and swapped words."

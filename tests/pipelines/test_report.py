@@ -143,8 +143,13 @@ def publish_model(plan: Plan, *, test_rows: bool = True, curves: bool = True) ->
         "steps": 50,
         "throughput": {"samples_per_second": 123.4, "tokens_per_second": 2345.6, "seconds": 10.0},
     }
-    entry = write_file(plan.model_directory, "card.md", b"card")
-    publish_as(plan.model_directory, "model", plan.model, (entry,), details)
+    entries = [write_file(plan.model_directory, "card.md", b"card")]
+    if test_rows:
+        answers = {label: {"answers": sum(row[place] for row in CONFUSION)} for place, label in enumerate(LABELS)}
+        content = json.dumps({"split": "test", "labels": answers}).encode()
+        entries.append(write_file(plan.model_directory, "reference.json", content))
+        details["reference"] = "reference.json"
+    publish_as(plan.model_directory, "model", plan.model, tuple(entries), details)
     if curves:
         steps = [
             {"step": step, "loss": 1 / step, "learning_rate": 1e-4, "samples_per_second": 100.0}
@@ -203,7 +208,11 @@ def test_a_complete_run_has_every_part(plan: Plan) -> None:
         *("1,068 records were read; 1,060 documents were kept", "malformed_record", "0.1 %"),
         *("50 steps on 2 ranks in bf16", "123 samples/s", "2,346 tokens/s"),
         *("0.767", "0.765", "TF-IDF + logistic regression", "0.457", "majority class"),
-        *("5 rows were read and 4 scored at 2 docs/s", "undecodable_bytes 1", "population stability index"),
+        *(
+            "5 rows were read and 4 scored at 2 docs/s",
+            "undecodable_bytes 1",
+            "those on the test split: population stability index",
+        ),
         *(plan.shards, plan.model, plan.scores, "train.global_batch", "preprocess.inputs.3.format"),
     ):
         assert part in " ".join(page.text.split()), part

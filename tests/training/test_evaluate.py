@@ -15,7 +15,7 @@ from tests.training.conftest import LABELS, PlanMaker, made_documents
 from tests.training.running import prepare
 from tests.training.shards import build_shards
 from tests.training.thread_ring import ThreadRing, run_ranks
-from training.baselines import baselines
+from training.baselines.labels import label_baselines
 from training.figures.classification import figures
 from training.padding import padded_rows
 from training.reader import ShardReader
@@ -91,7 +91,7 @@ def test_rows_without_label_are_counted_apart(tmp_path: Path, base_model: Path, 
 
 def test_baselines_learn_the_words_and_the_majority(make_tiny_plan: PlanMaker) -> None:
     plan = make_tiny_plan()
-    found = baselines(plan.shards_directory, LABELS)
+    found = label_baselines(plan.shards_directory, LABELS)
     assert found["tfidf_logistic_regression"]["accuracy"] > 0.9
     counts = [row["support"] for row in found["majority"]["per_class"]]
     assert found["majority"]["accuracy"] in [count / sum(counts) for count in counts]
@@ -102,7 +102,7 @@ def test_baselines_need_two_labels(tmp_path: Path, base_model: Path) -> None:
     documents = [item._replace(label_id=0) for item in made_documents(20)]
     splits = {"train": documents[:10], "validation": [], "test": documents[10:]}
     build_shards(target, splits, labels=LABELS, tokenizer=base_model)
-    assert baselines(target, LABELS) == {}
+    assert label_baselines(target, LABELS) == {}
 
 
 @settings(max_examples=50, deadline=None)

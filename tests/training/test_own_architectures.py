@@ -70,9 +70,9 @@ def test_the_seed_alone_decides_the_weights(make_tiny_plan: PlanMaker, tmp_path:
 
 def test_what_it_has_not_is_refused(make_tiny_plan: PlanMaker) -> None:
     words = ("train.model={architecture: lstm}",)
-    with pytest.raises(SettingsError, match="found 'heads', expected for lstm one of embedding_size, hidden_size"):
+    with pytest.raises(SettingsError, match="found 'heads', expected for lstm one of embedding_size, dropout"):
         prepare(make_tiny_plan(*words, "train.model.config.heads=2"))
-    with pytest.raises(SettingsError, match="which classify only"):
-        make_tiny_plan(*words, "train.task=clm")
+    with pytest.raises(SettingsError, match="found lstm with task=mlm, expected classify or clm"):
+        make_tiny_plan(*words, "train.task=mlm", "score=null")
     with pytest.raises(SettingsError, match="which has no blocks"):
         make_tiny_plan(*words, "train.gradient_checkpointing=true")

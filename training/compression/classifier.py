@@ -11,7 +11,7 @@ from torch import nn
 from mapring.errors import SettingsError
 from mapring.settings.train import ModelSource
 from training.model import check_vocabulary, config_of, load_pretrained, set_padding
-from training.own_architectures import Output
+from training.own_configs import Output
 from training.special_tokens import SpecialTokens
 
 TEACHER = "train.distillation.teacher"

@@ -115,6 +115,21 @@ def discounted_gain(groups: Keys, scores: npt.ArrayLike, relevance: npt.ArrayLik
     return DiscountedGain(mean, per_group, int((~relevant).sum()), cutoff)
 
 
+def query_figures(queries: Keys, scores: npt.ArrayLike, relevance: npt.ArrayLike) -> dict[str, Any]:
+    """How well the candidates of queries are ranked; arguments and errors are those of `discounted_gain`.
+
+    A query with one candidate has one order only, and one without a relevant candidate no better order: both are left
+    out.
+
+    Returns:
+        `ndcg_at_10`, the mean over the others, None where there is none; `ranked_queries`, the number of the others.
+    """
+    _, query, candidates = np.unique(np.asarray(queries), return_inverse=True, return_counts=True)
+    several = candidates[query] > 1
+    found = discounted_gain(query[several], np.asarray(scores)[several], np.asarray(relevance)[several], 10)
+    return {"ndcg_at_10": found.mean, "ranked_queries": len(found.per_group)}
+
+
 def _by_score(scores: npt.ArrayLike, targets: npt.ArrayLike) -> tuple[Integers, Integers]:
     """How many positive rows, and rows, each different score has; the highest score first."""
     found, positive = checked_finite(scores, "scores"), np.asarray(targets, np.bool_)

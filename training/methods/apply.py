@@ -69,7 +69,8 @@ def save_parts(model: nn.Module, settings: Train, head: Sequence[str], folder: P
     """
     if is_own(model):
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(model.state_dict(), folder / "model.safetensors")
+        tensors = {name: parameter.detach() for name, parameter in model.named_parameters()}  # tied ones once
+        save_file(tensors, folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(described(model), indent=2) + "\n")
         return
     if _is_prefix(model):

@@ -20,7 +20,8 @@ from training.ring import Ring
 from training.tasks.interface import LogitsOfLabels, Piece
 from training.tasks.label_outputs import LabelOutputs, figures_over_ring
 from training.tasks.made_rows import made_batch
-from training.tasks.pairs import Relevance, piece_of
+from training.tasks.pairs import piece_of
+from training.tasks.relevance import RankedPairs, are_pairs, figures_of_two_labels
 
 
 @dataclass(frozen=True)
@@ -55,26 +56,27 @@ class Classification(LogitsOfLabels):
     ) -> dict[str, Any]:
         """Figures of the confusion matrix, intervals and calibration; see `label_outputs.figures_over_ring`.
 
-        Of pairs with two labels also what `Relevance` tells.
+        Of pairs with two labels also `relevance.figures_of_two_labels`.
         """
-        relevance = Relevance(len(self.labels))
-        outputs = self._outputs(model, ring, shards_directory, split, relevance)
+        pairs = RankedPairs() if len(self.labels) == 2 and are_pairs(shards_directory) else None
+        outputs = self._outputs(model, ring, shards_directory, split, pairs)
         found = figures_over_ring(ring, outputs, self.labels, seed=self.seed, temperature=temperature)
-        return {**found, **relevance.figures(ring)}
+        return {**found, **(figures_of_two_labels(ring, pairs) if pairs else {})}
 
     def _outputs(
-        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, relevance: Relevance
+        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, pairs: RankedPairs | None
     ) -> LabelOutputs:
         doc_ids: list[str] = []
         labels, logits = [np.zeros(0, np.int64)], [np.zeros((0, len(self.labels)))]
         unlabelled = loss = 0
-        for batch, piece in pieces_of_split(self, model, ring, shards_directory, split):
+        for batch, piece in pieces_of_split(self, model, ring, shards_directory, split, text=pairs is not None):
             found, expected = model(**piece.inputs).logits, piece.targets["labels"]  # (B, C), (B,)
             loss += fixed_point(functional.cross_entropy(found, expected, reduction="sum"))
             labelled = (expected != NO_LABEL).numpy()
             unlabelled += int((~labelled).sum())
-            relevance.add(batch, found[labelled], expected[labelled])
             doc_ids += [batch.doc_ids[row] for row in piece.rows[labelled]]
             labels.append(expected.numpy()[labelled])
             logits.append(found.double().numpy()[labelled])
+            if pairs:
+                pairs.add(batch, piece.rows[labelled], logits[-1][:, 1] - logits[-1][:, 0], labels[-1])
         return LabelOutputs(doc_ids, np.concatenate(labels), np.concatenate(logits), unlabelled, loss)

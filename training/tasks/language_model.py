@@ -16,6 +16,7 @@ from training.batches import Integers
 from training.exact_sums import pieces_of_split
 from training.figures.language import language_figures, likelihood_sums
 from training.heads import choose_head, logits_at
+from training.lstm_language_model import LstmLanguageModel
 from training.model import config_of
 from training.padding import PaddedRows, padded_rows
 from training.reader import Batch
@@ -66,7 +67,7 @@ class _LanguageModel(LogitsOfRows, ABC):
                 rows=padded.rows,
                 inputs={
                     "input_ids": ids,
-                    **self._attention(batch, padded, numbers),
+                    **self._attention(batch, padded, numbers, model),
                     **token_types(batch, padded, model),
                 },
                 targets={"where": where, "tokens": tokens},
@@ -114,11 +115,14 @@ class _LanguageModel(LogitsOfRows, ABC):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Ids, at which cells something is predicted, and what should be."""
 
-    def _attention(self, batch: Batch, padded: PaddedRows, numbers: Integers) -> dict[str, torch.Tensor]:
+    def _attention(
+        self, batch: Batch, padded: PaddedRows, numbers: Integers, model: nn.Module
+    ) -> dict[str, torch.Tensor]:
         if not batch.starts:
             return {"attention_mask": padded.attention_mask}
+        forgets = isinstance(model, LstmLanguageModel)  # where positions restart, and pays attention to nothing else
         return {
-            "attention_mask": attention_between(numbers, causal=self._is_causal),
+            "attention_mask": padded.attention_mask if forgets else attention_between(numbers, causal=self._is_causal),
             "position_ids": torch.from_numpy(restarting_positions(numbers)),
         }
 

@@ -14,11 +14,9 @@ from torch import nn
 
 from mapring import storage
 from training.batches import Integers
-from training.figures.ranking import average_precision, roc_auc
 from training.model import config_of
 from training.padding import PaddedRows
 from training.reader import NO_PAIR, Batch
-from training.ring import Ring
 from training.ring.interface import AgreedError
 from training.rows import Ids
 from training.tasks.interface import Piece
@@ -55,32 +53,6 @@ def piece_of(batch: Batch, padded: PaddedRows, model: nn.Module, targets: Mappin
         targets=targets,
         tokens=int(padded.attention_mask.sum()),
     )
-
-
-class Relevance:
-    """How well a classifier of pairs with two labels ranks those of the second label before the others."""
-
-    def __init__(self, labels: int) -> None:
-        self._has_two = labels == 2
-        self._scores: list[float] = []
-        self._relevant: list[bool] = []
-
-    def add(self, batch: Batch, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Take up labelled rows of a batch: logits (B, C) and labels (B,)."""
-        if self._has_two and (batch.second_starts != NO_PAIR).any():
-            self._scores += (logits[:, 1].double() - logits[:, 0].double()).tolist()
-            self._relevant += (labels == 1).tolist()
-
-    def figures(self, ring: Ring) -> dict[str, float | None]:
-        """`roc_auc` and `average_precision` over all ranks' rows; nothing where there are no pairs of two labels."""
-        if not self._has_two:
-            return {}
-        gathered = ring.allgather_object((self._scores, self._relevant))
-        scores = np.array([score for own, _ in gathered for score in own])
-        relevant = np.array([is_relevant for _, own in gathered for is_relevant in own], np.bool_)
-        if not len(scores):
-            return {}
-        return {"roc_auc": roc_auc(scores, relevant), "average_precision": average_precision(scores, relevant)}
 
 
 @dataclass(frozen=True)

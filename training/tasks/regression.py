@@ -21,6 +21,7 @@ from training.tasks.interface import LogitsOfRows, Piece
 from training.tasks.made_rows import made_batch
 from training.tasks.pairs import piece_of
 from training.tasks.raw_scale import fold_raw_scale, use_raw_scale
+from training.tasks.relevance import RankedPairs, are_pairs, figures_of_targets
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,13 @@ class Regression(LogitsOfRows):
         """Figures of `regression_figures` in the unit of the targets, `loss`, and the rows that are `unlabelled`.
 
         `loss` is the mean squared error over the variance of the training targets. Three scalars a row are gathered.
+        Of pairs also `relevance.figures_of_targets`.
         """
+        pairs = RankedPairs() if are_pairs(shards_directory) else None
         doc_ids: list[str] = []
         predictions, targets = [np.zeros(0)], [np.zeros(0)]
         units = unlabelled = 0
-        for batch, piece in pieces_of_split(self, model, ring, shards_directory, split):
+        for batch, piece in pieces_of_split(self, model, ring, shards_directory, split, text=pairs is not None):
             logits, expected = self.output(model, piece.inputs), piece.targets["targets"].numpy()  # (B, 1), (B,)
             labelled = ~np.isnan(expected)
             doc_ids += [batch.doc_ids[row] for row in piece.rows[labelled]]
@@ -84,6 +87,8 @@ class Regression(LogitsOfRows):
             targets.append(expected[labelled])
             unlabelled += int((~labelled).sum())
             units += fixed_point(self._squared_error(logits, piece))
+            if pairs:
+                pairs.add(batch, piece.rows[labelled], predictions[-1], targets[-1])
         gathered = ring.allgather_object((doc_ids, np.concatenate(predictions), np.concatenate(targets)))
         keys = [key for own, _, _ in gathered for key in own]
         found, true = (np.concatenate([own[column] for own in gathered]) for column in (1, 2))
@@ -92,6 +97,7 @@ class Regression(LogitsOfRows):
             "unlabelled": sum(own for _, own in counts),
             "loss": mean_loss(sum(own for own, _ in counts), len(keys)),
             **regression_figures(keys, found, true),
+            **(figures_of_targets(ring, pairs) if pairs else {}),
         }
 
     def _squared_error(self, logits: torch.Tensor, piece: Piece) -> torch.Tensor:

@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 
 from mapring.errors import InputError, StageError
 from tests.training.figures.splitting import RANKS, SEEDS, gathered
-from training.figures.ranking import average_precision, discounted_gain, roc_auc
+from training.figures.ranking import average_precision, discounted_gain, query_figures, roc_auc
 
 
 def made_rows(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,3 +89,15 @@ def test_odd_rows_are_refused() -> None:
         discounted_gain(["a"], [1, 2], [1, 0])
     with pytest.raises(InputError, match="found relevance -1, expected 0 or more"):
         discounted_gain(["a"], [1], [-1])
+
+
+def test_queries_with_one_candidate_or_none_relevant_do_not_count() -> None:
+    queries = ["a", "a", "b", "c", "c", "d", "d", "d"]
+    scores = [0.1, 0.9, 5.0, 1.0, 2.0, 3.0, 2.0, 1.0]
+    gains = [1, 0, 1, 0, 0, 0, 2, 1]
+    of_a = 1 / math.log2(3)  # the relevant one comes second, behind the other
+    of_d = (2 / math.log2(3) + 1 / 2) / (2 + 1 / math.log2(3))
+    found = query_figures(queries, scores, gains)
+    assert found == {"ndcg_at_10": pytest.approx((of_a + of_d) / 2), "ranked_queries": 2}
+    assert query_figures(["a", "b"], [1, 2], [1, 1]) == {"ndcg_at_10": None, "ranked_queries": 0}
+    assert query_figures([], [], []) == {"ndcg_at_10": None, "ranked_queries": 0}

@@ -1,0 +1,39 @@
+"""Texts of a split with what they are labelled with, and their words as TF-IDF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from training.reader import Batch, ShardReader
+
+MAX_TRAIN_ROWS = 100_000  # word counts gain little beyond; keeps it to seconds and a few hundred MB
+
+
+def labelled_texts(
+    shards_directory: str, split: str, label_of: Callable[[Batch, int], Any]
+) -> tuple[list[str], list[Any], list[str]]:
+    """Texts, labels and document ids of the labelled rows; of the training split the first ones, which are random.
+
+    Args:
+        shards_directory: the published shards.
+        split: its name.
+        label_of: what a row of a batch is labelled with.
+    """
+    rows = (
+        (batch.texts[row], label_of(batch, row), batch.doc_ids[row])
+        for batch in ShardReader(shards_directory, split, text=True).rows()
+        for row in np.flatnonzero(batch.is_labelled).tolist()
+    )
+    found = list(islice(rows, MAX_TRAIN_ROWS if split == "train" else None))
+    return [row[0] for row in found], [row[1] for row in found], [row[2] for row in found]
+
+
+def word_weights(shortest: int = 1, longest: int = 2) -> Any:
+    """A TF-IDF vectorizer of n-grams of words, of `shortest` to `longest` words, whose rows have length 1."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(ngram_range=(shortest, longest), sublinear_tf=True, dtype=np.float32)
