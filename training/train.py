@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from training.shard_check import check_shards, labels_without_rows, rows_of_labe
 from training.special_tokens import read_special_tokens
 from training.step import Stepper
 from training.tasks import Task, open_task, weigh_classes
+from training.tracking import Tracker, tracked
 
 _TOLD = {  # figures of the closing line
     "accuracy": "accuracy",
@@ -106,16 +107,28 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
         _say(ring, f"model {plan.model} is already published at {plan.model_directory}")
         ring.shutdown()
         return
+    with tracked(plan, ring) as trackers:
+        _train(plan, ring, stop, trackers)
+
+
+def _train(plan: Plan, ring: Ring, stop: StopRequest, trackers: Sequence[Tracker]) -> None:
     training, cursor = _prepare(plan, ring)
-    cursor = run_training(training, cursor, stop)
+    cursor = run_training(training, cursor, stop, trackers)
     if plan.settings.train.patience:
         take_best(training, cursor)
     training = replace(training, model=finished_model(training.model))
     training.task.finish(training.model)
     evaluation = _evaluate(training)
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
+    for tracker in trackers:
+        tracker.conclude(cursor.best_step or cursor.step, _numbers(evaluation["test"]))
     if ring.rank == 0:
         _finish(training, cursor, evaluation)
+
+
+def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:
+    """Those of some figures that are single numbers."""
+    return {name: float(value) for name, value in figures.items() if type(value) in (int, float)}
 
 
 def _evaluate(training: Training) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from mapring.settings.combinations import (
     refusal,
 )
 from mapring.settings.objective import Objective
+from mapring.settings.tracking import Tracking
 
 OptimizerName = Literal["adamw", "sgd", "adafactor"]
 ScheduleName = Literal["linear", "cosine", "constant"]
@@ -163,6 +164,7 @@ class Train(Section):
     log_samples: bool = execution(
         False, description="Write which documents each step was trained on below samples/ of the training directory."
     )
+    tracking: Tracking = execution(Tracking(), description="Where curves go besides metrics.jsonl and TensorBoard.")
     keep_checkpoints: int = execution(2, description="Checkpoints kept; older ones are removed.", ge=1)
     evaluate_checkpoints: bool = execution(
         False, description="Evaluate the validation split at every checkpoint, and also keep the one of the least loss."
