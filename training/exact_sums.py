@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from training.device import device_of
 from training.figures.fixed_point import from_fixed_point, to_fixed_point
 from training.reader import Batch, ShardReader
 from training.ring import Ring
@@ -41,4 +42,4 @@ def pieces_of_split(
     with torch.inference_mode():
         for rows in reader.rows():
             for piece in task.pieces(rows, model, NO_EPOCH, PIECE_TOKENS):
-                yield rows, piece
+                yield rows, piece.on(device_of(model))

@@ -28,6 +28,7 @@ from training.amplification import MOST
 from training.augmentation import Augmenter, ids_to_mask, word_starts
 from training.baselines import baselines
 from training.checkpoint import Checkpoints, Cursor, share_state
+from training.device import HOST, open_device
 from training.export import publish_model
 from training.loop import StopRequest, Training, run_training, take_best, tell_resumed
 from training.methods import apply_method, finished_model
@@ -119,6 +120,7 @@ def _train(plan: Plan, ring: Ring, stop: StopRequest, trackers: Sequence[Tracker
     training = replace(training, model=finished_model(training.model))
     training.task.finish(training.model)
     evaluation = _evaluate(training)
+    training.model.to("cpu")  # exports and golden rows are made there
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
     for tracker in trackers:
         tracker.conclude(cursor.best_step or cursor.step, _numbers(evaluation["test"]))
@@ -164,7 +166,8 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     check_shards(ring, plan.shards_directory)
     if settings.objective.class_weights == "balanced":
         task = weigh_classes(task, rows_of_labels(ring, plan.shards_directory, len(task.labels)))
-    model, head = _build(plan, task, reader.steps * settings.epochs)
+    device = open_device(settings.device, ring)
+    model, head = _build(plan, task, reader.steps * settings.epochs, device)
     optimizer = make_optimizer(model, settings)
     checkpoints = Checkpoints(
         plan.training_directory,
@@ -191,7 +194,7 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     amplification = reader.read_amplification
     _say(
         ring,
-        f"{ring.controller}, {ring.size} ranks, {torch.get_num_threads()} threads each, "
+        f"{ring.controller}, {ring.size} ranks on {device.type}, {torch.get_num_threads()} threads each, "
         f"cycle {os.environ.get('HOROVOD_CYCLE_TIME', 'none')} ms, {cursor.precision}, "
         f"{reader.rows_in_split:,} rows, {reader.steps:,} steps an epoch"
         + (f", a rank reads up to {amplification:.2f} times its share" if amplification > MOST else ""),
@@ -229,14 +232,15 @@ def _augmenter(plan: Plan) -> Augmenter | None:
     )
 
 
-def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
-    """The model with what is trained of it, tried once; the same weights wherever the seed is the same."""
+def _build(plan: Plan, task: Task, total_steps: int, device: torch.device = HOST) -> BuiltModel:
+    """The model with what is trained of it, tried once on its device; equal weights wherever the seed is the same."""
     settings, details = plan.settings, contract.read_manifest(plan.shards_directory).details
     tokens = read_special_tokens(storage.join(plan.shards_directory, details["tokenizer"]["path"]))
     source, max_length = settings.train.model, settings.preprocess.max_length
     torch.manual_seed(settings.seed)
     with tempfile.TemporaryDirectory() as cache:
         model, head = build_model(source, task, tokens, max_length=max_length, cache=Path(cache))
+    model.to(device)  # made on the host, whose random state is the same everywhere
     check_vocabulary(model, source, tokens.vocabulary)
     task.prepare(model)
     if settings.train.freeze_embeddings:
@@ -244,6 +248,7 @@ def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
     if settings.train.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
     adapted = apply_method(model, settings.train.method, task=settings.train.task, head=head, total_steps=total_steps)
+    adapted.to(device)  # and what the method has added
     try_model(adapted, task, max_length, source)
     return BuiltModel(adapted, head)
 

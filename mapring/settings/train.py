@@ -160,6 +160,10 @@ class Train(Section):
     robustness: bool = output(
         False, description="Also evaluate the test split with typing errors, other cases, dropped and swapped words."
     )
+    device: Literal["auto", "cpu", "cuda"] = execution(
+        "auto",
+        description="Where ranks compute; auto takes CUDA where there is any, a GPU for each rank.",
+    )
     checkpoint_every_steps: int = execution(100, description="Optimizer steps between checkpoints.", ge=1)
     log_samples: bool = execution(
         False, description="Write which documents each step was trained on below samples/ of the training directory."

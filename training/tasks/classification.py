@@ -67,6 +67,7 @@ class Classification(LogitsOfLabels):
         for batch, piece in pieces_of_split(self, model, ring, shards_directory, split):
             found, expected = model(**piece.inputs).logits, piece.targets["labels"]  # (B, C), (B,)
             loss += fixed_point(functional.cross_entropy(found, expected, reduction="sum"))
+            found, expected = found.cpu(), expected.cpu()
             labelled = (expected != NO_LABEL).numpy()
             unlabelled += int((~labelled).sum())
             relevance.add(batch, found[labelled], expected[labelled])
