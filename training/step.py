@@ -13,6 +13,7 @@ from torch import nn
 
 from mapring.settings.train import Train
 from training.augmentation import Augmenter
+from training.compiled import compiled
 from training.device import device_of, wait_for
 from training.gradients import FlatGradients
 from training.methods import after_step, penalty
@@ -86,6 +87,7 @@ class Stepper:
         self._seed, self._epoch_steps, self._precision = seed, steps_an_epoch, precision
         self._augmenter = augmenter
         self._device = device_of(model)
+        self._computing = compiled(model) if settings.compile else model
         self._gradients = FlatGradients(trainable_parameters(model), _EXTRA)
 
     def step(self, number: int, batch: Batch, *, stop: bool = False) -> StepResult:
@@ -148,7 +150,7 @@ class Stepper:
         for piece in self._task.pieces(batch, self._model, epoch, MICRO_BATCH_TOKENS):
             piece = piece.on(self._device)
             with autocast(self._precision, self._device):
-                loss, weight = self._task.loss(self._model, piece)
+                loss, weight = self._task.loss(self._computing, piece)
                 added = penalty(self._model)
             # A penalty counts once in the mean, so in each piece as often as what the piece is a sum over.
             whole = loss if added is None else loss + weight * added

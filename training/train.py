@@ -28,6 +28,7 @@ from training.amplification import MOST
 from training.augmentation import Augmenter, ids_to_mask, word_starts
 from training.baselines import baselines
 from training.checkpoint import Checkpoints, Cursor, share_state
+from training.compiled import check_compiler
 from training.device import HOST, open_device
 from training.export import publish_model
 from training.loop import StopRequest, Training, run_training, take_best, tell_resumed
@@ -166,6 +167,8 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     check_shards(ring, plan.shards_directory)
     if settings.objective.class_weights == "balanced":
         task = weigh_classes(task, rows_of_labels(ring, plan.shards_directory, len(task.labels)))
+    if settings.compile:
+        check_compiler(ring)
     device = open_device(settings.device, ring)
     model, head = _build(plan, task, reader.steps * settings.epochs, device)
     optimizer = make_optimizer(model, settings)

@@ -141,6 +141,9 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"] = output(
         "auto", description="Arithmetic of forward and backward; auto measures both and takes the faster."
     )
+    compile: bool = output(
+        False, description="Let torch compile forward and backward; minutes at the start, and no gain on CPUs so far."
+    )
     wire: Literal["fp32", "fp16"] = output(
         "fp32", description="What gradients are sent as; fp16 halves the bytes and rounds them to 11 bits."
     )
@@ -187,7 +190,21 @@ class Train(Section):
             raise ValueError("patience_steps: found it without patience; set patience, or remove it")
         if self.robustness and self.task != "classify":
             raise ValueError(f"robustness: found true with task={self.task}, but it is a figure of classify; remove it")
+        if self.compile and (found := self._uncompiled()) is not None:
+            raise ValueError(f"compile: found true with {found}, which goes around what is compiled; set it to false")
         if self.model.architecture in OWN_ARCHITECTURES and (self.gradient_checkpointing or self.method.frozen_layers):
             key = "gradient_checkpointing" if self.gradient_checkpointing else "method.frozen_layers"
             raise ValueError(f"{key}: found it with {self.model.architecture}, which has no blocks; remove it")
         return self
+
+    def _uncompiled(self) -> str | None:
+        """A setting beside which the compiled forward would not be used, or be compiled anew in each step."""
+        if self.task in ("mlm", "clm"):
+            return f"task={self.task}"
+        if self.method.name != "full":
+            return f"method={self.method.name}"
+        if self.objective.fgm or self.objective.mixup:
+            return "objective.fgm" if self.objective.fgm else "objective.mixup"
+        if self.model.architecture in OWN_ARCHITECTURES:
+            return f"model.architecture={self.model.architecture}"
+        return "gradient_checkpointing" if self.gradient_checkpointing else None
