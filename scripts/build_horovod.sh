@@ -7,18 +7,27 @@
 # kept under a key that does: (horovod, torch, python, machine, Open MPI). A build takes about
 # 3 minutes on 2 cores and needs g++; cmake, Open MPI and the build requirements come as wheels
 # that are already in VENV.
+#
+# With HOROVOD_GPU_OPERATIONS=NCCL it sums tensors of GPUs, where CUDA's toolkit and NCCL are (docs/gpu.md); HOROVOD_CUDA_HOME
+# and HOROVOD_NCCL_HOME say where.
 set -euo pipefail
 
 venv=$(cd "$1" && pwd)
 horovod_version=0.28.1
 python="$venv/bin/python"
 
-key=$("$python" - "$horovod_version" <<'PY'
+gpu=${HOROVOD_GPU_OPERATIONS:-}
+case "$gpu" in
+    ""|NCCL) ;;
+    *) echo "build_horovod: HOROVOD_GPU_OPERATIONS: found $gpu, expected NCCL, or nothing for sums on the host" >&2; exit 2 ;;
+esac
+
+key=$("$python" - "$horovod_version" "$gpu" <<'PY'
 import importlib.metadata as metadata, platform, sys
 torch, openmpi = metadata.version("torch"), metadata.version("openmpi")
 python = "cp%d%d" % sys.version_info[:2]
 libc = "-".join(platform.libc_ver()).replace(".", "_") or "libc"
-print(f"horovod-{sys.argv[1]}-p1_torch-{torch}_{python}_{platform.machine()}_{libc}_openmpi-{openmpi}")
+print(f"horovod-{sys.argv[1]}-p1_torch-{torch}_{python}_{platform.machine()}_{libc}_openmpi-{openmpi}" + ("_nccl" if sys.argv[2] else ""))
 PY
 )
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/mapring/$key"
@@ -93,9 +102,11 @@ PY
 fi
 
 "$python" -m pip install --quiet --no-deps --force-reinstall "$wheel"
-"$python" - <<'PY'
+"$python" - "$gpu" <<'PY'
+import sys
 import horovod.torch as hvd
-missing = [name for name, built in (("Gloo", hvd.gloo_built()), ("MPI", hvd.mpi_built())) if not built]
+wanted = [("Gloo", hvd.gloo_built()), ("MPI", hvd.mpi_built()), *([("NCCL", hvd.nccl_built())] if sys.argv[1] else [])]
+missing = [name for name, built in wanted if not built]
 if missing:
     raise SystemExit(f"build_horovod: the wheel lacks {' and '.join(missing)}; delete it from the cache and build again")
 PY

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from training.device import device_of
 from training.figures.fixed_point import from_fixed_point, to_fixed_point
 from training.label_names import ids_by_name, rename_labels
 from training.reader import Batch, ShardReader
@@ -51,4 +52,4 @@ def pieces_of_split(
         for rows in reader.rows():
             rename_labels(rows, label_ids)
             for piece in task.pieces(rows, model, NO_EPOCH, PIECE_TOKENS):
-                yield rows, piece
+                yield rows, piece.on(device_of(model))

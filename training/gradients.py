@@ -24,7 +24,7 @@ BUCKET_ELEMENTS = 4 << 20  # 16 MiB of fp32: large enough for the ring's bandwid
 class FlatGradients:
     """Gradient buffers of some parameters, and `extra` further numbers summed along in the last one.
 
-    Buffers are fp32, whatever the arithmetic of forward and backward.
+    Buffers are fp32, whatever the arithmetic of forward and backward, on the device of the parameters.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], extra: int) -> None:
@@ -37,7 +37,7 @@ class FlatGradients:
             groups[-1].append(parameter)
         for number, group in enumerate(groups):
             tail = extra if number == len(groups) - 1 else 0
-            flat = torch.zeros(sum(item.numel() for item in group) + tail)
+            flat = torch.zeros(sum(item.numel() for item in group) + tail, device=parameters[0].device)
             start = 0
             for parameter in group:
                 parameter.grad = flat[start : start + parameter.numel()].view_as(parameter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
 
@@ -24,6 +25,7 @@ from training.ring.interface import AgreedError, RegroupError
 from training.sample_log import SampleLog
 from training.step import Stepper, StepResult
 from training.tasks.interface import Task
+from training.tracking import Tracker
 
 
 class StoppedError(MapringError):
@@ -67,9 +69,9 @@ class Training:
         return self.reader.steps * self.plan.settings.train.epochs
 
 
-def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Cursor:
+def run_training(training: Training, cursor: Cursor, stop: StopRequest, trackers: Sequence[Tracker] = ()) -> Cursor:
     """Train from the cursor to the end, or until patience is out; the cursor of the last step, whose checkpoint is
-    published.
+    published. Rank 0's `trackers` get the curves.
 
     Raises:
         StoppedError: SIGTERM or SIGUSR1 reached any rank; a checkpoint of the last whole step is published.
@@ -79,7 +81,7 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest) -> Curso
     """
     rank, total = training.ring.rank, training.total_steps
     directory, settings = training.plan.training_directory, training.plan.settings.train
-    log = MetricsLog(directory, done=cursor.step) if rank == 0 else None
+    log = MetricsLog(directory, done=cursor.step, trackers=trackers) if rank == 0 else None
     samples = SampleLog(directory, training.ring, done=cursor.step) if settings.log_samples else None
     progress = Progress("train", "training", total, "steps")
     every = settings.checkpoint_every_steps

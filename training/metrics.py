@@ -1,17 +1,20 @@
 """Training curves of rank 0: `metrics.jsonl`, one line a step, `validation.jsonl`, one line an evaluation of the
-validation split at a checkpoint, and TensorBoard events of the same values.
+validation split at a checkpoint, and the same values for TensorBoard and other trackers.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import psutil
-from torch.utils.tensorboard.writer import SummaryWriter
 
 from mapring import storage
 from mapring.full_disk import told_when_full
+from training.tracking import Tracker
+from training.tracking.tensorboard import TensorBoard
 
 _FLUSH_LINES = 20
 _BYTES_PER_MB = 1e6
@@ -51,45 +54,52 @@ class MetricsLog:
         directory: the training directory.
         done: steps that the resumed checkpoint has seen; what an interrupted run wrote after
             it is dropped, because those steps are taken again.
+        trackers: get the same values, and first those of earlier runs, of which they may lack some; they are not
+            closed here.
     """
 
-    def __init__(self, directory: str, *, done: int) -> None:
-        self._pending: list[bytes] = []
+    def __init__(self, directory: str, *, done: int, trackers: Sequence[Tracker] = ()) -> None:
+        self._pending: list[dict[str, Any]] = []
         self._steps = _LineFile(storage.join(directory, "metrics.jsonl"), done)
         self._validation = _LineFile(storage.join(directory, "validation.jsonl"), done)
-        self._events = SummaryWriter(
-            storage.join(directory, "tensorboard"), purge_step=done + 1 if done else None, flush_secs=10
-        )
+        self._events = TensorBoard(directory, done=done)
+        self._trackers = trackers
+        if trackers and done:
+            steps, evaluations = self._steps.rows(), self._validation.rows()
+            for row in evaluations:
+                del row["total_steps"]
+            for tracker in trackers:
+                tracker.log("train", steps)
+                tracker.log("validation", evaluations)
 
     def write(self, metrics: StepMetrics) -> None:
         """Add one step."""
         values = asdict(metrics)
-        line = json.dumps(values).encode() + b"\n"
-        self._pending.append(line)
-        with told_when_full(self._steps.uri, len(line)):
-            for name, value in values.items():
-                if name != "step":
-                    self._events.add_scalar(f"train/{name}", value, metrics.step)
+        self._pending.append(values)
+        self._events.log("train", [values])
         if len(self._pending) >= _FLUSH_LINES:
             self.flush()
 
     def write_validation(self, step: int, total_steps: int, values: dict[str, float]) -> None:
         """Add the figures of the validation split after a step of the training's `total_steps`, at once."""
-        line = json.dumps({"step": step, "total_steps": total_steps, **values}).encode() + b"\n"
-        self._validation.append(line)
-        for name, value in values.items():
-            self._events.add_scalar(f"validation/{name}", value, step)
+        self._validation.append([{"step": step, "total_steps": total_steps, **values}])
+        row = {"step": step, **values}
+        self._events.log("validation", [row])
+        for tracker in self._trackers:
+            tracker.log("validation", [row])
 
     def flush(self) -> None:
         """Bring all lines to where they belong."""
-        self._steps.append(b"".join(self._pending))
+        self._steps.append(self._pending)
+        if self._pending:
+            for tracker in self._trackers:
+                tracker.log("train", self._pending)
         self._pending = []
 
     def close(self) -> None:
         """Write what is left."""
         self.flush()
-        with told_when_full(self._steps.uri, 0):
-            self._events.close()
+        self._events.close()
 
 
 class _LineFile:
@@ -100,8 +110,13 @@ class _LineFile:
         kept = [line for line in self._read() if (step := _step_of(line)) is not None and step <= done]
         storage.replace(uri, b"".join(kept))
 
-    def append(self, lines: bytes) -> None:
+    def rows(self) -> list[dict[str, Any]]:
+        """What the lines say."""
+        return [json.loads(line) for line in self._read()]
+
+    def append(self, rows: Sequence[dict[str, Any]]) -> None:
         """Append on a disk; an object store gets the whole file anew."""
+        lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
         local = storage.local_path(self.uri)
         if local is None:
             storage.replace(self.uri, b"".join([*self._read(), lines]))

@@ -235,6 +235,7 @@ def try_model(model: nn.Module, task: Task, max_length: int, source: ModelSource
     batch = task.sample_batch(1, max_length, vocabulary)
     (piece,) = task.pieces(batch, model, 0, max_length)
     model.train()
+    piece = piece.on(next(model.parameters()).device)
     try:
         task.settle(model, piece)
         loss, _ = task.loss(model, piece)

@@ -47,7 +47,7 @@ def _first_state(parameter: nn.Parameter, settings: Train) -> dict[str, torch.Te
         return {"momentum_buffer": torch.zeros_like(parameter, requires_grad=False)} if settings.momentum else {}
     if settings.optimizer == "adamw":
         return {
-            "step": torch.zeros(()),
+            "step": torch.zeros((), device=parameter.device),  # the fused step counts where it works
             "exp_avg": torch.zeros_like(parameter),
             "exp_avg_sq": torch.zeros_like(parameter),
         }
@@ -56,6 +56,6 @@ def _first_state(parameter: nn.Parameter, settings: Train) -> dict[str, torch.Te
     *others, rows, columns = parameter.shape
     return {
         "step": torch.zeros(()),
-        "row_var": torch.zeros(*others, rows, 1),
-        "col_var": torch.zeros(*others, 1, columns),
+        "row_var": torch.zeros(*others, rows, 1, device=parameter.device),
+        "col_var": torch.zeros(*others, 1, columns, device=parameter.device),
     }

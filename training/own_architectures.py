@@ -41,7 +41,7 @@ class LstmClassifier(nn.Module):
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Output:
         """Ids and mask (B, T) to logits (B, C)."""
         length = attention_mask.sum(1, keepdim=True)  # (B, 1)
-        places = torch.arange(input_ids.shape[1])[None]  # (1, T)
+        places = torch.arange(input_ids.shape[1], device=input_ids.device)[None]  # (1, T)
         backward = torch.where(places < length, length - 1 - places, places)  # (B, T), its own inverse
         hidden = self.dropout(self.embedding(input_ids))  # (B, T, E)
         for ahead, back in zip(self.forwards, self.backwards, strict=True):

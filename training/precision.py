@@ -6,6 +6,7 @@ import time
 
 from torch import nn
 
+from training.device import device_of, wait_for
 from training.model import config_of
 from training.padding import MICRO_BATCH_TOKENS
 from training.ring import Ring
@@ -35,14 +36,17 @@ def choose_precision(task: Task, model: nn.Module, ring: Ring, *, rows: int, len
 def _seconds(task: Task, model: nn.Module, precision: Arithmetic, rows: int, length: int) -> float:
     """Shortest time of a forward and backward, of two trials behind a warm-up."""
     batch = task.sample_batch(rows, length, int(config_of(model).vocab_size))
+    device = device_of(model)
     (piece,) = task.pieces(batch, model, 0, rows * length)
+    piece = piece.on(device)
     model.train()
     found = []
     for _ in range(_TRIALS + 1):
         start = time.perf_counter()
-        with autocast(precision):
+        with autocast(precision, device):
             loss, _ = task.loss(model, piece)
         loss.backward()  # type: ignore[no-untyped-call]
+        wait_for(device)
         found.append(time.perf_counter() - start)
     model.zero_grad(set_to_none=True)
     return min(found[1:])

@@ -66,7 +66,7 @@ def _of_labels(task: Task, model: nn.Module, ring: Ring, pieces: Iterator[Piece]
     answers, top = np.zeros(count, np.int64), np.zeros(BINS, np.int64)
     histograms, rows = np.zeros((count, BINS), np.int64), np.zeros(1, np.int64)
     for piece in pieces:
-        logits = task.output(model, piece.inputs).double()  # (B, C)
+        logits = task.output(model, piece.inputs).double().cpu()  # (B, C)
         probabilities = (logits.softmax(1) if one_label else logits.sigmoid()).numpy()
         given = functional.one_hot(logits.argmax(1), count).numpy() if one_label else probabilities > 0.5
         answers += given.sum(0)
@@ -110,12 +110,14 @@ def _losses(model: nn.Module, piece: Piece) -> torch.Tensor:
     logits = logits_at(model, piece.inputs, where).double()  # (N, V)
     losses = functional.cross_entropy(logits, piece.targets["tokens"], reduction="none")
     predicted = where.sum(1)
-    sums = torch.zeros(len(where), dtype=torch.float64).index_add_(0, where.nonzero()[:, 0], losses)
+    sums = torch.zeros(len(where), dtype=torch.float64, device=where.device).index_add_(
+        0, where.nonzero()[:, 0], losses
+    )
     return (sums / predicted)[predicted > 0]
 
 
 def _values(parts: Iterator[torch.Tensor]) -> Floats:
-    found: Sequence[npt.NDArray[Any]] = [part.double().numpy() for part in parts]
+    found: Sequence[npt.NDArray[Any]] = [part.double().cpu().numpy() for part in parts]
     return np.concatenate([np.zeros(0), *found])
 
 

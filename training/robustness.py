@@ -12,6 +12,7 @@ from torch import nn
 from mapring import storage
 from mapring.perturbation import KINDS, perturb
 from mapring.text import Encoder
+from training.device import device_of
 from training.exact_sums import NO_EPOCH, PIECE_TOKENS
 from training.figures.classification import figures
 from training.reader import NO_LABEL, Batch, ShardReader
@@ -65,7 +66,7 @@ def _confusion(
         )
         for piece in task.pieces(changed, model, NO_EPOCH, PIECE_TOKENS):
             labels = piece.targets["labels"]  # (B,)
-            answers = model(**piece.inputs).logits.argmax(-1)  # (B,)
+            answers = model(**piece.on(device_of(model)).inputs).logits.argmax(-1).cpu()  # (B,)
             labelled = labels != NO_LABEL
             counts += torch.bincount(labels[labelled] * classes + answers[labelled], minlength=classes**2)
     return counts.reshape(classes, classes)

@@ -13,6 +13,8 @@ from torch import nn
 
 from mapring.settings.train import Train
 from training.augmentation import Augmenter
+from training.compiled import compiled
+from training.device import device_of, wait_for
 from training.gradients import FlatGradients
 from training.methods import after_step, penalty
 from training.model import trainable_parameters
@@ -49,9 +51,9 @@ class StepResult:
     regroup: bool
 
 
-def autocast(precision: Arithmetic) -> torch.autocast:
+def autocast(precision: Arithmetic, device: torch.device) -> torch.autocast:
     """Forward in this precision; weights, gradients and optimizer state stay fp32."""
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 def _dropout_seed(seed: int, step: int, rank: int) -> int:
@@ -84,6 +86,8 @@ class Stepper:
         self._ring, self._settings = ring, settings
         self._seed, self._epoch_steps, self._precision = seed, steps_an_epoch, precision
         self._augmenter = augmenter
+        self._device = device_of(model)
+        self._computing = compiled(model) if settings.compile else model
         self._gradients = FlatGradients(trainable_parameters(model), _EXTRA)
 
     def step(self, number: int, batch: Batch, *, stop: bool = False) -> StepResult:
@@ -100,6 +104,7 @@ class Stepper:
         self._backward(number, batch)
         self._gradients.extra[5] = float(stop)
         self._gradients.extra[6] = float(self._ring.members_changed())
+        wait_for(self._device)
         sent = time.perf_counter()
         self._gradients.sum_over(self._ring, self._settings.wire)
         received = time.perf_counter()
@@ -143,8 +148,9 @@ class Stepper:
         if self._augmenter is not None:
             batch = self._augmenter(batch, epoch)
         for piece in self._task.pieces(batch, self._model, epoch, MICRO_BATCH_TOKENS):
-            with autocast(self._precision):
-                loss, weight = self._task.loss(self._model, piece)
+            piece = piece.on(self._device)
+            with autocast(self._precision, self._device):
+                loss, weight = self._task.loss(self._computing, piece)
                 added = penalty(self._model)
             # A penalty counts once in the mean, so in each piece as often as what the piece is a sum over.
             whole = loss if added is None else loss + weight * added

@@ -10,7 +10,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,10 @@ from training.amplification import MOST
 from training.augmentation import Augmenter, ids_to_mask, word_starts
 from training.baselines import baselines, best_of
 from training.checkpoint import Checkpoints, Cursor, share_state
+from training.compiled import check_compiler
 from training.compression import compressed
 from training.compression.before_after import before_and_after, evaluate_before
+from training.device import HOST, open_device
 from training.export import publish_model
 from training.forgetting import figures_on, forgetting, told
 from training.loop import StopRequest, Training, run_training, take_best, tell_resumed
@@ -50,6 +52,7 @@ from training.step import Stepper
 from training.tasks import Task, open_task, weigh_classes
 from training.tasks.distillation import distilled
 from training.tasks.raw_scale import keep_trained_numbers
+from training.tracking import Tracker, tracked
 
 _TOLD = {  # figures of the closing line
     "accuracy": "accuracy",
@@ -115,19 +118,32 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
         _say(ring, f"model {plan.model} is already published at {plan.model_directory}")
         ring.shutdown()
         return
+    with tracked(plan, ring) as trackers:
+        _train(plan, ring, stop, trackers)
+
+
+def _train(plan: Plan, ring: Ring, stop: StopRequest, trackers: Sequence[Tracker]) -> None:
     training, cursor = _prepare(plan, ring)
-    cursor = run_training(training, cursor, stop)
+    cursor = run_training(training, cursor, stop, trackers)
     if plan.settings.train.patience:
         take_best(training, cursor)
     training = replace(training, model=finished_model(training.model))
     training.task.finish(training.model)
     evaluation, before = _evaluate(training, cursor), evaluate_before(training)
     reference = reference_distribution(training.task, training.model, ring, plan.shards_directory)
+    training.model.to("cpu")  # exports and golden rows are made there
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
+    for tracker in trackers:
+        tracker.conclude(cursor.best_step or cursor.step, _numbers(evaluation["test"]))
     if ring.rank == 0:
         if before is not None:
             evaluation["compression"] = before_and_after(training, before, evaluation["test"])
         _finish(training, cursor, evaluation, reference)
+
+
+def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:
+    """Those of some figures that are single numbers."""
+    return {name: float(value) for name, value in figures.items() if type(value) in (int, float)}
 
 
 def _evaluate(training: Training, cursor: Cursor) -> dict[str, dict[str, Any]]:
@@ -162,8 +178,11 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     rows = rows_of_an_epoch(ring, plan.shards_directory, older, reader, task.labels) if task.labels else []
     if settings.objective.class_weights == "balanced":
         task = weigh_classes(task, rows)
-    task = distilled(task, plan)
-    model, head = _build(plan, task, reader.steps * settings.epochs)
+    if settings.compile:
+        check_compiler(ring)
+    device = open_device(settings.device, ring)
+    task = distilled(task, plan, device)
+    model, head = _build(plan, task, reader.steps * settings.epochs, device)
     optimizer = make_optimizer(model, settings)
     checkpoints = Checkpoints(
         plan.training_directory,
@@ -192,7 +211,7 @@ def _prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
     amplification = reader.read_amplification
     _say(
         ring,
-        f"{ring.controller}, {ring.size} ranks, {torch.get_num_threads()} threads each, "
+        f"{ring.controller}, {ring.size} ranks on {device.type}, {torch.get_num_threads()} threads each, "
         f"cycle {os.environ.get('HOROVOD_CYCLE_TIME', 'none')} ms, {cursor.precision}, "
         f"{reader.rows_in_split:,} rows, {reader.steps:,} steps an epoch"
         + (f", a rank reads up to {amplification:.2f} times its share" if amplification > MOST else ""),
@@ -230,8 +249,8 @@ def _augmenter(plan: Plan) -> Augmenter | None:
     )
 
 
-def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
-    """The model with what is trained of it, tried once; the same weights wherever the seed is the same."""
+def _build(plan: Plan, task: Task, total_steps: int, device: torch.device = HOST) -> BuiltModel:
+    """The model with what is trained of it, tried once on its device; equal weights wherever the seed is the same."""
     settings, details = plan.settings, contract.read_manifest(plan.shards_directory).details
     tokens = read_special_tokens(storage.join(plan.shards_directory, details["tokenizer"]["path"]))
     source, max_length = settings.train.model, settings.preprocess.max_length
@@ -240,6 +259,7 @@ def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
         model, head = build_model(source, task, tokens, max_length=max_length, cache=Path(cache))
     check_vocabulary(model, source, tokens.vocabulary)
     model = compressed(model, settings.train.compression)
+    model.to(device)  # made on the host, whose random state is the same everywhere
     task.prepare(model)
     if source.directory is not None:
         keep_trained_numbers(model, head)
@@ -248,6 +268,7 @@ def _build(plan: Plan, task: Task, total_steps: int) -> BuiltModel:
     if settings.train.gradient_checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
     adapted = apply_method(model, settings.train.method, task=settings.train.task, head=head, total_steps=total_steps)
+    adapted.to(device)  # and what the method has added
     try_model(adapted, task, max_length, source)
     return BuiltModel(adapted, head)
 

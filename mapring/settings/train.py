@@ -23,6 +23,7 @@ from mapring.settings.compression import Compression
 from mapring.settings.distillation import Distillation
 from mapring.settings.objective import Objective
 from mapring.settings.replay import Replay
+from mapring.settings.tracking import Tracking
 
 OptimizerName = Literal["adamw", "sgd", "adafactor"]
 ScheduleName = Literal["linear", "cosine", "constant"]
@@ -150,6 +151,9 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"] = output(
         "auto", description="Arithmetic of forward and backward; auto measures both and takes the faster."
     )
+    compile: bool = output(
+        False, description="Let torch compile forward and backward; minutes at the start, and no gain on CPUs so far."
+    )
     wire: Literal["fp32", "fp16"] = output(
         "fp32", description="What gradients are sent as; fp16 halves the bytes and rounds them to 11 bits."
     )
@@ -171,10 +175,15 @@ class Train(Section):
     robustness: bool = output(
         False, description="Also evaluate the test split with typing errors, other cases, dropped and swapped words."
     )
+    device: Literal["auto", "cpu", "cuda"] = execution(
+        "auto",
+        description="Where ranks compute; auto takes CUDA where there is any, a GPU for each rank.",
+    )
     checkpoint_every_steps: int = execution(100, description="Optimizer steps between checkpoints.", ge=1)
     log_samples: bool = execution(
         False, description="Write which documents each step was trained on below samples/ of the training directory."
     )
+    tracking: Tracking = execution(Tracking(), description="Where curves go besides metrics.jsonl and TensorBoard.")
     keep_checkpoints: int = execution(2, description="Checkpoints kept; older ones are removed.", ge=1)
     evaluate_checkpoints: bool = execution(
         False, description="Evaluate the validation split at every checkpoint, and also keep the one of the least loss."
@@ -197,7 +206,21 @@ class Train(Section):
             raise ValueError("patience_steps: found it without patience; set patience, or remove it")
         if self.robustness and self.task != "classify":
             raise ValueError(f"robustness: found true with task={self.task}, but it is a figure of classify; remove it")
+        if self.compile and (found := self._uncompiled()) is not None:
+            raise ValueError(f"compile: found true with {found}, which goes around what is compiled; set it to false")
         if self.model.architecture in OWN_ARCHITECTURES and (self.gradient_checkpointing or self.method.frozen_layers):
             key = "gradient_checkpointing" if self.gradient_checkpointing else "method.frozen_layers"
             raise ValueError(f"{key}: found it with {self.model.architecture}, which has no blocks; remove it")
         return self
+
+    def _uncompiled(self) -> str | None:
+        """A setting beside which the compiled forward would not be used, or be compiled anew in each step."""
+        if self.task in ("mlm", "clm"):
+            return f"task={self.task}"
+        if self.method.name != "full":
+            return f"method={self.method.name}"
+        if self.objective.fgm or self.objective.mixup:
+            return "objective.fgm" if self.objective.fgm else "objective.mixup"
+        if self.model.architecture in OWN_ARCHITECTURES:
+            return f"model.architecture={self.model.architecture}"
+        return "gradient_checkpointing" if self.gradient_checkpointing else None

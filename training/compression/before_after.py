@@ -16,6 +16,7 @@ from mapring import contract, storage
 from mapring.progress import say
 from mapring.settings.base import changed_settings
 from training.compression.classifier import OrderedClassifier, labels_of
+from training.device import device_of
 from training.loop import Training
 from training.model import config_of, load_pretrained, set_padding
 from training.special_tokens import read_special_tokens
@@ -43,14 +44,14 @@ def evaluate_before(training: Training) -> Before | None:
         return _evaluated(training, task.teacher, "teacher")
     if not changed_settings(settings.compression):
         return None
-    return _evaluated(training, _base(training), "base")
+    return _evaluated(training, _base(training).to(device_of(training.model)), "base")
 
 
 def before_and_after(training: Training, before: Before, test: Mapping[str, Any]) -> dict[str, Any]:
     """Size, speed and quality of both, and how the speed was measured; rank 0 alone calls this, when no other works.
 
     Args:
-        training: whose model is finished.
+        training: whose model is finished, and on the host.
         before: what it was made from.
         test: figures of the finished model on the test split.
 
@@ -59,6 +60,7 @@ def before_and_after(training: Training, before: Before, test: Mapping[str, Any]
         (None where they are not known); `before.model` is teacher or base; `rows`, `length`, `threads` and `rounds` of
         the timed batches.
     """
+    before.model.to("cpu")
     length = _typical_length(training.plan.shards_directory)
     seconds = _median_seconds((before.model, training.model), length)
     found: dict[str, Any] = {

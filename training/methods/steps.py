@@ -18,7 +18,7 @@ def penalty(model: nn.Module) -> torch.Tensor | None:
     for name, item in model.named_parameters():
         if "lora_A" in name or "lora_B" in name:
             products = item @ item.T if "lora_A" in name else item.T @ item  # (rank, rank)
-            distances.append(torch.linalg.matrix_norm(products - torch.eye(len(products))))
+            distances.append(torch.linalg.matrix_norm(products - torch.eye(len(products), device=products.device)))
     mean: torch.Tensor = torch.stack(distances).mean()
     return float(config.orth_reg_weight) * mean
 

@@ -61,7 +61,7 @@ class ClassificationObjective:
         settings = self.settings
         aims, mixture = [_Aim(labels, None)], None
         if settings.mixup:
-            mixture = draw_mixture(len(labels), settings.mixup)
+            mixture = draw_mixture(len(labels), settings.mixup, labels.device)
             aims = [_Aim(labels, mixture.share), _Aim(labels[mixture.partner], 1 - mixture.share)]
         weights = self._row_weights(aims)
         first = run_pass(model, inputs, mixture=mixture, keep_embeddings=settings.fgm > 0)
@@ -92,7 +92,7 @@ class ClassificationObjective:
             of_rows = functional.cross_entropy(
                 logits,
                 labels,
-                weight=self._weight_tensor(),
+                weight=self._weight_tensor(logits.device),
                 ignore_index=NO_LABEL,
                 label_smoothing=self.settings.label_smoothing,
                 reduction="sum" if share is None else "none",
@@ -102,16 +102,16 @@ class ClassificationObjective:
 
     def _row_weights(self, aims: Sequence[_Aim]) -> torch.Tensor:
         """How much each row counts in the mean, (B,)."""
-        total = torch.zeros(len(aims[0].labels))
-        weight = self._weight_tensor()
+        total = torch.zeros(len(aims[0].labels), device=aims[0].labels.device)
+        weight = self._weight_tensor(total.device)
         for labels, share in aims:
             is_labelled = labels != NO_LABEL
             own = is_labelled.float() if weight is None else weight[labels.clamp_min(0)] * is_labelled
             total += own if share is None else share * own
         return total
 
-    def _weight_tensor(self) -> torch.Tensor | None:
-        return None if self.class_weights is None else torch.tensor(self.class_weights)
+    def _weight_tensor(self, device: torch.device) -> torch.Tensor | None:
+        return None if self.class_weights is None else torch.tensor(self.class_weights, device=device)
 
 
 def _divergence(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -31,13 +31,14 @@ class Pass(NamedTuple):
     embeddings: torch.Tensor | None
 
 
-def draw_mixture(rows: int, alpha: float) -> Mixture:
+def draw_mixture(rows: int, alpha: float, device: torch.device) -> Mixture:
     """Pair rows at random, and draw each pair's share from Beta(alpha, alpha) (Zhang et al. 2018; Guo et al. 2019).
 
-    From torch's random state, which the trainer seeds by (seed, step, rank) as it does for dropout.
+    From torch's random state, which the trainer seeds by (seed, step, rank) as it does for dropout; drawn on
+    the host, so alike on any device.
     """
     share = torch.distributions.Beta(alpha, alpha).sample((rows,))
-    return Mixture(torch.randperm(rows), share)
+    return Mixture(torch.randperm(rows).to(device), share.to(device))
 
 
 def run_pass(
@@ -100,7 +101,7 @@ def adversarial_shift(loss: torch.Tensor, embeddings: torch.Tensor, norm: float)
         embeddings: that it was computed from.
         norm: of each row's change.
     """
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast(embeddings.device.type, enabled=False):
         (gradient,) = torch.autograd.grad(loss, embeddings, retain_graph=True)
     length = torch.linalg.vector_norm(gradient, dim=(1, 2), keepdim=True)
     shift: torch.Tensor = norm * gradient / length.clamp_min(_SMALLEST_NORM)

@@ -80,6 +80,9 @@ class HorovodRing:
         except (RuntimeError, ValueError, ImportError) as error:
             raise RingError(f"Horovod cannot start ({error}); check the launcher and the hosts") from None
         self.controller = "Horovod MPI" if hvd.mpi_enabled() else "Horovod Gloo"
+        self._sums_on_gpu = bool(hvd.nccl_built())
+        if torch.cuda.is_available():
+            self.controller += " with NCCL" if self._sums_on_gpu else " without NCCL, sums of GPUs through host memory"
         self.rank, self.size = int(hvd.rank()), int(hvd.size())
         self.local_rank, self.local_size = int(hvd.local_rank()), int(hvd.local_size())
         self._closed = False
@@ -115,15 +118,23 @@ class HorovodRing:
             hvd.shutdown()
 
     def _together(self, verb: str, tensors: Sequence[torch.Tensor], start: Callable[[torch.Tensor, str], int]) -> None:
-        """Start one operation for each tensor, then wait for all of them."""
+        """Start one operation for each tensor, then wait for all of them.
+
+        Those of a GPU that Horovod was not built for are copied to pinned host memory and back.
+        """
 
         def run() -> None:
             handles = []
             for index, tensor in enumerate(tensors):
                 assert tensor.is_contiguous(), "Horovod works in place on contiguous memory only"
-                handles.append(start(tensor.detach(), f"{verb}.{index}.{tensor.numel()}"))
-            for handle in handles:
+                own = tensor.detach()
+                if tensor.is_cuda and not self._sums_on_gpu:
+                    own = torch.empty_like(own, device="cpu", pin_memory=True).copy_(own)
+                handles.append((start(own, f"{verb}.{index}.{tensor.numel()}"), own))
+            for tensor, (handle, own) in zip(tensors, handles, strict=True):
                 hvd.synchronize(handle)
+                if own.device != tensor.device:
+                    tensor.detach().copy_(own)
 
         self._guarded(run)
 

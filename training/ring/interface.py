@@ -26,7 +26,8 @@ class AgreedError(StageError):
 class Ring(Protocol):
     """Collective operations over the ranks of one training; every rank calls them in the same order.
 
-    All of them raise RingError when another rank is gone or stays silent for the stall time.
+    All of them raise RingError when another rank is gone or stays silent for the stall time. Tensors may be on the host
+    or on the GPU that is this rank's own.
     """
 
     controller: str
@@ -83,7 +84,7 @@ def check_same(ring: Ring, what: str, tensors: Sequence[torch.Tensor]) -> None:
     """
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(tensor.detach().contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
     found = ring.allgather_object(digest.hexdigest())
     if len(set(found)) > 1:
         odd = next(rank for rank, value in enumerate(found) if value != found[0])

@@ -1,4 +1,4 @@
-"""The ring over torch.distributed with Gloo, for ranks started by torchrun: parity oracle and measured peer."""
+"""The ring over torch.distributed with Gloo, NCCL on GPUs, for ranks of torchrun: parity oracle and measured peer."""
 
 from __future__ import annotations
 
@@ -13,22 +13,27 @@ import torch.distributed as dist
 from mapring.settings.schema import Ring as RingSettings
 from training.ring.interface import RingError
 
+_BACKENDS = "cpu:gloo,cuda:nccl"  # by the device of a tensor; objects and settings travel through the host
+
 
 class TorchRing:
     """Ranks that find each other by RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT."""
 
-    controller = "torch Gloo"
     elastic = False
 
     def __init__(self, settings: RingSettings) -> None:
+        self._sums_on_gpu = torch.cuda.is_available() and dist.is_nccl_available()
+        self.controller = "torch Gloo with NCCL" if self._sums_on_gpu else "torch Gloo"
         timeout = datetime.timedelta(seconds=settings.stall_shutdown_seconds)
         try:
-            dist.init_process_group("gloo", timeout=timeout)
+            dist.init_process_group(_BACKENDS if self._sums_on_gpu else "gloo", timeout=timeout)
         except (RuntimeError, ValueError) as error:
             raise RingError(f"torch.distributed cannot start ({error}); check the launcher and the hosts") from None
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.local_rank = int(os.environ.get("LOCAL_RANK", self.rank))
         self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
+        if self._sums_on_gpu:
+            torch.cuda.set_device(self.local_rank % torch.cuda.device_count())  # NCCL asks which, at its first sum
 
     def members_changed(self) -> bool:
         """Never: torchrun starts all ranks anew instead."""

@@ -72,6 +72,7 @@ class Classification(LogitsOfLabels):
         for batch, piece in pieces_of_split(self, model, ring, shards_directory, split, text=pairs is not None):
             found, expected = model(**piece.inputs).logits, piece.targets["labels"]  # (B, C), (B,)
             loss += fixed_point(functional.cross_entropy(found, expected, reduction="sum"))
+            found, expected = found.cpu(), expected.cpu()
             labelled = (expected != NO_LABEL).numpy()
             unlabelled += int((~labelled).sum())
             doc_ids += [batch.doc_ids[row] for row in piece.rows[labelled]]

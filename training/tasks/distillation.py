@@ -45,8 +45,8 @@ class DistilledClassification(Classification):
         return distilled_loss(self.objective, self.distillation, student, teacher, piece.targets["labels"])
 
 
-def distilled(task: Task, plan: Plan) -> Task:
-    """The task with the plan's teacher; itself where there is none. Every rank loads the teacher.
+def distilled(task: Task, plan: Plan, device: torch.device) -> Task:
+    """The task with the plan's teacher, on the student's device; itself where there is none. Every rank loads one.
 
     Raises:
         SettingsError: it is no classifier for the shards' labels and tokens.
@@ -65,5 +65,6 @@ def distilled(task: Task, plan: Plan) -> Task:
             max_length=plan.settings.preprocess.max_length,
             cache=Path(cache),
         )
+    teacher.to(device)
     own = {field.name: getattr(task, field.name) for field in fields(task)}
     return DistilledClassification(**own, teacher=teacher, distillation=settings)

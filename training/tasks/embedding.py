@@ -122,8 +122,8 @@ class Embedding:
         for _, piece in pieces_of_split(self, model, ring, shards_directory, split):
             embeddings = self.output(model, piece.inputs)  # (2 B, H)
             first, second = embeddings.chunk(2)
-            firsts.append(first.numpy())
-            seconds.append(second.numpy())
+            firsts.append(first.cpu().numpy())
+            seconds.append(second.cpu().numpy())
             loss, count = self._loss(embeddings, piece)
             units += fixed_point(loss)
             weight += count
@@ -155,7 +155,7 @@ class Embedding:
         same = groups[:, None] == groups[None, :]  # (B, B)
         first, second = embeddings.float().chunk(2)
         similarities = (first @ second.T / self.temperature).masked_fill(~same, float("-inf"))
-        own, has_others = torch.arange(len(groups)), same.sum(1) > 1
+        own, has_others = torch.arange(len(groups), device=groups.device), same.sum(1) > 1
         forth = functional.cross_entropy(similarities, own, reduction="none")
         back = functional.cross_entropy(similarities.T, own, reduction="none")
         return ((forth + back) / 2)[has_others].sum(), float(has_others.sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -32,6 +32,20 @@ class Piece:
     def cells(self) -> int:
         """Of `input_ids`, padding included."""
         return self.inputs["input_ids"].numel()
+
+    def on(self, device: torch.device) -> Piece:
+        """The piece with its tensors on a device; a GPU copies them from pinned memory, while the host goes on."""
+        if device.type == "cpu":
+            return self
+        return replace(self, inputs=_moved(self.inputs, device), targets=_moved(self.targets, device))
+
+
+def _moved(tensors: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    is_gpu = device.type == "cuda"
+    return {
+        name: (tensor.pin_memory() if is_gpu else tensor).to(device, non_blocking=is_gpu)
+        for name, tensor in tensors.items()
+    }
 
 
 class LogitsOfRows:

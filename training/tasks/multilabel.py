@@ -67,8 +67,8 @@ class Multilabel(LogitsOfLabels):
         replicates = torch.zeros(intervals.REPLICATES, count, 3, dtype=torch.int64)
         for batch, piece in pieces_of_split(self, model, ring, shards_directory, split):
             logits, labelled = self.output(model, piece.inputs), piece.targets["labelled"]  # (B, L), (B,)
-            predicted = logits[labelled] > 0  # where the sigmoid is above 0.5
-            true, doc_ids = piece.targets["labels"][labelled].numpy(), [batch.doc_ids[row] for row in piece.rows]
+            predicted = (logits[labelled] > 0).cpu()  # where the sigmoid is above 0.5
+            true, doc_ids = piece.targets["labels"][labelled].cpu().numpy(), [batch.doc_ids[row] for row in piece.rows]
             doc_ids = [doc_id for doc_id, counted in zip(doc_ids, labelled.tolist(), strict=True) if counted]
             drawn = intervals.multilabel_replicates(doc_ids, true, predicted.numpy(), seed=self.seed)
             replicates += torch.from_numpy(drawn)

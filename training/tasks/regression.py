@@ -80,10 +80,10 @@ class Regression(LogitsOfRows):
         predictions, targets = [np.zeros(0)], [np.zeros(0)]
         units = unlabelled = 0
         for batch, piece in pieces_of_split(self, model, ring, shards_directory, split, text=pairs is not None):
-            logits, expected = self.output(model, piece.inputs), piece.targets["targets"].numpy()  # (B, 1), (B,)
-            labelled = ~np.isnan(expected)
+            logits, expected = self.output(model, piece.inputs), piece.targets["targets"].cpu().numpy()
+            labelled = ~np.isnan(expected)  # (B,), of logits (B, 1)
             doc_ids += [batch.doc_ids[row] for row in piece.rows[labelled]]
-            predictions.append(logits[:, 0].double().numpy()[labelled])
+            predictions.append(logits[:, 0].double().cpu().numpy()[labelled])
             targets.append(expected[labelled])
             unlabelled += int((~labelled).sum())
             units += fixed_point(self._squared_error(logits, piece))

@@ -44,7 +44,7 @@ def teaching(teacher: Path, *settings: str) -> str:
 
 
 def distilled_task(plan: Plan) -> DistilledClassification:
-    task = distilled(open_task(plan), plan)
+    task = distilled(open_task(plan), plan, HOST)
     assert isinstance(task, DistilledClassification)
     return task
 
