@@ -41,7 +41,11 @@ def test_a_published_classifier_names_its_directory(tmp_path: Path) -> None:
     [
         ("shards", {}, "a published shards, expected a classifier"),
         ("model", {"task": "mlm", "transformers": "transformers-1f0c"}, "a published mlm, expected a classifier"),
-        ("model", {"task": "classify", "transformers": None}, "that stock transformers cannot load"),
+        (
+            "model",
+            {"task": "classify", "method": "prefix", "transformers": None},
+            "that stock transformers cannot load",
+        ),
     ],
 )
 def test_what_cannot_teach_is_refused(tmp_path: Path, kind: str, details: dict[str, Any], told: str) -> None:

@@ -23,6 +23,7 @@ from tests.training.teachers import write_teacher
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import WORDS, made_documents
 from training import train as trainer
+from training.device import HOST
 from training.loop import StoppedError
 from training.model import state_tensors
 from training.reader import NO_PAIR
@@ -99,7 +100,7 @@ def test_a_teacher_answers_in_bf16_and_gradients_reach_the_student(make_tiny_pla
     task = distilled_task(plan)
     student = trainer._build(plan, task, 1).model
     (piece,) = task.pieces(made_batch(4, 6, 20), student, 0, 1000)
-    with autocast("bf16"):
+    with autocast("bf16", HOST):
         rounded = task.teacher.teach(piece.inputs, None)
         loss, _ = task.loss(student, piece)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -139,7 +140,7 @@ def test_two_ranks_take_the_steps_of_one_with_rows_that_have_no_label(
     taught = distilled_task(plan)  # threads share what transformers changes while it loads: load once, not in each
     built = trainer._build(plan, taught, 15)
     monkeypatch.setattr(trainer, "_build", lambda *_: copy.deepcopy(built))
-    monkeypatch.setattr(trainer, "distilled", lambda task, _: replace(taught, objective=task.objective))
+    monkeypatch.setattr(trainer, "distilled", lambda task, *_: replace(taught, objective=task.objective))
 
     def work(ring: ThreadRing) -> dict[str, torch.Tensor]:
         torch.set_num_threads(1)
