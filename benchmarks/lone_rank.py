@@ -13,7 +13,7 @@ from dataclasses import replace
 from benchmarks.sentences import RANKS, reader_of
 from mapring.lineage import RunDirectory
 from mapring.plan import make_plan
-from training import train as trainer
+from training import preparation
 from training.checkpoint import Checkpoints, Cursor
 from training.loop import StopRequest, Training, run_training
 from training.optimizers import make_optimizer
@@ -30,7 +30,7 @@ def main() -> int:
     assert settings.precision != "auto", "both of a pair must have the same arithmetic"
     reader = reader_of(plan, int(rank), RANKS)
     task = open_task(plan)
-    model, head = trainer._build(plan, task, reader.steps)
+    model, head = preparation.build_trainable(plan, task, reader.steps)
     optimizer = make_optimizer(model, settings)
     own = replace(plan, run=RunDirectory(output))
     training = Training(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mapring.plan import Plan
-from training import train as trainer
+from training import preparation
 from training.checkpoint import Cursor
 from training.loop import StopRequest, Training, run_training
 from training.model import state_tensors
@@ -31,7 +31,7 @@ class NoStop(StopRequest):
 
 
 def prepare(plan: Plan, ring: Ring | None = None) -> tuple[Training, Cursor]:
-    return trainer._prepare(plan, ring or SingleRing())
+    return preparation.prepare(plan, ring or SingleRing())
 
 
 def fit(plan: Plan, ring: Ring | None = None, stop: StopRequest | None = None) -> tuple[Training, Cursor]:

@@ -19,6 +19,7 @@ from tests.training.running import NoStop, fit, metrics, weights
 from tests.training.shards import split_of
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import made_documents
+from training import preparation
 from training import train as trainer
 from training.checkpoint import Cursor
 from training.early_stopping import after_evaluation, is_counted, is_out_of_patience
@@ -88,8 +89,8 @@ def test_where_it_was_stopped_and_stored_does_not_matter(make_tiny_plan: PlanMak
 def test_ranks_end_together(make_tiny_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch, dented: Dented) -> None:
     dented(DENT)
     plan = make_tiny_plan(*WORDS)
-    built = trainer._build(plan, open_task(plan), 30)
-    monkeypatch.setattr(trainer, "_build", lambda *_: copy.deepcopy(built))
+    built = preparation.build_trainable(plan, open_task(plan), 30)
+    monkeypatch.setattr(preparation, "build_trainable", lambda *_: copy.deepcopy(built))
 
     def work(ring: ThreadRing) -> tuple[Cursor, dict[str, torch.Tensor]]:
         torch.set_num_threads(1)

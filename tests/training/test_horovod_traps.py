@@ -31,8 +31,7 @@ from mapring.settings.schema import Ring as RingSettings
 from tests.training.conftest import PlanMaker
 from tests.training.running import NoStop, fit, moments, prepare, weights
 from tests.training.thread_ring import ThreadRing, run_ranks
-from training import step
-from training import train as trainer
+from training import preparation, step
 from training.checkpoint import share_state
 from training.loop import run_training
 from training.model import BuiltModel
@@ -68,8 +67,8 @@ def built_once(monkeypatch: pytest.MonkeyPatch) -> Callable[[Plan], None]:
     """Ranks that are threads share what transformers changes while it loads: they get copies of one model."""
 
     def build(plan: Plan) -> None:
-        built = trainer._build(plan, open_task(plan), 15)
-        monkeypatch.setattr(trainer, "_build", lambda *_: copy.deepcopy(built))
+        built = preparation.build_trainable(plan, open_task(plan), 15)
+        monkeypatch.setattr(preparation, "build_trainable", lambda *_: copy.deepcopy(built))
 
     return build
 
@@ -97,14 +96,14 @@ def test_sharing_state_takes_no_step(make_tiny_plan: PlanMaker, built_once: Call
 
 
 def test_a_parameter_without_a_gradient_does_not_decay(make_tiny_plan: PlanMaker) -> None:
-    build = trainer.build_model
+    build = preparation.build_model
 
     def with_an_unused_layer(*arguments: Any, **keywords: Any) -> BuiltModel:
         built = build(*arguments, **keywords)
         built.model.unused = nn.Linear(3, 3)
         return built
 
-    with mock.patch.object(trainer, "build_model", with_an_unused_layer):
+    with mock.patch.object(preparation, "build_model", with_an_unused_layer):
         started, cursor = prepare(make_tiny_plan("train.weight_decay=0.5"))
     before = weights(started)
     run_training(started, cursor, NoStop())

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from mapring.errors import SettingsError
 from tests.training.conftest import PlanMaker
-from training import train as trainer
+from training import preparation
 from training.label_alignment import align_head, named_labels
 from training.model import BuiltModel
 from training.targets import TargetScale
@@ -30,7 +30,7 @@ def classifier(tmp_path: Path, base_model: Path) -> tuple[Path, torch.Tensor]:
 
 def built(plan_maker: PlanMaker, directory: Path, labels: list[str]) -> BuiltModel:
     plan = plan_maker(f"train.model={directory}", f"run_dir={directory}-{'-'.join(labels)}", labels=labels)
-    return trainer._build(plan, open_task(plan), 1)
+    return preparation.build_trainable(plan, open_task(plan), 1)
 
 
 def test_rows_go_where_their_labels_are(make_tiny_plan: PlanMaker, classifier: tuple[Path, torch.Tensor]) -> None:

@@ -18,6 +18,7 @@ from mapring.plan import Plan
 from mapring.settings import output_settings
 from mapring.settings.normalization import Normalization
 from tests.training.conftest import LABELS, PlanMaker, made_documents
+from training import preparation
 from training import train as trainer
 from training.golden import GoldenRow
 from training.onnx_export import _replay
@@ -152,17 +153,17 @@ def test_precision_is_measured_and_kept_by_a_resumed_run(
     from tests.training.running import fit, prepare
 
     plan = make_tiny_plan("train.precision=auto")
-    monkeypatch.setattr(trainer, "choose_precision", lambda *_, **__: ("bf16", 2.0))
+    monkeypatch.setattr(preparation, "choose_precision", lambda *_, **__: ("bf16", 2.0))
     _, cursor = fit(plan)
     assert cursor.precision == "bf16"
-    monkeypatch.setattr(trainer, "choose_precision", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr(preparation, "choose_precision", lambda *_, **__: pytest.fail("measured again"))
     assert prepare(plan)[1].precision == "bf16"
 
 
 def test_the_precision_chosen_is_the_faster_one(make_tiny_plan: PlanMaker) -> None:
     plan = make_tiny_plan()
     task = open_task(plan)
-    model, _ = trainer._build(plan, task, 10)
+    model, _ = preparation.build_trainable(plan, task, 10)
     precision, speedup = choose_precision(task, model, SingleRing(), rows=4, length=8)
     assert (precision == "bf16") == (speedup >= 1.1)
     assert all(parameter.grad is None for parameter in model.parameters())

@@ -15,7 +15,7 @@ from mapring.plan import Plan
 from tests.training.conftest import PlanMaker
 from tests.training.running import NoStop, fit, metrics, moments, prepare, weights
 from tests.training.thread_ring import ThreadRing, run_ranks
-from training import train as trainer
+from training import preparation
 from training.checkpoint import Checkpoints
 from training.loop import StoppedError, run_training
 from training.ring.interface import AgreedError, check_same, first_rank_only
@@ -70,8 +70,8 @@ def test_any_number_of_ranks_trains_the_same_model(
     slow = "train.learning_rate=1e-3"
     alone, _ = fit(make_tiny_plan(model, slow, f"run_dir={tmp_path}/one"))
     plan = make_tiny_plan(model, slow, f"run_dir={tmp_path}/many")
-    built = trainer._build(plan, open_task(plan), 15)  # threads share torch's random state: build once, not in each
-    monkeypatch.setattr(trainer, "_build", lambda *_: copy.deepcopy(built))
+    built = preparation.build_trainable(plan, open_task(plan), 15)  # threads share random state
+    monkeypatch.setattr(preparation, "build_trainable", lambda *_: copy.deepcopy(built))
 
     def work(ring: ThreadRing) -> dict[str, torch.Tensor]:
         torch.set_num_threads(1)

@@ -18,7 +18,7 @@ from tests.training.running import NoStop, fit, moments, prepare, weights
 from tests.training.shards import Document
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import made_documents
-from training import train as trainer
+from training import preparation
 from training.loop import StoppedError
 from training.objectives import ClassificationObjective, balanced_weights
 from training.objectives.embeddings import Mixture
@@ -206,8 +206,8 @@ def test_two_ranks_take_the_steps_of_one(
     counted = training.task.objective.class_weights  # type: ignore[attr-defined]
     assert counted[0] > 1 > counted[1] > 0
     plan = make_tiny_plan(*words, f"run_dir={tmp_path}/two", documents=documents)
-    built = trainer._build(plan, open_task(plan), 15)
-    monkeypatch.setattr(trainer, "_build", lambda *_: copy.deepcopy(built))
+    built = preparation.build_trainable(plan, open_task(plan), 15)
+    monkeypatch.setattr(preparation, "build_trainable", lambda *_: copy.deepcopy(built))
 
     def work(ring: ThreadRing) -> tuple[dict[str, torch.Tensor], tuple[float, ...]]:
         torch.set_num_threads(1)

@@ -22,7 +22,7 @@ from tests.training.shards import Document, tiny_model
 from tests.training.teachers import write_teacher
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import WORDS, made_documents
-from training import train as trainer
+from training import preparation
 from training.device import HOST
 from training.loop import StoppedError
 from training.model import state_tensors
@@ -55,7 +55,7 @@ def test_a_teacher_s_labels_are_matched_by_name(make_tiny_plan: PlanMaker, teach
 
     plan = make_tiny_plan(SMALL, teaching(teacher, "weight: 1.0", "temperature: 1.0"))
     task = distilled_task(plan)
-    student = trainer._build(plan, task, 1).model.eval()
+    student = preparation.build_trainable(plan, task, 1).model.eval()
     (piece,) = task.pieces(made_batch(4, 6, 20), student, 0, 1000)
     stock = BertForSequenceClassification.from_pretrained(teacher).eval()
     with torch.no_grad():
@@ -71,7 +71,7 @@ def test_a_teacher_tells_the_texts_of_a_pair_apart_where_its_student_cannot(
     make_tiny_plan: PlanMaker, teacher: Path
 ) -> None:
     task = distilled_task(make_tiny_plan(SMALL, teaching(teacher)))
-    student = trainer._build(make_tiny_plan(SMALL), task, 1).model
+    student = preparation.build_trainable(make_tiny_plan(SMALL), task, 1).model
     for starts in ([3, 2], [NO_PAIR, NO_PAIR]):
         batch = made_batch(2, 5, 20, second_starts=np.array(starts))
         (piece,) = task.pieces(batch, student, 0, 1000)
@@ -98,7 +98,7 @@ def test_a_teacher_is_part_of_no_state_and_stays_as_it_is(make_tiny_plan: PlanMa
 def test_a_teacher_answers_in_bf16_and_gradients_reach_the_student(make_tiny_plan: PlanMaker, teacher: Path) -> None:
     plan = make_tiny_plan(teaching(teacher, "weight: 1.0"))
     task = distilled_task(plan)
-    student = trainer._build(plan, task, 1).model
+    student = preparation.build_trainable(plan, task, 1).model
     (piece,) = task.pieces(made_batch(4, 6, 20), student, 0, 1000)
     with autocast("bf16", HOST):
         rounded = task.teacher.teach(piece.inputs, None)
@@ -138,9 +138,9 @@ def test_two_ranks_take_the_steps_of_one_with_rows_that_have_no_label(
     training, _ = fit(make_tiny_plan(*words, f"run_dir={tmp_path}/one", documents=documents))
     plan = make_tiny_plan(*words, f"run_dir={tmp_path}/two", documents=documents)
     taught = distilled_task(plan)  # threads share what transformers changes while it loads: load once, not in each
-    built = trainer._build(plan, taught, 15)
-    monkeypatch.setattr(trainer, "_build", lambda *_: copy.deepcopy(built))
-    monkeypatch.setattr(trainer, "distilled", lambda task, *_: replace(taught, objective=task.objective))
+    built = preparation.build_trainable(plan, taught, 15)
+    monkeypatch.setattr(preparation, "build_trainable", lambda *_: copy.deepcopy(built))
+    monkeypatch.setattr(preparation, "distilled", lambda task, *_: replace(taught, objective=task.objective))
 
     def work(ring: ThreadRing) -> dict[str, torch.Tensor]:
         torch.set_num_threads(1)

@@ -27,7 +27,7 @@ from tests.training.tasks.helpers import (
 )
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import BAD, COMMON, GOOD
-from training import train as trainer
+from training import preparation
 from training.reader import Batch, ShardReader
 from training.ring.interface import AgreedError
 from training.tasks import open_task
@@ -124,8 +124,8 @@ def test_groups_are_the_rows_of_a_lane_on_any_number_of_ranks(plan: Plan) -> Non
 def test_two_ranks_have_the_losses_of_one(
     plan: Plan, tmp_path: Path, make_tiny_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = trainer._build(plan, open_task(plan), 40)  # threads share torch's random state: build once, not in each
-    monkeypatch.setattr(trainer, "_build", lambda *_: copy.deepcopy(built))
+    built = preparation.build_trainable(plan, open_task(plan), 40)  # threads share random state
+    monkeypatch.setattr(preparation, "build_trainable", lambda *_: copy.deepcopy(built))
     fit(plan)
     other = make_tiny_plan(*plan.overrides, f"run_dir={tmp_path}/two", documents=documents(), labels=[])
 

@@ -18,6 +18,7 @@ from mapring.plan import Plan
 from tests.training.conftest import PlanMaker
 from tests.training.running import fit, metrics, prepare
 from tests.training.thread_ring import ThreadRing, run_ranks
+from training import preparation
 from training import train as trainer
 from training.reader import Batch
 from training.ring.single import SingleRing
@@ -145,8 +146,8 @@ def test_evaluation_is_bit_for_bit_the_same_on_any_number_of_ranks(plan: Plan) -
 def test_two_ranks_take_the_steps_of_one(
     plan: Plan, tmp_path: Path, make_tiny_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built = trainer._build(plan, open_task(plan), 30)  # threads share torch's random state: build once, not in each
-    monkeypatch.setattr(trainer, "_build", lambda *_: copy.deepcopy(built))
+    built = preparation.build_trainable(plan, open_task(plan), 30)  # threads share random state
+    monkeypatch.setattr(preparation, "build_trainable", lambda *_: copy.deepcopy(built))
     alone, _ = fit(plan)
     other = make_tiny_plan(*plan.overrides, f"run_dir={tmp_path}/two")
 
