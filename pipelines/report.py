@@ -85,6 +85,7 @@ def _plots(data: Data | None, model: Model | None, scores: Scores | None) -> dic
             drawn[name] = plots.line_chart(
                 [plots.Line(label, shown)], title=label.capitalize(), x_label="step", y_label=label
             )
+        drawn["calibration"] = _calibration(model.manifest.details["evaluation"]["test"])
     if scores is not None:
         width = 1 / SCORE_BINS
         bars = [
@@ -93,6 +94,19 @@ def _plots(data: Data | None, model: Model | None, scores: Scores | None) -> dic
         ]
         drawn["scores"] = plots.bar_chart(bars, title="Scores", x_label="score of the label given", y_label="rows")
     return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def _calibration(test: Mapping[str, Any]) -> str:
+    """The reliability of a classifier's probabilities, without and with its temperature; empty for other models."""
+    if not test.get("calibration"):
+        return ""
+    lines = [plots.Line("as often as they say", [(0.0, 0.0), (1.0, 1.0)], faint=True)]
+    for name, key in (("as they are", "calibration"), ("with the temperature", "calibrated")):
+        bins = [row for row in test[key]["reliability"] if row["rows"]]
+        lines.append(plots.Line(name, [(row["confidence"], row["accuracy"]) for row in bins]))
+    return plots.line_chart(
+        lines, title="Calibration", x_label="confidence: as they are, with the temperature", y_label="accuracy"
+    )
 
 
 def _thousands(value: float) -> str:

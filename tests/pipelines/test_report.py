@@ -128,7 +128,21 @@ def publish_shards(plan: Plan) -> None:
 
 def publish_model(plan: Plan, *, test_rows: bool = True, curves: bool = True) -> None:
     per_class = [{"label": label, "precision": 0.5, "recall": 0.25, "f1": 0.3333, "support": 10} for label in LABELS]
-    test = {"rows": 30, "accuracy": 23 / 30, "macro_f1": 0.7654, "confusion": CONFUSION, "per_class": per_class}
+    bins = [{"lower": 0.0, "upper": 0.5, "rows": 0, "accuracy": None, "confidence": None}]
+    bins.append({"lower": 0.5, "upper": 1.0, "rows": 30, "accuracy": 23 / 30, "confidence": 0.8765})
+    test = {
+        "rows": 30,
+        "accuracy": 23 / 30,
+        "macro_f1": 0.7654,
+        "confusion": CONFUSION,
+        "per_class": per_class,
+        "intervals": {"accuracy": [0.612, 0.893], "macro_f1": None},
+        "temperature": 1.234,
+        "calibration": {"expected_calibration_error": 0.111, "reliability": bins},
+        "calibrated": {"expected_calibration_error": 0.055, "reliability": bins},
+    }
+    older = {"rows": 12, "accuracy": 0.7171}
+    smaller = {"parameters": 1000, "samples_per_second": 50.0, "accuracy": 0.8181, "macro_f1": None}
     empty = {"rows": 0, "accuracy": None, "macro_f1": None, "confusion": [[0] * 3] * 3, "per_class": []}
     baseline = {"rows": 30, "accuracy": 0.4567, "macro_f1": 0.3, "confusion": CONFUSION, "per_class": per_class}
     details = {
@@ -137,6 +151,8 @@ def publish_model(plan: Plan, *, test_rows: bool = True, curves: bool = True) ->
             "test": test if test_rows else empty,
             "validation": empty,
             "baselines": {"tfidf_logistic_regression": baseline, "majority": baseline} if test_rows else {},
+            "forgetting": {"shards": "0ld", "split": "test", "rows": 12, "before": older, "after": older, "change": {}},
+            "compression": {"before": {"model": "teacher", **smaller}, "after": smaller},
         },
         "precision": "bf16",
         "world_size": 2,
@@ -203,10 +219,13 @@ def test_a_complete_run_has_every_part(plan: Plan) -> None:
     score_rows(plan)
     page = page_of(plan)
     assert page.ids == ["data", "training", "evaluation", "scores", "lineage", "settings"]
-    assert page.tags.count("svg") == 7  # tokens, characters, a measure, loss, learning rate, throughput, scores
+    # tokens, characters, a measure, loss, learning rate, throughput, calibration, scores
+    assert page.tags.count("svg") == 8
     for part in (
         *("1,068 records were read; 1,060 documents were kept", "malformed_record", "0.1 %"),
         *("50 steps on 2 ranks in bf16", "123 samples/s", "2,346 tokens/s"),
+        *("accuracy is 0.612 to 0.893.", "error 0.111; 0.055 with logits divided by the temperature 1.234."),
+        *("12 test rows of the shards 0ld", "0.717", "its teacher", "0.818"),
         *("0.767", "0.765", "TF-IDF + logistic regression", "0.457", "majority class"),
         *(
             "5 rows were read and 4 scored at 2 docs/s",
