@@ -12,10 +12,8 @@ _SMALL = ("train.freeze_embeddings=false", "train.learning_rate=0.002", "train.e
 
 METHODS: Mapping[str, Sequence[str]] = {
     "full": (),
-    "frozen_layers": ("train.method.frozen_layers=3",),
     "lora": ("train.method.name=lora", "train.learning_rate=0.001"),
     "adalora": ("train.method.name=adalora", "train.learning_rate=0.002"),
-    "ia3": ("train.method.name=ia3", "train.learning_rate=0.005"),
     "prefix": ("train.method.name=prefix", "train.learning_rate=0.005"),
     "adapter": ("train.method.name=adapter", "train.learning_rate=0.001"),
     "lstm": ("train.model={architecture: lstm}", *_SMALL),
@@ -27,8 +25,6 @@ REGULARIZED: Mapping[str, Sequence[str]] = {
         "train.augmentation.swap_words=0.1",
         "train.augmentation.crop=0.1",
     ),
-    "label_smoothing": ("train.objective.label_smoothing=0.1",),
-    "mixup": ("train.objective.mixup=0.2",),
     "r_drop": ("train.objective.r_drop=1.0",),
     "fgm": ("train.objective.fgm=0.5",),
 }

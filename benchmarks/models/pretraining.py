@@ -17,7 +17,17 @@ from benchmarks.models.trained import DOMAINS, Trained, trained, write_config
 from benchmarks.results import Figure, figure
 from benchmarks.sentences import ROOT, sentences
 
-_SIZES = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
+# Rotary positions: with BERT's learned ones the loss stood at that of word frequencies (6.0) for the first 640 steps.
+_SIZES = {
+    "hidden_size": 256,
+    "embedding_size": 256,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 1024,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
+_MODEL = {"architecture": "roformer", "config": _SIZES}
 _DOC_FILES = 2  # of nine, 25,000 doc strings each
 _ENDS = 20  # steps that the loss at the start and at the end is the mean of
 
@@ -42,7 +52,7 @@ def pretraining() -> tuple[Trained, Trained, Trained]:
     same = [f"preprocess.tokenizer={start}", "train.freeze_embeddings=false"]
     same += ["train.epochs=2", "train.learning_rate=0.0003"]
     config = sentences("models", DOMAINS, test=0.15).config
-    fresh = _as_text({"architecture": "bert", "config": _SIZES})
+    fresh = _as_text(_MODEL)
     return (
         language_model,
         trained("scratch", config, [*same, f"train.model={fresh}"]),
@@ -71,17 +81,18 @@ def _language_model() -> dict[str, Any]:
             **demo["preprocess"],
             "inputs": [*unlabelled, *prose],
             "tokenizer": {"train": "wordpiece", "vocabulary_size": 8000},
-            "packing": "best_fit",
-            "max_length": 128,
+            "max_length": 64,
             "splits": {"validation": 0.0, "test": 0.15},
             "duplicates": {"near": {"enabled": True}},
         },
         "train": {
             "task": "mlm",
-            "model": {"architecture": "bert", "config": _SIZES},
-            "epochs": 3,
+            "model": _MODEL,
+            "epochs": 2,
             "global_batch": 32,
-            "learning_rate": 1.0e-3,
+            "learning_rate": 2.0e-3,
+            "mask_share": 0.2,
+            "precision": "fp32",
             "checkpoint_every_steps": 400,
         },
         "spark": demo["spark"],
