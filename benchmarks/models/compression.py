@@ -1,4 +1,4 @@
-"""A smaller model distilled from a larger one: three of six layers, trained on what the larger one answers."""
+"""A smaller model distilled from a larger one: four of six layers, trained on what the larger one answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ def compression_figures() -> list[Figure]:
 
 
 def distilled() -> Trained:
-    """The student, which starts from three layers of its teacher."""
+    """The student, which starts from four layers of its teacher with half of their feed-forward units.
+
+    Three whole layers were 2.1 times as fast, but lost 2.6 points of accuracy.
+    """
     teacher = of_sentences("full", METHODS["full"]).plan.model_directory
-    words = [f"train.model={teacher}", f"train.distillation.teacher={teacher}", "train.compression.keep_layers=3"]
-    return of_sentences("distilled", [*words, "train.epochs=3"])
+    words = [f"train.model={teacher}", f"train.distillation.teacher={teacher}", "train.distillation.weight=0.9"]
+    words += ["train.compression.keep_layers=4", "train.compression.keep_units=0.5"]
+    return of_sentences("distilled", [*words, "train.epochs=3", "train.learning_rate=0.0002"])
