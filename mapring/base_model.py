@@ -1,6 +1,8 @@
-"""Where the files are of a model that a training starts from."""
+"""Where the files are of a model that a training starts from, and under which license it came."""
 
 from __future__ import annotations
+
+import yaml
 
 from mapring import storage
 from mapring.contract import is_published, read_manifest
@@ -29,3 +31,39 @@ def transformers_directory(directory: str) -> str:
             "expected a whole one; give one of method full, lora, adalora or ia3 that started from transformers"
         )
     return storage.join(resolved, str(inside))
+
+
+def license_of(directory: str) -> str | None:
+    """The license that a model came under, as it says itself; None where it does not.
+
+    A published model passes on that of its own base. Else it is `license` in the front matter of the README.md beside
+    the weights, as model hubs have it, or the first line of a LICENSE file there.
+
+    Raises:
+        PublishedError: what is published there is damaged.
+    """
+    resolved = storage.resolve(directory)
+    if is_published(resolved):
+        found: str | None = read_manifest(resolved).details.get("base_license")
+        return found
+    card, text = storage.join(resolved, "README.md"), storage.join(resolved, "LICENSE")
+    if storage.exists(card):
+        stated = _front_matter(storage.read_bytes(card).decode(errors="replace")).get("license")
+        if stated:
+            return str(stated)
+    if storage.exists(text):
+        lines = [line.strip() for line in storage.read_bytes(text).decode(errors="replace").splitlines()]
+        return next(filter(None, lines), None)
+    return None
+
+
+def _front_matter(card: str) -> dict[str, object]:
+    """The YAML between the first two lines of dashes; empty where there is none."""
+    parts = card.split("---\n", 2)
+    if len(parts) < 3 or parts[0].strip():
+        return {}
+    try:
+        found = yaml.safe_load(parts[1])
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}

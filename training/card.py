@@ -63,6 +63,7 @@ def model_card(
         f"| model fingerprint | `{fingerprint}` |",
         f"| data (shards) fingerprint | `{shards}` |",
         f"| base model | `{base_model}` |",
+        f"| its license | {_license(details, settings)} |",
         f"| method | {details['method']} |",
         f"| longest input | {details['max_length']} tokens, longer texts are cut |",
         f"| trained in | {details['precision']}, {details['world_size']} ranks, "
@@ -77,8 +78,9 @@ def model_card(
         "## Limits",
         "",
         "The figures hold for texts like those of the test split, which comes from the same sources as the training",
-        "data. For other sources, languages or times, measure again. Scores that a model gives are not calibrated",
-        "probabilities. Licence and biases of the base model and of the data carry over.",
+        "data. For other sources, languages or times, measure again. License and biases of the base model and of the",
+        "data carry over.",
+        *_calibration(details["evaluation"]["test"]),
         "",
         "## Training settings",
         "",
@@ -86,6 +88,23 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _license(details: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    if settings["model"]["directory"] is None:
+        return "none, it started from random weights"
+    return details["base_license"] or "not stated beside its weights; look where it came from"
+
+
+def _calibration(test: Mapping[str, Any]) -> list[str]:
+    """What a classifier's probabilities are worth, and how to better them, where a temperature was fitted."""
+    if test.get("temperature") in (None, 1.0) or not test["rows"]:
+        return []
+    as_is, calibrated = (test[key]["expected_calibration_error"] for key in ("calibration", "calibrated"))
+    return [
+        f"Its probabilities are off by {as_is:.3f} on average (expected calibration error), and by {calibrated:.3f}",
+        f"with logits divided by the temperature {test['temperature']:.3f}, which fits the validation split.",
+    ]
 
 
 def _quality(evaluation: Mapping[str, Any]) -> list[str]:

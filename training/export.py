@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mapring import contract, lineage, storage
-from mapring.base_model import transformers_directory
+from mapring.base_model import license_of, transformers_directory
 from mapring.contract import RECORD_NAME, FileEntry, Manifest
 from mapring.errors import StageError
 from mapring.plan import Plan
@@ -68,6 +68,7 @@ def _publish(
         "evaluation_file": _write(directory, "evaluation", _pretty(evaluation), ".json"),
         **({"reference": _write(directory, "reference", _pretty(reference), ".json")} if reference else {}),
     }
+    base = plan.settings.train.model.directory
     details = {
         "task": task.name,
         "method": plan.settings.train.method.name,
@@ -76,6 +77,7 @@ def _publish(
         "text": output_settings(plan.settings.preprocess.normalization),
         "transformers": name if is_stock(model) else None,
         "tokenizer": name,
+        "base_license": None if base is None else license_of(base),
         "reference": None,
         **{part: entry.path for part, entry in parts.items()},
         "evaluation": evaluation,

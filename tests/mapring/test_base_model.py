@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mapring import contract
-from mapring.base_model import transformers_directory
+from mapring.base_model import license_of, transformers_directory
 from mapring.contract.manifest import Kind
 from mapring.errors import SettingsError
 from tests.tiny import write_tokenizer
@@ -42,3 +42,21 @@ def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
     prefix = publish(tmp_path / "prefix", "model", transformers=None, method="prefix")
     with pytest.raises(SettingsError, match="found a model of method prefix that stock transformers cannot load"):
         transformers_directory(prefix)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            {"README.md": "---\nlicense: apache-2.0\n---\n# Model\n", "LICENSE": "MIT License\n"},
+            "apache-2.0",
+        ),
+        ({"README.md": "# Model\n---\nlicense: mit\n---\n", "LICENSE": "\n  MIT License\n"}, "MIT License"),
+        ({"README.md": "---\nlicense: [\n---\n"}, None),
+        ({}, None),
+    ],
+)
+def test_a_model_says_its_license_itself(tmp_path: Path, files: dict[str, str], expected: str | None) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    assert license_of(str(tmp_path)) == expected

@@ -54,6 +54,7 @@ def test_a_published_model_holds_what_the_contract_names(published: Plan, capfd:
     assert [link["kind"] for link in manifest.inputs] == ["shards", "base_model"]
     card = Path(published.model_directory, details["card"]).read_text()
     assert published.shards in card and "| good |" in card
+    assert "| its license | not stated beside its weights; look where it came from |" in card
     assert details["throughput"]["samples_per_second"] > 0
     assert Path(published.training_directory, "tensorboard").is_dir()
 
