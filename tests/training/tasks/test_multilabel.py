@@ -76,6 +76,7 @@ def test_evaluation_is_bit_for_bit_the_same_on_any_number_of_ranks(plan: Plan) -
     assert [name for name, count in zip(NAMES, counts, strict=True) if not count] == ["unseen"]
 
 
+@pytest.mark.slow
 def test_labels_are_learned_and_published_whole(plan: Plan, capfd: pytest.CaptureFixture[str]) -> None:
     details, stock = published(plan)
     said = capfd.readouterr().err
