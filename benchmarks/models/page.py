@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.charts import save_chart
 from benchmarks.models.methods import METHODS, REGULARIZED
 from benchmarks.models.trained import noted
+from benchmarks.results import FOLDER, read_figures
 from pipelines.plots import Line, smooth
 
 _DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -20,9 +21,14 @@ def main() -> int:
     """Replace what stands between the marks of each table, and draw the charts."""
     page = _DOCS / "models.md"
     text = page.read_text()
-    for mark, names in {"methods": list(METHODS), "regularized": ["full", *REGULARIZED]}.items():
+    tables = {
+        "methods": _table(list(METHODS)),
+        "regularized": _table(["full", *REGULARIZED]),
+        "figures": _figures(),
+    }
+    for mark, table in tables.items():
         before, begin, rest = text.partition(f"<!-- {mark} -->\n")
-        text = before + begin + _table(names) + rest[rest.index(_END) :]
+        text = before + begin + table + rest[rest.index(_END) :]
     page.write_text(text)
     _chart("models_mlm.svg", "Loss of the masked language model", {"masked language model": "mlm"})
     _chart(
@@ -38,6 +44,14 @@ def _table(names: Sequence[str]) -> str:
     rows = ["| | Accuracy | 95 % | Macro-F1 | Epochs | Rate | Training | Whole | Memory |"]
     rows.append("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     rows += [_row(name, found) for name in names if (found := noted(name)) is not None]
+    return "".join(f"{row}\n" for row in rows)
+
+
+def _figures() -> str:
+    rows = ["| Figure | Measured | Goal | Beside |", "|---|---:|---:|---|"]
+    for figure in read_figures(FOLDER / "models.json"):
+        sign = "≥" if figure.better == "higher" else "≤"
+        rows.append(f"| `{figure.name}` | {figure.value:.4g} | {sign} {figure.goal:.4g} | {figure.peer or ''} |")
     return "".join(f"{row}\n" for row in rows)
 
 
