@@ -6,27 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mapring import contract
 from mapring.base_model import license_of, transformers_directory
-from mapring.contract.manifest import Kind
 from mapring.errors import SettingsError
+from tests.mapring.publishing import publish
 from tests.tiny import write_tokenizer
 from tests.tiny_model import publish_tiny_model
-
-
-def publish(directory: Path, kind: Kind, **details: object) -> str:
-    manifest = contract.Manifest(
-        kind=kind,
-        fingerprint="0" * 16,
-        created=contract.utc_now(),
-        code_version="test",
-        settings={},
-        inputs=(),
-        files=(),
-        details=details,
-    )
-    assert contract.publish(str(directory), manifest)
-    return str(directory)
 
 
 def test_a_published_model_and_its_inside_are_one(tmp_path: Path) -> None:

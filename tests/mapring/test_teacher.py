@@ -7,24 +7,9 @@ from typing import Any
 
 import pytest
 
-from mapring import contract
 from mapring.errors import SettingsError
 from mapring.teacher import teacher_directory
-
-
-def publish(folder: Path, kind: Any = "model", **details: Any) -> str:
-    manifest = contract.Manifest(
-        kind=kind,
-        fingerprint="0" * 16,
-        created=contract.utc_now(),
-        code_version="test",
-        settings={},
-        inputs=(),
-        files=(contract.write_file(str(folder), "card.md", b"tiny"),),
-        details=details,
-    )
-    contract.publish(str(folder), manifest)
-    return str(folder)
+from tests.mapring.publishing import publish
 
 
 def test_a_plain_directory_is_its_own(tmp_path: Path) -> None:

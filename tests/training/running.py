@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from mapring.plan import Plan
 from training import preparation
 from training.checkpoint import Cursor
-from training.loop import StopRequest, Training, run_training
+from training.loop import StoppedError, StopRequest, Training, run_training
 from training.model import state_tensors
 from training.ring import Ring
 from training.ring.single import SingleRing
@@ -37,6 +39,21 @@ def prepare(plan: Plan, ring: Ring | None = None) -> tuple[Training, Cursor]:
 def fit(plan: Plan, ring: Ring | None = None, stop: StopRequest | None = None) -> tuple[Training, Cursor]:
     training, cursor = prepare(plan, ring)
     return training, run_training(training, cursor, stop or NoStop())
+
+
+def resumed_as_straight(make_plan: Callable[..., Plan], *words: str, after_step: int = 7) -> tuple[Training, Plan]:
+    """Train a plan straight and once more with a stop; both end with the same weights and moments, to the bit."""
+    straight_plan = make_plan(*words, f"run_dir={make_plan(*words).run.root}-straight")
+    straight, _ = fit(straight_plan)
+    plan = make_plan(*words)
+    with pytest.raises(StoppedError):
+        fit(plan, stop=NoStop(after_step=after_step))
+    resumed, end = fit(plan)
+    assert end.step == straight.total_steps > after_step
+    for name, tensor in weights(straight).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+    assert moments(straight) and all(map(torch.equal, moments(straight), moments(resumed)))
+    return resumed, plan
 
 
 def weights(training: Training) -> dict[str, torch.Tensor]:

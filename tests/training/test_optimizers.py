@@ -10,8 +10,7 @@ from torch import nn
 
 from mapring.settings.train import ScheduleName, Train
 from tests.training.conftest import PlanMaker
-from tests.training.running import NoStop, fit, metrics, moments, prepare, weights
-from training.loop import StoppedError
+from tests.training.running import fit, metrics, prepare, resumed_as_straight
 from training.optimizers import make_optimizer, optimizer_state
 from training.schedule import learning_rate, peak_rate
 
@@ -60,16 +59,7 @@ def test_state_that_exists_from_the_start_leads_to_torch_s_own_steps(name: str) 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_resumed_training_is_bit_for_bit_the_straight_one(make_tiny_plan: PlanMaker, name: str) -> None:
     words = (f"train.optimizer={name}", "train.schedule=cosine", "train.scale_learning_rate=square_root")
-    root = make_tiny_plan(*words).run.root
-    straight, _ = fit(make_tiny_plan(*words, f"run_dir={root}-straight"))
-    plan = make_tiny_plan(*words)
-    with pytest.raises(StoppedError):
-        fit(plan, stop=NoStop(after_step=7))
-    resumed, end = fit(plan)
-    assert end.step == straight.total_steps
-    assert moments(straight) and all(map(torch.equal, moments(straight), moments(resumed)))
-    for tensor_name, tensor in weights(straight).items():
-        assert torch.equal(tensor, weights(resumed)[tensor_name]), tensor_name
+    _, plan = resumed_as_straight(make_tiny_plan, *words)
     peak = max(line["learning_rate"] for line in metrics(plan))
     assert peak == pytest.approx(5e-3 * math.sqrt(16 / 32))
 

@@ -16,9 +16,9 @@ from transformers import AutoModelForSequenceClassification
 from mapring import contract
 from mapring.errors import SettingsError
 from tests.training.conftest import PlanMaker
-from tests.training.running import NoStop, fit, metrics, prepare, weights
+from tests.training.running import NoStop, fit, metrics, prepare, resumed_as_straight, weights
 from training import train as trainer
-from training.loop import StoppedError, run_training
+from training.loop import run_training
 
 ADDING = ["lora", "adalora", "ia3", "prefix", "adapter"]
 LONG = ("train.learning_rate=1e-2", "train.epochs=6", "train.checkpoint_every_steps=1000")
@@ -43,14 +43,7 @@ def test_only_what_is_added_and_the_head_are_trained(make_tiny_plan: PlanMaker, 
 @pytest.mark.parametrize("method", ADDING)
 def test_a_resumed_training_is_bit_for_bit_the_straight_one(make_tiny_plan: PlanMaker, method: str) -> None:
     words = (f"train.method={method}", "train.epochs=2")
-    root = make_tiny_plan(*words).run.root
-    straight, _ = fit(make_tiny_plan(*words, f"run_dir={root}-straight"))
-    plan = make_tiny_plan(*words)
-    with pytest.raises(StoppedError):
-        fit(plan, stop=NoStop(after_step=14))
-    resumed, _ = fit(plan)
-    for name, tensor in weights(straight).items():
-        assert torch.equal(tensor, weights(resumed)[name]), name
+    resumed_as_straight(make_tiny_plan, *words, after_step=14)
 
 
 QUICK = ["lora"]  # an export takes seconds

@@ -14,12 +14,11 @@ from torch.nn import functional
 from mapring.errors import SettingsError
 from mapring.settings.objective import Objective
 from tests.training.conftest import PlanMaker
-from tests.training.running import NoStop, fit, moments, prepare, weights
+from tests.training.running import fit, prepare, resumed_as_straight, weights
 from tests.training.shards import Document
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import made_documents
 from training import preparation
-from training.loop import StoppedError
 from training.objectives import ClassificationObjective, balanced_weights
 from training.objectives.embeddings import Mixture
 from training.rows import NO_LABEL
@@ -179,15 +178,7 @@ def test_everything_on_resumes_bit_for_bit(make_tiny_plan: PlanMaker, method: st
         "train.freeze_embeddings=true",
         "train.gradient_checkpointing=" + ("false" if method == "prefix" else "true"),
     )
-    root = make_tiny_plan(*words).run.root
-    straight, _ = fit(make_tiny_plan(*words, f"run_dir={root}-straight"))
-    plan = make_tiny_plan(*words)
-    with pytest.raises(StoppedError):
-        fit(plan, stop=NoStop(after_step=7))
-    resumed, _ = fit(plan)
-    for name, tensor in weights(straight).items():
-        assert torch.equal(tensor, weights(resumed)[name]), name
-    assert all(map(torch.equal, moments(straight), moments(resumed)))
+    resumed_as_straight(make_tiny_plan, *words)
 
 
 def test_two_ranks_take_the_steps_of_one(

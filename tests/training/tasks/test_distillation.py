@@ -17,14 +17,13 @@ from torch.nn import functional
 from mapring.errors import SettingsError
 from mapring.plan import Plan
 from tests.training.conftest import LABELS, PlanMaker
-from tests.training.running import NoStop, fit, moments, prepare, weights
+from tests.training.running import fit, prepare, resumed_as_straight, weights
 from tests.training.shards import Document, tiny_model
 from tests.training.teachers import write_teacher
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import WORDS, made_documents
 from training import preparation
 from training.device import HOST
-from training.loop import StoppedError
 from training.model import state_tensors
 from training.reader import NO_PAIR
 from training.step import autocast
@@ -110,15 +109,7 @@ def test_a_teacher_answers_in_bf16_and_gradients_reach_the_student(make_tiny_pla
 
 def test_a_distilled_training_resumes_bit_for_bit(make_tiny_plan: PlanMaker, teacher: Path) -> None:
     words = (SMALL, teaching(teacher, "weight: 0.7"), "train.objective={label_smoothing: 0.1}")
-    root = make_tiny_plan(*words).run.root
-    straight, _ = fit(make_tiny_plan(*words, f"run_dir={root}-straight"))
-    plan = make_tiny_plan(*words)
-    with pytest.raises(StoppedError):
-        fit(plan, stop=NoStop(after_step=7))
-    resumed, _ = fit(plan)
-    for name, tensor in weights(straight).items():
-        assert torch.equal(tensor, weights(resumed)[name]), name
-    assert all(map(torch.equal, moments(straight), moments(resumed)))
+    resumed, _ = resumed_as_straight(make_tiny_plan, *words)
     untaught, _ = fit(make_tiny_plan(SMALL, "train.objective={label_smoothing: 0.1}"))
     assert not torch.equal(weights(untaught)["classifier.weight"], weights(resumed)["classifier.weight"])
 
