@@ -12,7 +12,7 @@ _SMALL = ("train.freeze_embeddings=false", "train.learning_rate=0.002", "train.e
 
 METHODS: Mapping[str, Sequence[str]] = {
     "full": (),
-    "lora": ("train.method={name: lora, rank: 16, alpha: 32}", "train.learning_rate=0.002"),
+    "lora": ("train.method={name: lora, rank: 16, alpha: 32}", "train.learning_rate=0.0005"),
     "adalora": ("train.method.name=adalora", "train.learning_rate=0.002"),
     "prefix": ("train.method.name=prefix", "train.learning_rate=0.005"),
     "adapter": ("train.method.name=adapter", "train.learning_rate=0.001"),
