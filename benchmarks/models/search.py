@@ -15,7 +15,7 @@ from benchmarks.sentences import LOGS, ROOT, our_environment, sentences
 from mapring.contract import read_manifest
 from mapring.settings.train import Train
 
-_TRIALS = 6
+_TRIALS = 4
 _SPACE = {
     "train.learning_rate": {"low": 3.0e-5, "high": 5.0e-4, "log": True},
     "train.schedule": {"choices": ["linear", "cosine"]},
@@ -28,7 +28,7 @@ def search_figures() -> list[Figure]:
     default_rate = float(Train.model_fields["learning_rate"].default)
     plan = sentences("search", ["tweets", "reviews"], test=0.15, validation=0.1, learning_rate=default_rate)
     values = yaml.safe_load(Path(plan.config).read_text())
-    values["tune"] = {"trials": _TRIALS, "metric": "loss", "space": _SPACE, "startup_trials": 3}
+    values["tune"] = {"trials": _TRIALS, "metric": "loss", "space": _SPACE, "startup_trials": 2}
     values["ring"] = {"ranks": 2, "launcher": "mpirun"}
     Path(plan.config).write_text(yaml.safe_dump(values))
     mapring = str(Path(sys.executable).parent / "mapring")
