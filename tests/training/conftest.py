@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,8 @@ from mapring.contract.schemas import LabelKind
 from mapring.plan import Plan
 from tests.training.shards import Document, tiny_model
 from tests.training.tiny_plan import LABELS, WORDS, made_documents, publish_shards, tiny_plan
+from training import preparation
+from training.model import BuiltModel
 
 __all__ = ["LABELS", "PlanMaker", "made_documents"]
 
@@ -33,6 +37,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def one_load_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranks that are threads share what transformers changes while it loads: a later load could stay on `meta`."""
+    build, lock = preparation.build_trainable, threading.Lock()
+
+    def locked(*arguments: Any) -> BuiltModel:
+        with lock:
+            return build(*arguments)
+
+    monkeypatch.setattr(preparation, "build_trainable", locked)
 
 
 PlanMaker = Callable[..., Plan]

@@ -14,9 +14,7 @@ That a mean over unequal parts is exact, and an empty part takes part, is in tes
 from __future__ import annotations
 
 import ast
-import copy
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -26,7 +24,6 @@ import torch
 from torch import nn
 
 import training
-from mapring.plan import Plan
 from mapring.settings.schema import Ring as RingSettings
 from tests.training.conftest import PlanMaker
 from tests.training.running import NoStop, fit, moments, prepare, weights
@@ -35,7 +32,6 @@ from training import preparation, step
 from training.checkpoint import share_state
 from training.loop import run_training
 from training.model import BuiltModel
-from training.tasks import open_task
 
 _COLLECTIVES = {"allreduce_async_", "broadcast_async_", "broadcast_object", "allgather_object", "barrier"}
 _OTHERS = {
@@ -62,22 +58,10 @@ def test_nothing_but_plain_collectives_is_used() -> None:
     assert used == _COLLECTIVES | _OTHERS
 
 
-@pytest.fixture
-def built_once(monkeypatch: pytest.MonkeyPatch) -> Callable[[Plan], None]:
-    """Ranks that are threads share what transformers changes while it loads: they get copies of one model."""
-
-    def build(plan: Plan) -> None:
-        built = preparation.build_trainable(plan, open_task(plan), 15)
-        monkeypatch.setattr(preparation, "build_trainable", lambda *_: copy.deepcopy(built))
-
-    return build
-
-
 @pytest.mark.parametrize("name", ["adamw", "sgd", "adafactor"])
-def test_sharing_state_takes_no_step(make_tiny_plan: PlanMaker, built_once: Callable[[Plan], None], name: str) -> None:
+def test_sharing_state_takes_no_step(make_tiny_plan: PlanMaker, name: str) -> None:
     """Rank 1 begins with other weights, and both with an optimizer that has taken no step."""
     plan = make_tiny_plan(f"train.optimizer={name}", "train.weight_decay=0.5")
-    built_once(plan)
 
     def work(ring: ThreadRing) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], list[torch.Tensor]]:
         started, _ = prepare(plan, ring)
@@ -114,10 +98,9 @@ def test_a_parameter_without_a_gradient_does_not_decay(make_tiny_plan: PlanMaker
 
 @pytest.mark.parametrize(("wire", "allowed"), [("fp32", {torch.float32}), ("fp16", {torch.float32, torch.float16})])
 def test_gradients_of_bf16_arithmetic_travel_as_what_horovod_knows(
-    make_tiny_plan: PlanMaker, built_once: Callable[[Plan], None], wire: str, allowed: set[torch.dtype]
+    make_tiny_plan: PlanMaker, wire: str, allowed: set[torch.dtype]
 ) -> None:
     plan, sent = make_tiny_plan("train.precision=bf16", f"train.wire={wire}"), set()
-    built_once(plan)
 
     class Recorded(ThreadRing):
         def allreduce_sum(self, tensors: Any) -> None:
