@@ -50,7 +50,7 @@ def pretraining() -> tuple[Trained, Trained, Trained]:
     language_model = trained("mlm", write_config("mlm", _language_model()))
     start = language_model.stock_directory
     same = [f"preprocess.tokenizer={start}", "train.freeze_embeddings=false"]
-    same += ["train.learning_rate=0.0003"]  # one epoch, as the demo; after two the gain was 0.5 points
+    same += ["train.learning_rate=0.0003"]  # one epoch, as the demo; after two the gain is the same
     config = sentences("models", DOMAINS, test=0.15).config
     fresh = _as_text(_MODEL)
     return (
