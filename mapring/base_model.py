@@ -1,4 +1,4 @@
-"""Where the files are of a model that a training starts from, and under which license it came."""
+"""Where the files are of a model that a training starts from or learns from, and under which license it came."""
 
 from __future__ import annotations
 
@@ -31,6 +31,24 @@ def transformers_directory(directory: str) -> str:
             "expected a whole one; give one of method full, lora, adalora or ia3 that started from transformers"
         )
     return storage.join(resolved, str(inside))
+
+
+def teacher_directory(uri: str) -> str:
+    """The transformers directory of a teacher, which is a published model or such a directory itself.
+
+    Raises:
+        SettingsError: what is published there is no classifier that stock transformers loads.
+        PublishedError: it is damaged.
+    """
+    where = storage.resolve(uri)
+    if is_published(where):
+        manifest = read_manifest(where)
+        found = manifest.details.get("task", manifest.kind)
+        if found != "classify":
+            raise SettingsError(
+                f"found {uri}, a published {found}, expected a classifier; give one of train.task=classify"
+            )
+    return transformers_directory(uri)
 
 
 def license_of(directory: str) -> str | None:

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from mapring import storage
-from mapring.base_model import transformers_directory
+from mapring.base_model import teacher_directory, transformers_directory
 from mapring.contract import read_manifest
 from mapring.contract.manifest import canonical_json
 from mapring.errors import SettingsError
 from mapring.settings.base import output_settings
 from mapring.settings.inputs import Input
 from mapring.settings.schema import Settings
-from mapring.teacher import teacher_directory
 
 ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 1, "score": 1}
 

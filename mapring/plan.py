@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mapring import lineage, storage
-from mapring.base_model import transformers_directory
+from mapring.base_model import teacher_directory, transformers_directory
 from mapring.columns import check_columns
 from mapring.contract import read_manifest
 from mapring.errors import MapringError, PublishedError, SettingsError
 from mapring.lineage import RunDirectory, SourceFile
 from mapring.settings import Input, Settings, load_settings
 from mapring.settings.schema import Score
-from mapring.teacher import teacher_directory
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mapring.figure_names import FIGURE_NAMES
+
 BASELINES = {
     "tfidf_logistic_regression": "TF-IDF + logistic regression",
     "majority": "majority class",
@@ -15,29 +17,16 @@ BASELINES = {
     "tfidf_cosine": "TF-IDF cosine",
     "unigram": "frequencies of tokens",
 }
-FIGURES = {
-    "accuracy": "accuracy",
-    "subset_accuracy": "subset accuracy",
-    "macro_f1": "macro-F1",
-    "roc_auc": "ROC-AUC",
-    "average_precision": "average precision",
-    "ndcg_at_10": "NDCG@10",
-    "mse": "mean squared error",
-    "mae": "mean absolute error",
-    "r2": "R2",
-    "pearson": "Pearson's correlation",
-    "spearman": "Spearman's correlation",
-    "mean_reciprocal_rank": "mean reciprocal rank",
-    "recall_at_1": "recall@1",
-    "recall_at_5": "recall@5",
-    "recall_at_10": "recall@10",
-    "perplexity": "perplexity",
-}
+_NOT_SHOWN = ("micro_f1", "loss")  # of one label a document the former is the accuracy; the latter is in the curves
 
 
 def figures_of(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The figures of an evaluation that a line or a table shows, by their names for people."""
-    return {name: metrics[key] for key, name in FIGURES.items() if metrics.get(key) is not None}
+    return {
+        name: metrics[key]
+        for key, name in FIGURE_NAMES.items()
+        if key not in _NOT_SHOWN and metrics.get(key) is not None
+    }
 
 
 def told_figures(metrics: Mapping[str, Any]) -> str:

@@ -5,26 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_FIGURES = {
-    "accuracy": "accuracy",
-    "subset_accuracy": "subset accuracy",
-    "macro_f1": "macro-F1",
-    "micro_f1": "micro-F1",
-    "roc_auc": "ROC-AUC",
-    "average_precision": "average precision",
-    "ndcg_at_10": "NDCG@10",
-    "mse": "MSE",
-    "mae": "MAE",
-    "r2": "R2",
-    "pearson": "Pearson",
-    "spearman": "Spearman",
-    "mean_reciprocal_rank": "MRR",
-    "recall_at_1": "recall@1",
-    "recall_at_5": "recall@5",
-    "recall_at_10": "recall@10",
-    "loss": "loss",
-    "perplexity": "perplexity",
-}
+from mapring.figure_names import FIGURE_NAMES
+
 _COMPRESSION = {
     "parameters": "parameters",
     "bytes": "bytes of fp32 weights",
@@ -108,9 +90,9 @@ def _calibration(test: Mapping[str, Any]) -> list[str]:
 
 
 def _quality(evaluation: Mapping[str, Any]) -> list[str]:
-    shown = [figure for figure in _FIGURES if figure in evaluation["test"]]
+    shown = [figure for figure in FIGURE_NAMES if figure in evaluation["test"]]
     lines = [
-        f"| model | split | rows | {' | '.join(_FIGURES[figure] for figure in shown)} |",
+        f"| model | split | rows | {' | '.join(FIGURE_NAMES[figure] for figure in shown)} |",
         "|---" * (3 + len(shown)) + "|",
         *(_row("this model", split, evaluation[split], shown) for split in ("validation", "test")),
         *(_row(baseline, "test", values, shown) for baseline, values in evaluation["baselines"].items()),
@@ -171,7 +153,7 @@ def _forgetting(found: Mapping[str, Any] | None) -> list[str]:
     """The section on an earlier corpus, of a model that was asked how much it forgot of it."""
     if found is None:
         return []
-    shown = [figure for figure in _FIGURES if figure in found["change"]]
+    shown = [figure for figure in FIGURE_NAMES if figure in found["change"]]
     return [
         "## What became of the earlier corpus",
         "",
@@ -180,7 +162,7 @@ def _forgetting(found: Mapping[str, Any] | None) -> list[str]:
         "| figure | before the training | after it | change |",
         "|---|---|---|---|",
         *(
-            f"| {_FIGURES[figure]} | {found['before'][figure]:.3f} | {found['after'][figure]:.3f} | "
+            f"| {FIGURE_NAMES[figure]} | {found['before'][figure]:.3f} | {found['after'][figure]:.3f} | "
             f"{found['change'][figure]:+.3f} |"
             for figure in shown
         ),

@@ -18,6 +18,7 @@ from mapring.base_model import transformers_directory
 from mapring.errors import SettingsError
 from mapring.settings.combinations import OWN_ARCHITECTURES
 from mapring.settings.train import ModelSource
+from training.device import device_of
 from training.label_alignment import align_head, named_labels
 from training.methods import state_of_method
 from training.own_architectures import new_model
@@ -235,7 +236,7 @@ def try_model(model: nn.Module, task: Task, max_length: int, source: ModelSource
     batch = task.sample_batch(1, max_length, vocabulary)
     (piece,) = task.pieces(batch, model, 0, max_length)
     model.train()
-    piece = piece.on(next(model.parameters()).device)
+    piece = piece.on(device_of(model))
     try:
         task.settle(model, piece)
         loss, _ = task.loss(model, piece)

@@ -15,6 +15,7 @@ from typing import Any
 
 from mapring import contract
 from mapring.errors import MapringError
+from mapring.figure_names import FIGURE_NAMES
 from mapring.plan import Plan, make_plan
 from mapring.progress import say, seconds_text
 from training.baselines import baselines, best_of
@@ -33,15 +34,18 @@ from training.robustness import robustness
 from training.tracking import Tracker, tracked
 
 _TOLD = {  # figures of the closing line
-    "accuracy": "accuracy",
-    "subset_accuracy": "subset accuracy",
-    "macro_f1": "macro-F1",
-    "ndcg_at_10": "NDCG@10",
-    "r2": "R2",
-    "spearman": "Spearman",
-    "mean_reciprocal_rank": "MRR",
-    "recall_at_10": "recall@10",
-    "perplexity": "perplexity",
+    key: FIGURE_NAMES[key]
+    for key in (
+        "accuracy",
+        "subset_accuracy",
+        "macro_f1",
+        "ndcg_at_10",
+        "r2",
+        "spearman",
+        "mean_reciprocal_rank",
+        "recall_at_10",
+        "perplexity",
+    )
 }
 
 

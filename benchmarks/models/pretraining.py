@@ -6,7 +6,6 @@ are split by their content, so no sentence of the classifier's test split is in 
 
 from __future__ import annotations
 
-import math
 import statistics
 from typing import Any
 
@@ -38,9 +37,11 @@ def pretraining_figures() -> list[Figure]:
     losses = [loss for _, loss in language_model.noted["curve"]]
     start, end = statistics.fmean(losses[:_ENDS]), statistics.fmean(losses[-_ENDS:])
     gain = pretrained.accuracy - scratch.accuracy
+    perplexity = float(language_model.test["perplexity"])
+    words = float(language_model.details["evaluation"]["baselines"]["unigram"]["perplexity"])
     return [
         figure("mlm_loss_ratio_end_to_start", end / start, 0.6, "ratio", better="lower"),
-        figure("mlm_test_perplexity", float(language_model.test["perplexity"]), math.exp(start), "1", better="lower"),
+        figure("mlm_test_perplexity", perplexity, words, "1", better="lower", peer="frequencies of tokens"),
         figure("pretrained_minus_scratch_accuracy", gain, 0.01, "share", peer="the same model from random weights"),
     ]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mapring.base_model import license_of, transformers_directory
+from mapring.base_model import license_of, teacher_directory, transformers_directory
 from mapring.errors import SettingsError
 from tests.mapring.publishing import publish
 from tests.tiny import write_tokenizer
@@ -44,3 +45,29 @@ def test_a_model_says_its_license_itself(tmp_path: Path, files: dict[str, str], 
     for name, content in files.items():
         (tmp_path / name).write_text(content)
     assert license_of(str(tmp_path)) == expected
+
+
+def test_a_plain_directory_of_a_teacher_is_its_own(tmp_path: Path) -> None:
+    assert teacher_directory(str(tmp_path)) == str(tmp_path)
+
+
+def test_a_published_classifier_names_its_directory(tmp_path: Path) -> None:
+    found = publish(tmp_path, task="classify", transformers="transformers-1f0c")
+    assert teacher_directory(found) == f"{tmp_path}/transformers-1f0c"
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "told"),
+    [
+        ("shards", {}, "a published shards, expected a classifier"),
+        ("model", {"task": "mlm", "transformers": "transformers-1f0c"}, "a published mlm, expected a classifier"),
+        (
+            "model",
+            {"task": "classify", "method": "prefix", "transformers": None},
+            "that stock transformers cannot load",
+        ),
+    ],
+)
+def test_what_cannot_teach_is_refused(tmp_path: Path, kind: str, details: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        teacher_directory(publish(tmp_path, kind, **details))

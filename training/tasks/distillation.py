@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from mapring import contract, storage
+from mapring.base_model import teacher_directory
 from mapring.plan import Plan
 from mapring.settings.distillation import Distillation
-from mapring.teacher import teacher_directory
 from training.compression.classifier import OrderedClassifier, load_teacher
 from training.objectives.distillation import distilled_loss
 from training.padding import PaddedRows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,14 @@ def sentences(count: int, seed: int = 0, words: tuple[int, int] = (2, 9)) -> lis
         chance.shuffle(chosen)
         found.setdefault(" ".join(chosen), chosen)
     return list(found.values())
+
+
+def labelled_sentences(key: str, label: Callable[[list[str]], Any], count: int = 330) -> list[Document]:
+    """Sentences as documents whose `key` is what `label` says of their words; every seventh has none."""
+    return [
+        Document(" ".join(words), **({key: label(words)} if number % 7 else {}))
+        for number, words in enumerate(sentences(count))
+    ]
 
 
 def loss_of(task: Task, model: torch.nn.Module, batch: Batch, max_tokens: int = 4096) -> tuple[float, float]:

@@ -12,8 +12,7 @@ from transformers import AutoModelForSequenceClassification
 from mapring.plan import Plan
 from tests.training.conftest import PlanMaker
 from tests.training.running import prepare
-from tests.training.shards import Document
-from tests.training.tasks.helpers import assert_evaluated_alike, golden_of, loss_of, published, sentences
+from tests.training.tasks.helpers import assert_evaluated_alike, golden_of, labelled_sentences, loss_of, published
 from tests.training.tiny_plan import BAD, GOOD
 from training.reader import Batch, ShardReader
 from training.ring.interface import AgreedError
@@ -24,12 +23,8 @@ from training.tasks import open_task
 NAMES = ["negative", "positive", "unseen"]
 
 
-def documents(count: int = 330) -> list[Document]:
-    found = []
-    for number, words in enumerate(sentences(count)):
-        labels = [label for label, kind in enumerate((BAD, GOOD)) if set(words) & set(kind)]
-        found.append(Document(" ".join(words), label_ids=None if number % 7 == 0 else labels))
-    return found
+def labels_of(words: list[str]) -> list[int]:
+    return [label for label, kind in enumerate((BAD, GOOD)) if set(words) & set(kind)]
 
 
 @pytest.fixture
@@ -39,7 +34,7 @@ def plan(make_tiny_plan: PlanMaker, base_model_without_dropout: Path) -> Plan:
         f"train.model={base_model_without_dropout}",
         "train.epochs=20",
         "train.learning_rate=3e-3",
-        documents=documents(),
+        documents=labelled_sentences("label_ids", labels_of),
         labels=NAMES,
         label_kind="several",
     )
@@ -104,6 +99,8 @@ def test_labels_are_learned_and_published_whole(plan: Plan, capfd: pytest.Captur
     ],
 )
 def test_shards_of_other_labels_are_refused(make_tiny_plan: PlanMaker, task: str, kind: str, told: str) -> None:
-    plan = make_tiny_plan(f"train.task={task}", documents=documents(20), label_kind=kind)
+    plan = make_tiny_plan(
+        f"train.task={task}", documents=labelled_sentences("label_ids", labels_of, 20), label_kind=kind
+    )
     with pytest.raises(AgreedError, match=told):
         open_task(plan)

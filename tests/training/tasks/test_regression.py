@@ -14,8 +14,7 @@ from transformers import AutoModelForSequenceClassification
 from mapring.plan import Plan
 from tests.training.conftest import PlanMaker
 from tests.training.running import fit, prepare
-from tests.training.shards import Document
-from tests.training.tasks.helpers import assert_evaluated_alike, golden_of, loss_of, published, sentences
+from tests.training.tasks.helpers import assert_evaluated_alike, golden_of, labelled_sentences, loss_of, published
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import BAD, GOOD
 from training import targets
@@ -34,12 +33,8 @@ GPT2 = (
 MEAN, UNIT = 5000.0, 30.0
 
 
-def documents(count: int = 330) -> list[Document]:
-    found = []
-    for number, words in enumerate(sentences(count)):
-        value = bool(set(words) & set(GOOD)) - bool(set(words) & set(BAD))
-        found.append(Document(" ".join(words), target=None if number % 7 == 0 else MEAN + UNIT * value))
-    return found
+def number_of(words: list[str]) -> float:
+    return MEAN + UNIT * (bool(set(words) & set(GOOD)) - bool(set(words) & set(BAD)))
 
 
 @pytest.fixture
@@ -49,7 +44,7 @@ def plan(make_tiny_plan: PlanMaker, base_model_without_dropout: Path) -> Plan:
         f"train.model={base_model_without_dropout}",
         "train.epochs=8",
         "train.learning_rate=3e-3",
-        documents=documents(),
+        documents=labelled_sentences("target", number_of),
         labels=[],
         label_kind="number",
     )
@@ -130,7 +125,11 @@ def test_numbers_are_learned_and_published_in_their_own_unit(plan: Plan, capfd: 
 @pytest.mark.parametrize("method", ["lora", "prefix", "adapter"])
 def test_methods_give_numbers_in_that_unit(make_tiny_plan: PlanMaker, method: str) -> None:
     plan = make_tiny_plan(
-        "train.task=regression", f"train.method={method}", documents=documents(), labels=[], label_kind="number"
+        "train.task=regression",
+        f"train.method={method}",
+        documents=labelled_sentences("target", number_of),
+        labels=[],
+        label_kind="number",
     )
     training, _ = fit(plan)
     ids = torch.tensor([[2, 7, 8, 9, 3], [2, 6, 10, 12, 3]])
@@ -147,7 +146,9 @@ def test_methods_give_numbers_in_that_unit(make_tiny_plan: PlanMaker, method: st
 
 
 def test_a_layer_without_bias_is_scaled_by_the_size_of_the_targets(make_tiny_plan: PlanMaker) -> None:
-    plan = make_tiny_plan("train.task=regression", GPT2, documents=documents(), labels=[], label_kind="number")
+    plan = make_tiny_plan(
+        "train.task=regression", GPT2, documents=labelled_sentences("target", number_of), labels=[], label_kind="number"
+    )
     training, _ = prepare(plan)
     ids = torch.tensor([[2, 7, 8, 3]])
     layer = training.model.score
@@ -174,7 +175,7 @@ def test_folding_leaves_outputs_as_they_are() -> None:
 
 
 def test_shards_without_numbers_are_refused(make_tiny_plan: PlanMaker) -> None:
-    unlabelled = [document._replace(target=None) for document in documents(20)]
+    unlabelled = [document._replace(target=None) for document in labelled_sentences("target", number_of, 20)]
     plan = make_tiny_plan("train.task=regression", documents=unlabelled, labels=[], label_kind="number")
     with pytest.raises(AgreedError, match="no training row with a number"):
         open_task(plan)
