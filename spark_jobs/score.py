@@ -23,6 +23,7 @@ from spark_jobs.scores_commit import Scoring, commit_scores, open_table
 from spark_jobs.scoring import ScoreBuilder, write_scores
 from spark_jobs.segments import plan_segments, tell_unsplittable, unsplittable
 from spark_jobs.session import partitions, watch
+from spark_jobs.udf import MODEL_FAILED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -55,7 +56,8 @@ def score(plan: Plan) -> None:
     say(
         STAGE,
         f"committed {scoring.rows:,} rows as version {version} in {seconds_text(scoring.seconds)}: {scoring.scored:,} "
-        f"scored at {scoring.documents_per_second:,.0f} docs/s, {scoring.rows - scoring.scored:,} with an error",
+        f"scored at {scoring.documents_per_second:,.0f} docs/s with {scoring.padding_share:.1%} padding, "
+        f"{scoring.rows - scoring.scored:,} with an error",
     )
 
 
@@ -84,6 +86,7 @@ def _score(spark: SparkSession, plan: Plan) -> Scoring:
         written = write_scores(records, build, files=files, directory=plan.run.scores)
     scoring = Scoring(run_id=build.run_id, files=written, seconds=time.monotonic() - start)
     _conserve(read, scoring)
+    _check_failed(scoring, settings.max_failed_share)
     return scoring
 
 
@@ -107,6 +110,18 @@ def _conserve(read: int, scoring: Scoring) -> None:
         f"{STAGE}: read {read} rows but wrote {scoring.rows} ({scoring.scored} scored, errors {scoring.errors}); "
         "nothing was committed. Did an input change while it was read? Run the stage again"
     )
+
+
+def _check_failed(scoring: Scoring, allowed_share: float) -> None:
+    """Refuse a scoring in which the model failed on more than a share of what it was given."""
+    failed = scoring.errors.get(MODEL_FAILED, 0)
+    given = failed + scoring.scored
+    if failed > allowed_share * given:
+        raise StageError(
+            f"{STAGE}: the model failed on {failed:,} of {given:,} texts ({failed / given:.1%}), allowed are "
+            f"{allowed_share:.1%} (score.max_failed_share); nothing was committed. Check the model with "
+            "`mapring verify`, or allow a larger share and look into the column detail"
+        )
 
 
 if __name__ == "__main__":

@@ -51,6 +51,12 @@ class Scoring:
         return dict(sorted(total.items()))
 
     @property
+    def padding_share(self) -> float:
+        """Share of what the model was given that is padding."""
+        tokens, padded = (sum(int(file.statistics[key]) for file in self.files) for key in ("tokens", "padded_tokens"))
+        return 1 - tokens / padded if padded else 0.0
+
+    @property
     def documents_per_second(self) -> float:
         """Scored rows by the time of the scoring job, loading the model included."""
         return self.scored / self.seconds if self.seconds > 0 else 0.0

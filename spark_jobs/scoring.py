@@ -25,7 +25,7 @@ _ROWS_PER_ROW_GROUP = 16_384
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreBuilder:
-    """Builds one file's SCORE table; `statistics` has `scored` and `errors` by rule."""
+    """Builds one file's SCORE table; `statistics` has `scored`, `errors` by rule, `tokens`, `padded_tokens`."""
 
     model_directory: str
     batch_tokens: int
@@ -37,13 +37,15 @@ class ScoreBuilder:
     def __call__(self, table: pa.Table) -> Built:
         """Score the rows of RECORD columns; rows with a rule keep it as their error."""
         predictor = load_predictor(self.model_directory, task_threads(), self.batch_tokens)
-        predicted = predict_columns(predictor, table.column("text").to_pylist())
+        predicted, outcome = predict_columns(predictor, table.column("text").to_pylist())
         error = pc.coalesce(table.column("rule"), pa.chunked_array([pa.array(predicted.pop("error"), pa.string())]))
+        detail = pc.coalesce(table.column("detail"), pa.chunked_array([pa.array(predicted.pop("detail"), pa.string())]))
         count = table.num_rows
         columns = {
-            **{name: table.column(name) for name in ("doc_id", "source_id", "source", "path", "record", "detail")},
+            **{name: table.column(name) for name in ("doc_id", "source_id", "source", "path", "record")},
             **{name: pa.array(values, SCORE.field(name).type) for name, values in predicted.items()},
             "error": error,
+            "detail": detail,
             "model_fingerprint": pa.repeat(self.model_fingerprint, count),
             "run_id": pa.repeat(self.run_id, count),
             "scored_at": pa.repeat(pa.scalar(self.scored_at, SCORE.field("scored_at").type), count),
@@ -51,7 +53,8 @@ class ScoreBuilder:
         built = pa.Table.from_arrays([columns[name] for name in SCORE.names], schema=SCORE)
         errors = Counter(value for value in error.to_pylist() if value is not None)
         self.on_rows(count)
-        return Built(built, {"scored": count - errors.total(), "errors": dict(errors)})
+        tokens = {"tokens": outcome.tokens, "padded_tokens": outcome.padded_tokens}
+        return Built(built, {"scored": count - errors.total(), "errors": dict(errors), **tokens})
 
 
 def write_scores(records: DataFrame, build: ScoreBuilder, *, files: int, directory: str) -> list[WrittenFile]:

@@ -20,11 +20,12 @@ LABELS = ["negative", "neutral", "positive"]
 
 
 def publish_tiny_model(
-    directory: str, tokenizer: Path, fingerprint: str, *, seed: int = 1, golden_shift: float = 0
+    directory: str, tokenizer: Path, fingerprint: str, *, seed: int = 1, golden_shift: float = 0, broken_token: str = ""
 ) -> Path:
     """Publish a BERT of two narrow layers; returns its transformers directory.
 
-    `golden_shift` is added to the golden logits, to make a model that does not give what it says.
+    `golden_shift` is added to the golden logits, to make a model that does not give what it says. Of
+    texts that hold `broken_token` the logits are NaN.
     """
     torch.manual_seed(seed)
     vocabulary = json.loads((tokenizer / "tokenizer.json").read_text())["model"]["vocab"]
@@ -39,6 +40,9 @@ def publish_tiny_model(
         initializer_range=0.4,
     )
     model = BertForSequenceClassification(config).eval()
+    if broken_token:
+        with torch.no_grad():
+            model.bert.embeddings.word_embeddings.weight[vocabulary[broken_token]] = torch.nan
     stock = Path(directory, "transformers-0")
     model.save_pretrained(stock)
     for name in ("tokenizer.json", "tokenizer_config.json"):

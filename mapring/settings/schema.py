@@ -202,6 +202,9 @@ class Score(Section):
     max_quarantined_share: float = execution(
         0.05, description="Share of malformed or undecodable records above which the run fails.", ge=0, le=1
     )
+    max_failed_share: float = execution(
+        0.05, description="Share of texts that the model fails on above which the run fails.", ge=0, le=1
+    )
     batch_tokens: int = execution(2048, description="Tokens of one padded batch in the model.", ge=16)
     rows_per_file: int = execution(65_536, description="Most rows in one file of the scores table.", ge=1)
 

@@ -228,6 +228,55 @@ def test_the_udf_scores_a_column_and_says_why_a_row_has_no_label(plan: Plan) -> 
     assert found[1]["label"] is None and found[1]["probabilities"] is None
 
 
+def test_a_text_that_the_model_fails_on_has_a_row_that_says_so(plan: Plan, tmp_path: Path) -> None:
+    other = make_plan(plan.config, [f"run_dir={tmp_path / 'broken'}"])
+    publish_tiny_model(other.model_directory, tmp_path / "tokenizer", other.model, broken_token="[UNK]")
+    strict = make_plan(plan.config, [*other.overrides, "score.max_failed_share=0"])
+    with pytest.raises(StageError, match=r"failed on 1 of 202 texts \(0\.5%\), allowed are 0\.0%"):
+        score(strict)
+    assert latest_commit(other.run.scores) is None
+    score(other)
+    [failed] = [row for row in rows(other) if row["error"] == "model_failed"]
+    assert (failed["record"], failed["detail"]) == (205, "logits are not finite")
+    assert failed["label"] is None and failed["score"] is None and failed["probabilities"] is None
+    commit = latest_commit(other.run.scores)
+    assert commit is not None and commit.counts["errors"]["model_failed"] == 1
+    assert verify_scores(other.run.scores) == []
+    spark = SparkSession.builder.master("local[2,4]").getOrCreate()
+    predict = mapring.predict_udf(other.model_directory)
+    texts = pd.DataFrame({"text": ["good film", "x" * 200, "awful day"]})
+    found = [row["p"] for row in spark.createDataFrame(texts).coalesce(1).select(predict("text").alias("p")).collect()]
+    assert [row["error"] for row in found] == [None, "model_failed", None]
+    assert found[1]["detail"] == "logits are not finite"
+
+
+@pytest.mark.parametrize("arrow_rows", [1, 7, 10_000])
+def test_the_udf_gives_the_rows_back_in_order_whatever_spark_s_batches(plan: Plan, arrow_rows: int) -> None:
+    """Nulls, empties, duplicates, and partitions of one row and of none."""
+    spark = SparkSession.builder.master("local[2,4]").getOrCreate()
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", arrow_rows)
+    try:
+        predict = mapring.predict_udf(plan.model_directory, batch_tokens=64)
+        texts = [[None, "", sentence(number % 17)[0]][number % 3] for number in range(60)]
+        frame = spark.createDataFrame(list(enumerate(texts)), "id int, text string")
+        frames = (frame.coalesce(1), frame.repartition(60, "id"))
+        found = [
+            {row["id"]: row["p"] for row in spread.select("id", predict("text").alias("p")).collect()}
+            for spread in frames
+        ]
+    finally:
+        spark.conf.unset("spark.sql.execution.arrow.maxRecordsPerBatch")
+    predictor = Predictor(plan.model_directory)
+    for number, text in enumerate(texts):
+        for answers in found:
+            if not text:
+                assert answers[number]["error"] == "empty_text"
+                continue
+            alone = predictor.predict([text]).probabilities[0]
+            assert np.allclose(answers[number]["probabilities"], alone, atol=1e-5)
+            assert answers[number]["label"] == predictor.labels[int(alone.argmax())]
+
+
 def test_the_udf_loads_the_model_once_in_each_worker(plan: Plan, tmp_path: Path) -> None:
     spark = SparkSession.builder.master("local[2,4]").getOrCreate()
 

@@ -1,0 +1,112 @@
+"""Token sequences through a model: sorted, cut by a token budget, and a row that fails fails alone.
+
+Batches of sorted rows pad little. Where memory runs out the budget is halved and the rows go on; where a batch fails
+for another reason it is bisected until the rows that do it stand alone, so that one bad row costs no more than
+2 log2(B) passes of a batch of B rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from mapring.progress import say
+from spark_jobs.backends import Backend
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of N sequences.
+
+    `logits` are (N, C), 0 in the rows of `failures`, which tells of a row why it has none. `tokens` counts those of the
+    sequences, `padded_tokens` what the model was given for them.
+    """
+
+    logits: npt.NDArray[np.float32]
+    failures: dict[int, str] = field(default_factory=dict)
+    tokens: int = 0
+    padded_tokens: int = 0
+
+
+class Forward:
+    """A loaded model with a token budget, which shrinks for good where memory runs out."""
+
+    def __init__(self, backend: Backend, classes: int, batch_tokens: int) -> None:
+        self.batch_tokens = batch_tokens
+        self._backend = backend
+        self._classes = classes
+
+    def __call__(self, sequences: Sequence[Sequence[int]]) -> Outcome:
+        """The logits of all sequences, in the order given; none of them makes it raise."""
+        logits = np.zeros((len(sequences), self._classes), np.float32)
+        failures: dict[int, str] = {}
+        tokens = padded = 0
+        waiting = [list(range(len(sequences)))]
+        while waiting:
+            rows = waiting.pop()
+            for places in token_batches([len(sequences[row]) for row in rows], self.batch_tokens):
+                batch = [rows[place] for place in places]
+                size = len(batch) * len(sequences[batch[-1]])  # sorted: the last row is the longest
+                try:
+                    found = self._logits([sequences[row] for row in batch])  # (B, C)
+                except Exception as error:
+                    if len(batch) == 1:
+                        failures[batch[0]] = _in_one_line(error)
+                    else:
+                        waiting += self._parts(batch, size, error)
+                    continue
+                tokens += sum(len(sequences[row]) for row in batch)
+                padded += size
+                failed = [row for row, values in zip(batch, found, strict=True) if not np.isfinite(values).all()]
+                failures.update(dict.fromkeys(failed, "logits are not finite"))
+                logits[batch] = found
+        logits[list(failures)] = 0
+        return Outcome(logits, failures, tokens, padded)
+
+    def _parts(self, batch: list[int], size: int, error: Exception) -> list[list[int]]:
+        """What of a failed batch is tried again: all of it with half the budget, or its two halves."""
+        if not _is_out_of_memory(error):
+            middle = len(batch) // 2
+            return [batch[:middle], batch[middle:]]
+        # Batches that were cut before the budget shrank may fail, too: they ask for no less than half of themselves.
+        self.batch_tokens = max(1, min(self.batch_tokens, size // 2))
+        say("score", f"a batch of {size:,} tokens ran out of memory: from now on {self.batch_tokens:,} in this worker")
+        return [batch]
+
+    def _logits(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        width = max(map(len, sequences))
+        input_ids = np.full((len(sequences), width), self._backend.padding_id, np.int64)  # (B, T)
+        attention_mask = np.zeros((len(sequences), width), np.int64)  # (B, T)
+        for row, sequence in enumerate(sequences):
+            input_ids[row, : len(sequence)] = sequence
+            attention_mask[row, : len(sequence)] = 1
+        return self._backend.logits(input_ids, attention_mask)
+
+
+def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Cut rows into batches of similar length whose padded size is at most `batch_tokens`.
+
+    Yields row numbers; every row comes once, and a row longer than the budget comes alone.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
+    batch: list[int] = []
+    for row in order:
+        if batch and (len(batch) + 1) * lengths[row] > batch_tokens:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _OUT_OF_MEMORY)
+
+
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
