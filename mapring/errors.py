@@ -29,3 +29,8 @@ class DiskFullError(MapringError):
 
 class StageError(MapringError):
     """A stage ended without publishing its result."""
+
+
+def in_one_line(error: Exception) -> str:
+    """What a library says, as part of a sentence: without line breaks, and at most 300 characters of it."""
+    return " ".join(str(error).split())[:300]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from mapring.errors import in_one_line
 from mapring.progress import say
 from spark_jobs.backends import Backend
 
@@ -56,9 +57,9 @@ class Forward:
                     found = self._logits([sequences[row] for row in batch])  # (B, C)
                 except Exception as error:
                     if len(batch) == 1:
-                        failures[batch[0]] = _in_one_line(error)
+                        failures[batch[0]] = f"{type(error).__name__}: {in_one_line(error)}"
                     else:
-                        waiting += self._parts(batch, size, error)
+                        waiting += self._adjusted(batch, size, error)
                     continue
                 tokens += sum(len(sequences[row]) for row in batch)
                 padded += size
@@ -68,12 +69,12 @@ class Forward:
         logits[list(failures)] = 0
         return Outcome(logits, failures, tokens, padded)
 
-    def _parts(self, batch: list[int], size: int, error: Exception) -> list[list[int]]:
-        """What of a failed batch is tried again: all of it with half the budget, or its two halves."""
+    def _adjusted(self, batch: list[int], size: int, error: Exception) -> list[list[int]]:
+        """What to try after a batch failed: all of it with a smaller budget where memory ran out, else its halves."""
         if not _is_out_of_memory(error):
             middle = len(batch) // 2
             return [batch[:middle], batch[middle:]]
-        # Batches that were cut before the budget shrank may fail, too: they ask for no less than half of themselves.
+        # Half of this batch, not of the budget: several that were cut before it shrank may fail one after the other.
         self.batch_tokens = max(1, min(self.batch_tokens, size // 2))
         say("score", f"a batch of {size:,} tokens ran out of memory: from now on {self.batch_tokens:,} in this worker")
         return [batch]
@@ -106,7 +107,3 @@ def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[in
 
 def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _OUT_OF_MEMORY)
-
-
-def _in_one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

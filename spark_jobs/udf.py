@@ -71,8 +71,8 @@ def buffers(batches: Iterable[pd.Series]) -> Iterator[list[pd.Series]]:
 
 def _predict_frames(predictor: Predictor, batches: Sequence[pd.Series]) -> Iterator[pd.DataFrame]:
     """The predictions of each batch, computed over all of them together."""
-    texts = [text for batch in batches for text in pa.array(batch, pa.string(), from_pandas=True).to_pylist()]
-    columns, _ = predict_columns(predictor, predictor.normalize(pa.array(texts, pa.string())).to_pylist())
+    texts = pa.array(pd.concat(batches, ignore_index=True), pa.string(), from_pandas=True)
+    columns, _ = predict_columns(predictor, predictor.normalize(texts).to_pylist())
     frame = pd.DataFrame(columns)
     start = 0
     for batch in batches:

@@ -15,7 +15,7 @@ from torch import nn
 
 from mapring import storage
 from mapring.base_model import transformers_directory
-from mapring.errors import SettingsError
+from mapring.errors import SettingsError, in_one_line
 from mapring.settings.combinations import OWN_ARCHITECTURES
 from mapring.settings.train import ModelSource
 from training.device import device_of
@@ -114,7 +114,7 @@ def load_pretrained(
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = in_one_line(error)
         raise SettingsError(
             f"{key}: {directory} cannot be loaded as a {_plainly(auto_class)} ({reason}); "
             "give a complete transformers directory"
@@ -241,7 +241,7 @@ def try_model(model: nn.Module, task: Task, max_length: int, source: ModelSource
         task.settle(model, piece)
         loss, _ = task.loss(model, piece)
     except (IndexError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise SettingsError(
             f"train.model: {source} cannot take {max_length} tokens ({reason}); lower preprocess.max_length"
         ) from None

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mapring.errors import StageError
+from mapring.errors import StageError, in_one_line
 from training.golden import GoldenRow, middle_logits
 from training.lstm_graph import has_graph, lstm_graph
 from training.model import config_of
@@ -77,7 +77,7 @@ def _exported(task: Task, model: nn.Module, names: list[str]) -> bytes:
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = in_one_line(error)
             raise StageError(f"the model cannot be exported to ONNX: {reason}") from None
         assert program is not None
         for node in program.model.graph:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from mapring.errors import SettingsError
+from mapring.errors import SettingsError, in_one_line
 from mapring.settings.train import ModelSource
 from training.model import check_vocabulary, config_of, load_pretrained, set_padding
 from training.own_configs import Output
@@ -102,7 +102,7 @@ def _try(teacher: OrderedClassifier, max_length: int) -> None:
     try:
         teacher.teach({"input_ids": ids, "attention_mask": ones}, None)
     except (IndexError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise SettingsError(
             f"{TEACHER}: it cannot take {max_length} tokens ({reason}); lower preprocess.max_length"
         ) from None

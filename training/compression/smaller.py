@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mapring.errors import SettingsError
+from mapring.errors import SettingsError, in_one_line
 from mapring.settings.compression import Compression
 from training.blocks import blocks_of
 from training.compression.feed_forward import feed_forward_of, kept_units, without_units
@@ -109,7 +109,7 @@ def _built(model: nn.Module, config: Any, state: _Weights) -> nn.Module:
             smaller: nn.Module = type(model)(config)
         smaller.load_state_dict(state)
     except (RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise SettingsError(
             f"train.compression: found {config.model_type}, whose layers cannot be made smaller ({reason}), expected "
             "one like BERT, RoBERTa, DistilBERT, GPT-2 or Llama; remove it"

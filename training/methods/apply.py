@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mapring.errors import SettingsError
+from mapring.errors import SettingsError, in_one_line
 from mapring.settings.base import output_settings
 from mapring.settings.train import Method, Train
 from training.blocks import blocks_of
@@ -130,7 +130,7 @@ def _with_peft(model: nn.Module, method: Method, task: str, head: Sequence[str],
             warnings.simplefilter("ignore")  # hints on its own settings
             adapted: nn.Module = peft.get_peft_model(model, settings)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error)
         raise SettingsError(
             f"train.method: {method.name} cannot be added to this model ({reason}); choose another method"
         ) from None

@@ -16,6 +16,7 @@ import torch
 from horovod.common.elastic import notification_manager
 from horovod.common.exceptions import HorovodInternalError
 
+from mapring.errors import in_one_line
 from mapring.settings.schema import Ring as RingSettings
 from training.ring.interface import RingError
 
@@ -142,7 +143,7 @@ class HorovodRing:
         try:
             return work()
         except HorovodInternalError as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = in_one_line(error)
             raise RingError(
                 f"rank {self.rank}: another rank ended or does not answer ({reason}); look at its messages above, "
                 "then start again: training goes on from the last checkpoint"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from mapring.errors import in_one_line
 from mapring.settings.schema import Ring as RingSettings
 from training.ring.interface import RingError
 
@@ -72,7 +73,7 @@ class TorchRing:
         try:
             work()
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = in_one_line(error)
             raise RingError(
                 f"rank {self.rank}: another rank ended or does not answer ({reason}); look at its messages above, "
                 "then start again: training goes on from the last checkpoint"

@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
+from mapring.errors import in_one_line
 from mapring.progress import say
 from training.tracking.interface import Curve, Tracker, Values
 
@@ -61,7 +62,7 @@ class Background:
             try:
                 work()
             except Exception as error:  # whatever a library raises is no reason to end a training
-                self._fail(" ".join(str(error).split())[:300] or type(error).__name__)
+                self._fail(in_one_line(error) or type(error).__name__)
 
     def _fail(self, reason: str) -> None:
         if not self._has_failed:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mapring.errors import StageError
+from mapring.errors import StageError, in_one_line
 from training.tracking.interface import Curve, Values
 
 _TAG = "mapring.run"
@@ -76,7 +76,7 @@ class MlflowRun:
                 metrics = {}
         except Exception as error:  # of MLflow, SQLAlchemy or the connection
             raise StageError(
-                f"train.tracking.mlflow: cannot start a run at {uri} ({' '.join(str(error).split())[:300]}); check "
+                f"train.tracking.mlflow: cannot start a run at {uri} ({in_one_line(error)}); check "
                 "train.tracking.mlflow_uri, or set train.tracking.mlflow=false"
             ) from None
         curves: tuple[Curve, ...] = ("train", "validation")

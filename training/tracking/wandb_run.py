@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mapring.errors import StageError
+from mapring.errors import StageError, in_one_line
 from training.tracking.interface import Curve, Values
 
 _CURVES: tuple[Curve, ...] = ("train", "validation")
@@ -67,7 +67,7 @@ class WandbRun:
             )
         except Exception as error:  # the library has no common base of what it raises
             raise StageError(
-                f"train.tracking.wandb: cannot start a run ({' '.join(str(error).split())[:300]}); check WANDB_MODE, "
+                f"train.tracking.wandb: cannot start a run ({in_one_line(error)}); check WANDB_MODE, "
                 "WANDB_API_KEY and WANDB_BASE_URL, or set train.tracking.wandb=false"
             ) from None
         # Of curves with a step of their own, W&B shows each over its own; its one counter cannot go back to a step.
