@@ -26,7 +26,7 @@ from mapring.settings.base import output_settings
 from mapring.settings.inputs import Input
 from mapring.settings.schema import Settings
 
-ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 1, "score": 1}
+ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 1, "score": 2}
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "preprocess": (
@@ -41,7 +41,6 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
         "tokenizers",
     ),
     "train": ("peft", "torch", "transformers", "tokenizers"),
-    "score": ("ftfy", "torch", "transformers", "tokenizers"),
 }
 
 
@@ -75,14 +74,14 @@ def list_sources(config: str, key: str, inputs: tuple[Input, ...]) -> tuple[Sour
             )
         found.extend((source.name, info) for info in files)
     with ThreadPoolExecutor(4) as pool:
-        identities = list(pool.map(lambda item: _identity(item[1].uri), found))
+        identities = list(pool.map(lambda item: content_identity(item[1].uri), found))
     return tuple(
         SourceFile(name, info.uri, info.relative, info.bytes, identity)
         for (name, info), identity in zip(found, identities, strict=True)
     )
 
 
-def _identity(uri: str) -> str:
+def content_identity(uri: str) -> str:
     """SHA-256 of a local file; for a remote one what its store keeps as checksum or tag."""
     if storage.local_path(uri) is not None:
         return f"sha256:{storage.sha256(uri)}"
@@ -94,7 +93,7 @@ def directory_identity(uri: str) -> str:
     files = list(storage.list_files(uri))
     if not files:
         raise SettingsError(f"{uri}: found no files there, expected a model or tokenizer directory; check the path")
-    parts = [[info.relative, _identity(info.uri)] for info in files]
+    parts = [[info.relative, content_identity(info.uri)] for info in files]
     return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
@@ -148,11 +147,17 @@ def model_fingerprint(settings: Settings, shards: str) -> str:
     return _digest("train", {"seed": settings.seed, "settings": values, "shards": shards})
 
 
-def scores_fingerprint(settings: Settings, sources: tuple[SourceFile, ...], model: str) -> str:
-    """Fingerprint of one scoring of one set of inputs by one model (16 hex digits)."""
+def score_settings_fingerprint(settings: Settings, source: Input) -> str:
+    """Fingerprint of what shapes the scores of one source besides content and model (16 hex digits).
+
+    Other sources have no part in it, so that one more input rescores nothing; nor have versions of libraries, whose
+    change must not rescore a table: the model is checked against its golden rows wherever it is loaded.
+    """
     assert settings.score is not None
-    inputs = [source.to_json() for source in sources]
-    return _digest("score", {"settings": output_settings(settings.score), "inputs": inputs, "model": model})
+    values = output_settings(settings.score)
+    del values["inputs"], values["model"]
+    content = {"algorithm_version": ALGORITHM_VERSION["score"], "settings": values, "source": output_settings(source)}
+    return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

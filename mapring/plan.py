@@ -6,7 +6,7 @@ ring is started.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mapring import lineage, storage
@@ -23,8 +23,8 @@ from mapring.settings.schema import Score
 class Plan:
     """What a pipeline reads and where its stages publish.
 
-    `evaluation_sources` are the files that the corpus is kept clean of. `shards`, `model` and `scores` are the
-    fingerprints of the three stages; `scores` is None where nothing is to be scored.
+    `evaluation_sources` are the files that the corpus is kept clean of. `shards` and `model` are the fingerprints of
+    what the first two stages publish; `score_settings` has that of what shapes the scores of each source.
     """
 
     config: str
@@ -36,7 +36,7 @@ class Plan:
     score_sources: tuple[SourceFile, ...]
     shards: str
     model: str
-    scores: str | None
+    score_settings: Mapping[str, str]
 
     @property
     def scoring(self) -> Score:
@@ -59,6 +59,16 @@ class Plan:
     def model_directory(self) -> str:
         """Where the model is published."""
         return self.run.model(self.model)
+
+    @property
+    def scoring_model(self) -> str:
+        """Fingerprint of the model to score with. Raises SettingsError where nothing is to be scored."""
+        return self.scoring.model or self.model
+
+    @property
+    def scoring_model_directory(self) -> str:
+        """Where the model to score with is published."""
+        return self.run.model(self.scoring_model)
 
 
 def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
@@ -97,7 +107,7 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         score_sources=score_sources,
         shards=shards,
         model=model,
-        scores=None if settings.score is None else lineage.scores_fingerprint(settings, score_sources, model),
+        score_settings={source.name: lineage.score_settings_fingerprint(settings, source) for source in to_score},
     )
 
 

@@ -11,6 +11,7 @@ second writer can leave a torn file under a published name.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import importlib.util
 import io
@@ -86,6 +87,13 @@ def size(uri: str) -> int:
     """Size of a file in bytes. Raises FileNotFoundError where there is none."""
     filesystem, path = _filesystem(uri)
     return int(filesystem.size(path))
+
+
+def modified(uri: str) -> datetime.datetime:
+    """When a file was last modified, by the clock of its store; UTC."""
+    filesystem, path = _filesystem(uri)
+    found: datetime.datetime = filesystem.modified(path)
+    return found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)
 
 
 def open_read(uri: str) -> IO[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Annotated, Optional
 
@@ -16,6 +17,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+scores_app = typer.Typer(help="The scores table through time.", no_args_is_help=True)
+app.add_typer(scores_app, name="scores")
 
 Config = Annotated[str, typer.Argument(metavar="CONFIG", help="The pipeline's YAML.")]
 Overrides = Annotated[
@@ -53,9 +57,55 @@ def tune(config: Config, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def score(config: Config, overrides: Overrides = None) -> None:
-    """Score new text with the published model, into the scores table."""
-    _run_stage("score", config, overrides)
+def score(
+    config: Config,
+    overrides: Overrides = None,
+    since: Annotated[str, typer.Option(help="Only inputs modified at or after this moment (score.since).")] = "",
+    until: Annotated[str, typer.Option(help="Only inputs modified before this moment (score.until).")] = "",
+    model: Annotated[str, typer.Option(help="Fingerprint of another model to score with (score.model).")] = "",
+    rescore: Annotated[bool, typer.Option("--rescore", help="Also what the table has (score.rescore).")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be scored.")] = False,
+) -> None:
+    """Score what the scores table does not hold yet, with the published model."""
+    named = {"since": since, "until": until, "model": model, "rescore": "true" if rescore else ""}
+    words = [*(overrides or []), *(f"score.{key}={json.dumps(value)}" for key, value in named.items() if value)]
+    if not dry_run:
+        _run_stage("score", config, words)
+        return
+    from mapring.plan import make_plan
+    from pipelines.dry_run import print_work
+
+    print_work(make_plan(config, words))
+
+
+@scores_app.command("history")
+def scores_history(config: Config) -> None:
+    """List the versions of the scores table."""
+    from pipelines.scores import print_history
+
+    print_history(config)
+
+
+@scores_app.command("rollback")
+def scores_rollback(
+    config: Config, version: Annotated[int, typer.Argument(help="The version, as `mapring scores history` tells.")]
+) -> None:
+    """Make the scores table again what it was at a version."""
+    from pipelines.scores import roll_back
+
+    roll_back(config, version)
+
+
+@scores_app.command("vacuum")
+def scores_vacuum(
+    config: Config,
+    retention_hours: Annotated[int, typer.Option(min=0, help="Versions younger than this can still be read.")] = 168,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+) -> None:
+    """Remove files that no kept version of the scores table needs, such as those of killed runs."""
+    from pipelines.scores import remove_dead_files
+
+    remove_dead_files(config, retention_hours, dry_run=dry_run)
 
 
 @app.command()

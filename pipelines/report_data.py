@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from mapring import storage
 from mapring.contract import Manifest, is_published, read_manifest
 from mapring.plan import Plan
-from mapring.scores_table import ScoresCommit, latest_commit
+from mapring.scores.table import ScoresTable, ScoringCommit, latest_commit
+from mapring.scores.work import find_work
 from pipelines.report_corpus import Corpus, gather_corpus
 
 EXAMPLES = 5
@@ -51,9 +52,14 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """The newest scoring: rows by label, scores in equal bins from 0 to 1, and the drift of the labels."""
+    """The scores table: rows by label and by error, scores in equal bins from 0 to 1, and the drift of the labels.
 
-    commit: ScoresCommit
+    `commit` is the newest scoring, None where the table's log does not reach back to it.
+    """
+
+    table: ScoresTable
+    commit: ScoringCommit | None
+    errors: Mapping[str, int]
     labels: Mapping[str, int]
     histogram: Sequence[int]
     expected: Mapping[str, int] | None  # what the model answered when it was published
@@ -101,22 +107,29 @@ def gather_model(plan: Plan) -> Model | None:
 
 
 def gather_scores(plan: Plan, model: Model | None) -> Scores | None:
-    """The newest scoring of a plan, if it is the one that its settings ask for."""
-    commit = latest_commit(plan.run.scores)
-    if commit is None or commit.fingerprint != plan.scores:
+    """The scores of a plan, if the table is what its settings ask for."""
+    if plan.settings.score is None:
+        return None
+    table, work = find_work(plan)
+    if table is None or not work.is_done:
         return None
     labels: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
     histogram = np.zeros(SCORE_BINS, np.int64)
-    uris = [storage.join(plan.run.scores, path) for path in commit.files]
-    for batch in _batches(uris, ["label", "score"]):
+    uris = [storage.join(plan.run.scores, file.path) for file in table.files]
+    for batch in _batches(uris, ["label", "score", "error"]):
+        for item in batch.column("error").drop_null().value_counts().to_pylist():
+            errors[item["values"]] += item["counts"]
         for item in batch.column("label").value_counts().to_pylist():
             labels[item["values"]] += item["counts"]
         scores = batch.column("score").drop_null().to_numpy(zero_copy_only=False)
         histogram += np.histogram(scores, bins=SCORE_BINS, range=(0.0, 1.0))[0]
-    del labels[None]  # rows with an error; the commit counts them by rule
+    del labels[None]  # rows with an error
     split, expected = _reference(model) or (None, None)
     return Scores(
-        commit=commit,
+        table=table,
+        commit=latest_commit(plan.run.scores),
+        errors=dict(sorted(errors.items())),
         labels=dict(sorted(labels.items())),
         histogram=histogram.tolist(),
         expected=expected,

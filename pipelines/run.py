@@ -17,7 +17,7 @@ def run(config: str, overrides: Sequence[str]) -> None:
     """Run all stages, then write the report and print the closing table."""
     plan = make_plan(config, overrides)
     seconds: dict[str, float] = {}
-    for stage in STAGES if plan.scores is not None else STAGES[:-1]:
+    for stage in STAGES if plan.settings.score is not None else STAGES[:-1]:
         start = time.monotonic()
         if run_stage(stage, plan):
             seconds[stage] = time.monotonic() - start

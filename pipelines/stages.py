@@ -12,7 +12,8 @@ from pathlib import Path
 from mapring.contract import is_published
 from mapring.driver_memory import DRIVER_MEMORY, fitted_driver_memory, jvm_size
 from mapring.plan import Plan
-from mapring.scores_table import is_scored
+from mapring.scores.table import is_sealed
+from mapring.scores.work import find_work, tell_work
 from mapring.settings.schema import Ring, Spark
 from pipelines.archive import package_directory
 
@@ -108,7 +109,8 @@ def published(stage: str, plan: Plan) -> str | None:
         return f"shards {plan.shards} are already published" if is_published(plan.shards_directory) else None
     if stage == "train":
         return f"model {plan.model} is already published" if is_published(plan.model_directory) else None
-    if plan.scores is None:
+    if plan.settings.score is None:
         return None  # the stage itself says what is missing
-    found = is_scored(plan.run.scores, plan.scores)
-    return f"scores {plan.scores} are already in the table" if found else None
+    table, work = find_work(plan)
+    is_done = table is not None and work.is_done and is_sealed(table)
+    return f"the scores table is up to date: {tell_work(work)}" if is_done else None

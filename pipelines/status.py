@@ -11,7 +11,8 @@ from rich.table import Table
 from mapring import storage
 from mapring.contract import is_published, read_manifest
 from mapring.plan import Plan, make_plan
-from mapring.scores_table import latest_commit
+from mapring.scores.table import latest_commit
+from mapring.scores.work import find_work, tell_work
 from pipelines.launch import last_checkpoint
 from pipelines.names import told_figures
 
@@ -64,12 +65,14 @@ def _last_metrics(plan: Plan) -> str:
 
 
 def _scores(plan: Plan) -> tuple[str, ...]:
-    if plan.scores is None:
+    if plan.settings.score is None:
         return "score", "not asked for", "", "", ""
+    table, work = find_work(plan)
+    if table is None:
+        return "score", "not published", "", "", tell_work(work)
     commit = latest_commit(plan.run.scores)
-    if commit is None:
-        return "score", "not published", plan.scores, "", ""
-    what = f"{commit.counts['scored']:,} of {commit.counts['read']:,} rows, table version {commit.version}"
-    if commit.fingerprint == plan.scores:
-        return "score", "published", plan.scores, commit.committed_at, what
-    return "score", "out of date", plan.scores, commit.committed_at, f"{what}, of scoring {commit.fingerprint}"
+    when = commit.committed_at if commit is not None else ""
+    what = f"{table.rows - table.failed:,} of {table.rows:,} rows, table version {table.version}"
+    if work.is_done:
+        return "score", "published", ", ".join(table.models), when, what
+    return "score", "out of date", ", ".join(table.models), when, f"{what}; {tell_work(work)}"

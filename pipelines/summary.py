@@ -11,7 +11,7 @@ from rich.table import Table
 from mapring.contract import read_manifest
 from mapring.plan import Plan
 from mapring.progress import seconds_text
-from mapring.scores_table import latest_commit
+from mapring.scores.table import latest_commit, read_table
 from pipelines.names import BASELINES, told_figures
 
 
@@ -26,7 +26,7 @@ def print_summary(plan: Plan, seconds: Mapping[str, float]) -> None:
     places = {
         "shards": plan.shards_directory,
         "model": plan.model_directory,
-        **({} if plan.scores is None else {"scores": plan.run.scores}),
+        **({} if plan.settings.score is None else {"scores": plan.run.scores}),
         "report": plan.run.report,
     }
     for name, place in places.items():
@@ -55,12 +55,17 @@ def _model_rows(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _score_rows(plan: Plan) -> list[tuple[str, str]]:
-    commit = latest_commit(plan.run.scores)
-    if commit is None:
+    table = read_table(plan.run.scores)
+    if table is None:
         return []
-    errors = ", ".join(f"{rule} {count:,}" for rule, count in commit.counts["errors"].items())
-    text = f"{commit.counts['scored']:,} of {commit.counts['read']:,} rows at {commit.documents_per_second:,.0f} docs/s"
-    return [("scored", text + (f"; not scored: {errors}" if errors else ""))]
+    rows = [("scores table", f"{table.rows - table.failed:,} of {table.rows:,} rows have a score")]
+    commit = latest_commit(plan.run.scores)
+    if commit is not None:
+        errors = ", ".join(f"{rule} {count:,}" for rule, count in commit.counts["errors"].items())
+        counts, speed = commit.counts, f"{commit.documents_per_second:,.0f} docs/s"
+        text = f"{counts['scored']:,} of {counts['read']:,} rows at {speed}"
+        rows.append(("last scoring", text + (f"; not scored: {errors}" if errors else "")))
+    return rows
 
 
 def _time_rows(seconds: Mapping[str, float]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from mapring import storage
 from mapring.contract import RECORD_NAME
 from mapring.contract.verify import verify
 from mapring.errors import PublishedError
-from mapring.scores_table import verify_scores
+from mapring.scores.verify import verify_scores
 from mapring.settings import load_settings
 
 _KINDS = ("shards", "models")

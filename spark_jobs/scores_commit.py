@@ -1,9 +1,8 @@
-"""Commit one scoring to the Delta table: the only moment at which scores become visible.
+"""One transaction on the Delta table: files that come in, files that go out, and what was scored.
 
-Tasks wrote the Parquet files; here the driver adds them to the table's log in one transaction, which
-replaces the rows of the scoring before. The application id is pipeline and model, the version counts
-its scorings, so that of two runs that race to commit the same scoring one is refused.
-Correctness comes from this commit alone: files of a run that died before it are never seen.
+It is the only moment at which scores become visible, and correctness comes from it alone: files of a run that died
+before it are never seen, and of two runs that commit on the same version one is told that it was overtaken. The
+application id is pipeline and model, the version counts its scorings.
 """
 
 from __future__ import annotations
@@ -11,24 +10,31 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction, create_table_with_add_actions
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from mapring.contract import code_version
 from mapring.contract.schemas import SCORE
 from mapring.errors import StageError
 from mapring.plan import Plan
+from mapring.scores.table import LiveFile, ScoresTable
 from spark_jobs.tables import WrittenFile
+
+
+class OvertakenError(StageError):
+    """Another run has committed to the table since this one looked at it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """What one scoring wrote."""
+    """What one scoring wrote; `inputs` is how many input files it read."""
 
     run_id: str
+    inputs: int
     files: list[WrittenFile]
     seconds: float
 
@@ -62,72 +68,78 @@ class Scoring:
         return self.scored / self.seconds if self.seconds > 0 else 0.0
 
 
-def commit_scores(plan: Plan, scoring: Scoring, table: DeltaTable | None) -> int:
-    """Make one scoring the content of the table; returns the table's new version.
+def commit_scores(
+    plan: Plan,
+    table: ScoresTable | None,
+    scoring: Scoring,
+    *,
+    carried: Sequence[WrittenFile] = (),
+    removed: Sequence[LiveFile] = (),
+) -> int:
+    """Bring a scoring into the table; returns the table's new version.
 
     Args:
-        plan: what was scored, and where the table is.
+        plan: whose scores these are.
+        table: the table that the work was found with (None: there was none).
         scoring: the files that the tasks wrote.
-        table: the table as this run found it before it began to score (None: there was none). A
-            commit by another run since then makes this one fail rather than win.
+        carried: files of rows that stay, in place of those among `removed`.
+        removed: files that go out.
 
     Raises:
-        StageError: another run committed in the meantime.
+        OvertakenError: another run committed since `table` was read; nothing of this commit is visible.
     """
-    application = f"{plan.settings.name}:{plan.model}"
-    sequence = ((table.transaction_version(application) or 0) if table is not None else 0) + 1
-    properties = CommitProperties(
-        custom_metadata=_metadata(plan, scoring),
-        max_commit_retries=0,
-        app_transactions=[Transaction(application, sequence)],
-    )
-    actions = [_add_action(file) for file in scoring.files]
-    schema = Schema.from_arrow(SCORE)
+    adds = [_add_action(file) for file in (*scoring.files, *carried)]
+    schema, uri = Schema.from_arrow(SCORE), plan.run.scores
+    application = f"{plan.settings.name}:{plan.scoring_model}"
+    metadata = _metadata(plan, scoring)
     try:
         if table is None:
             create_table_with_add_actions(
-                plan.run.scores, schema, actions, mode="error", commit_properties=properties, name=plan.settings.name
+                uri,
+                schema,
+                adds,
+                mode="error",
+                name=plan.settings.name,
+                commit_properties=_properties(metadata, Transaction(application, 1)),
             )
             return 0
-        table.create_write_transaction(actions, "overwrite", schema, commit_properties=properties)
+        delta = DeltaTable(uri, version=table.version)
+        sequence = (delta.transaction_version(application) or 0) + 1
+        now = int(time.time() * 1000)
+        removes = [RemoveAction(file.path, True, now, file.bytes) for file in removed]
+        delta.create_write_transaction(
+            [*adds, *removes],
+            "append",
+            schema,
+            commit_properties=_properties(metadata, Transaction(application, sequence)),
+        )
     except (CommitFailedError, DeltaError) as error:
-        raise StageError(
-            f"{plan.run.scores}: another run committed to the scores table while this one scored ({error}); "
-            "nothing of this run is visible. Run the command again: what is already scored is skipped"
+        raise OvertakenError(
+            f"{uri}: another run committed to the scores table while this one scored ({error}); nothing of this run is "
+            "visible. Run the command again: what is already scored is skipped"
         ) from error
-    return int(DeltaTable(plan.run.scores).version())
+    return table.version + 1
 
 
-def open_table(uri: str) -> DeltaTable | None:
-    """The scores table as it stands now, or None where there is none."""
-    try:
-        return DeltaTable(uri)
-    except TableNotFoundError:
-        return None
+def _properties(metadata: dict[str, str], transaction: Transaction) -> CommitProperties:
+    return CommitProperties(custom_metadata=metadata, max_commit_retries=0, app_transactions=[transaction])
 
 
 def _add_action(file: WrittenFile) -> AddAction:
-    statistics = json.dumps({"numRecords": file.entry.rows})
+    statistics = json.dumps(file.statistics["delta"], ensure_ascii=False)
     return AddAction(file.entry.path, file.entry.bytes, {}, int(time.time() * 1000), True, statistics)
 
 
 def _metadata(plan: Plan, scoring: Scoring) -> dict[str, str]:
-    values = {
-        "fingerprint": plan.scores,
-        "pipeline": plan.settings.name,
-        "model": plan.model,
-        "shards": plan.shards,
-        "run_id": scoring.run_id,
-        "code_version": code_version(),
-        "docs_per_second": f"{scoring.documents_per_second:.1f}",
-        "counts": {"read": scoring.rows, "scored": scoring.scored, "errors": scoring.errors},
-        "inputs": [source.to_json() for source in plan.score_sources],
-        "files": {
-            file.entry.path: {"sha256": file.entry.sha256, "rows": file.entry.rows, "bytes": file.entry.bytes}
-            for file in scoring.files
-        },
-    }
     return {
-        f"mapring.{key}": value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-        for key, value in values.items()
+        "mapring.pipeline": plan.settings.name,
+        "mapring.model": plan.scoring_model,
+        "mapring.shards": plan.shards,
+        "mapring.run_id": scoring.run_id,
+        "mapring.code_version": code_version(),
+        "mapring.docs_per_second": f"{scoring.documents_per_second:.1f}",
+        "mapring.inputs": str(scoring.inputs),
+        "mapring.counts": json.dumps(
+            {"read": scoring.rows, "scored": scoring.scored, "errors": scoring.errors}, sort_keys=True
+        ),
     }

@@ -13,19 +13,24 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from mapring.contract.schemas import SCORE
+from mapring.scores.statistics import file_statistics
 from spark_jobs.predictor import load_predictor
-from spark_jobs.tables import Built, WrittenFile, file_of_document, write_groups
+from spark_jobs.tables import Built, WrittenFile, write_groups
 from spark_jobs.udf import predict_columns, task_threads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_ROWS_PER_ROW_GROUP = 16_384
+ROWS_PER_ROW_GROUP = 16_384
+_GIVEN = ("doc_id", "source_id", "source", "path", "record", "input_identity", "settings_fingerprint")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreBuilder:
-    """Builds one file's SCORE table; `statistics` has `scored`, `errors` by rule, `tokens`, `padded_tokens`."""
+    """Builds one file's SCORE table.
+
+    `statistics` has `scored`, `errors` by rule, `tokens`, `padded_tokens`, and as `delta` those of Delta's protocol.
+    """
 
     model_directory: str
     batch_tokens: int
@@ -42,7 +47,7 @@ class ScoreBuilder:
         detail = pc.coalesce(table.column("detail"), pa.chunked_array([pa.array(predicted.pop("detail"), pa.string())]))
         count = table.num_rows
         columns = {
-            **{name: table.column(name) for name in ("doc_id", "source_id", "source", "path", "record")},
+            **{name: table.column(name) for name in _GIVEN},
             **{name: pa.array(values, SCORE.field(name).type) for name, values in predicted.items()},
             "error": error,
             "detail": detail,
@@ -54,15 +59,31 @@ class ScoreBuilder:
         errors = Counter(value for value in error.to_pylist() if value is not None)
         self.on_rows(count)
         tokens = {"tokens": outcome.tokens, "padded_tokens": outcome.padded_tokens}
-        return Built(built, {"scored": count - errors.total(), "errors": dict(errors), **tokens})
+        counts = {"scored": count - errors.total(), "errors": dict(errors), **tokens}
+        return Built(built, {**counts, "delta": file_statistics(built)})
 
 
-def write_scores(records: DataFrame, build: ScoreBuilder, *, files: int, directory: str) -> list[WrittenFile]:
-    """Score and write all records as `files` files below `directory`, spread by a hash of their ids."""
-    group = F.format_string(f"{build.run_id[:8]}-%05d", file_of_document(files))
+def write_scores(
+    records: DataFrame, build: ScoreBuilder, *, inputs: pa.Table, files: int, directory: str
+) -> list[WrittenFile]:
+    """Score all records and write them as `files` files below `directory`.
+
+    Args:
+        records: rows of the RECORD schema.
+        build: makes rows of the table of them.
+        inputs: a row for each input: `source`, `path`, its `first` file and how many `files` it has, counted from 0,
+            and its `input_identity` and `settings_fingerprint`.
+        files: how many files there are.
+        directory: of the table.
+    """
+    spark = records.sparkSession
+    placed = records.join(F.broadcast(spark.createDataFrame(inputs)), ["source", "path"])
+    number = (F.col("first") + F.pmod(F.xxhash64("doc_id"), F.col("files"))).cast("int")
     spread = (
-        records.withColumn("file_group", group)
-        .repartition(files, "file_group")
+        placed.withColumn("file", number)
+        .withColumn("file_group", F.format_string(f"{build.run_id[:8]}-%05d", "file"))
+        .repartitionById(files, "file")
+        .drop("file", "first", "files")
         .sortWithinPartitions("file_group", "source", "path", "record")
     )
-    return write_groups(spread, build, directory=directory, folder="data", rows_per_row_group=_ROWS_PER_ROW_GROUP)
+    return write_groups(spread, build, directory=directory, folder="data", rows_per_row_group=ROWS_PER_ROW_GROUP)

@@ -8,7 +8,7 @@ are spread over tasks, and a retried or speculative task writes nothing new.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +28,7 @@ WRITTEN = pa.schema(
         pa.field("rows", pa.int64(), nullable=False),
         pa.field("bytes", pa.int64(), nullable=False),
         pa.field("sha256", pa.string(), nullable=False),
-        pa.field("statistics", pa.string(), nullable=False),  # JSON, integers only
+        pa.field("statistics", pa.string(), nullable=False),  # JSON
     ]
 )
 
@@ -76,16 +76,26 @@ def write_groups(
     write = partial(
         _write_partition, build=build, directory=directory, folder=folder, rows_per_row_group=rows_per_row_group
     )
-    found = rows.mapInArrow(write, from_arrow_schema(WRITTEN)).collect()
+    return written_rows(rows.mapInArrow(write, from_arrow_schema(WRITTEN)))
+
+
+def written_rows(described: DataFrame) -> list[WrittenFile]:
+    """The files that rows of WRITTEN describe, sorted by group."""
     files = [
         WrittenFile(
             row["group"],
             FileEntry(path=row["path"], rows=row["rows"], bytes=row["bytes"], sha256=row["sha256"]),
             json.loads(row["statistics"]),
         )
-        for row in found
+        for row in described.collect()
     ]
-    return sorted(files, key=lambda file: file.group)
+    return sorted(files, key=lambda file: (file.group, file.entry.path))
+
+
+def written_row(group: str, entry: FileEntry, statistics: Mapping[str, Any]) -> pa.RecordBatch:
+    """A row of WRITTEN, with which a task tells of a file."""
+    row = {**vars(entry), "group": group, "statistics": json.dumps(statistics, sort_keys=True)}
+    return pa.RecordBatch.from_pylist([row], schema=WRITTEN)
 
 
 def _write_partition(
@@ -101,8 +111,7 @@ def _write_partition(
         content = parquet_bytes(built.table, rows_per_row_group)
         path = f"{folder}/{content_name(group, content, '.parquet')}"
         entry = write_file(directory, path, content, built.table.num_rows)
-        row = {**vars(entry), "group": group, "statistics": json.dumps(built.statistics, sort_keys=True)}
-        yield pa.RecordBatch.from_pylist([row], schema=WRITTEN)
+        yield written_row(group, entry, built.statistics)
 
 
 def groups(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.Table]]:

@@ -18,7 +18,7 @@ def test_import_contracts_hold() -> None:
 
 def test_the_ground_floor_loads_no_engine() -> None:
     code = (
-        "import sys, mapring, mapring.plan, mapring.contract.verify, mapring.scores_table, mapring.text;"
+        "import sys, mapring, mapring.plan, mapring.contract.verify, mapring.scores.work, mapring.text;"
         "print(sorted({'pyspark', 'torch', 'transformers', 'horovod'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -182,7 +182,9 @@ SCORE = pa.schema(
         pa.field("probabilities", pa.list_(pa.float32())),  # in the order of the model's labels
         pa.field("error", pa.string()),  # rule that kept the row from being scored
         pa.field("detail", pa.string()),
+        pa.field("input_identity", pa.string(), nullable=False),  # of the content of the input file
         pa.field("model_fingerprint", pa.string(), nullable=False),
+        pa.field("settings_fingerprint", pa.string(), nullable=False),  # of what shapes the scores of this source
         pa.field("run_id", pa.string(), nullable=False),
         pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
     ]

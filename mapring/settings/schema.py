@@ -5,6 +5,7 @@ One YAML file per pipeline, overridden by `KEY=VALUE` words.
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
@@ -207,6 +208,39 @@ class Score(Section):
     )
     batch_tokens: int = execution(2048, description="Tokens of one padded batch in the model.", ge=16)
     rows_per_file: int = execution(65_536, description="Most rows in one file of the scores table.", ge=1)
+    model: str | None = output(
+        None,
+        description="Fingerprint of the model in run_dir to score with; none is the one that these settings train.",
+        pattern=r"^[0-9a-f]{16}$",
+    )
+    new_model: Literal["rescore", "new_rows"] = execution(
+        "rescore",
+        description="With another model than before: rescore all inputs, or use it for new_rows only, those of new "
+        "and changed inputs.",
+    )
+    removed_inputs: Literal["keep", "drop"] = execution(
+        "keep", description="Whether rows of inputs that are no longer there stay in the table."
+    )
+    since: str | None = execution(
+        None,
+        description="Only inputs last modified at or after this moment (ISO 8601, UTC if it names no zone) are scored.",
+    )
+    until: str | None = execution(
+        None, description="Only inputs last modified before this moment (as since) are scored; with since, a backfill."
+    )
+    rescore: bool = execution(False, description="Score inputs again though the table has them as they are.")
+
+    @field_validator("since", "until", mode="before")
+    @classmethod
+    def _moments_are_iso(cls, value: Any) -> Any:
+        if isinstance(value, datetime.date):  # as YAML reads an unquoted date
+            return value.isoformat()
+        if isinstance(value, str):
+            try:
+                datetime.datetime.fromisoformat(value)
+            except ValueError:
+                raise ValueError(f"found {value!r}, expected a moment such as 2026-01-31 or 2026-01-31T06:00") from None
+        return value
 
     @model_validator(mode="after")
     def _inputs_are_sound(self) -> Score:

@@ -13,7 +13,7 @@ from mapring import storage
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.progress import say, seconds_text
-from mapring.scores_table import latest_commit
+from mapring.scores.table import read_table
 from pipelines.tuning.config_text import config_with
 from pipelines.tuning.space import trial_words, value_text
 from pipelines.tuning.study import TrialRecord, best_of, ranked
@@ -97,8 +97,8 @@ def _comment(plan: Plan, best: TrialRecord) -> str:
 
 def _remove_losers(plan: Plan, records: list[TrialRecord], best: TrialRecord) -> None:
     """Remove models and checkpoints that this search has made; what others made, or scores rest on, stays."""
-    commit = latest_commit(plan.run.scores)
-    kept = {best.notes["model"], plan.model, *([commit.model] if commit is not None else [])}
+    table = read_table(plan.run.scores)
+    kept = {best.notes["model"], plan.model, *(table.models if table is not None else ())}
     kept |= {record.notes.get("model") for record in records if record.number == 0}
     removed = 0
     for record in records:

@@ -27,6 +27,7 @@ from mapring.contract.schemas import (
     TOP_TERMS,
 )
 from mapring.plan import Plan, make_plan
+from mapring.scores.statistics import file_statistics
 from pipelines.report import flatten, write_report
 from pipelines.report_corpus import gather_corpus
 from pipelines.report_data import EXAMPLES, gather_scores, length_bins, population_stability_index
@@ -202,15 +203,18 @@ def score_rows(plan: Plan) -> None:
             "label": label,
             "score": score,
             "error": None if label else "undecodable_bytes",
+            "input_identity": plan.score_sources[0].identity,
             "model_fingerprint": plan.model,
+            "settings_fingerprint": plan.score_settings["unseen"],
             "run_id": "r",
             "scored_at": datetime.now(UTC),
         }
         for index, (label, score) in enumerate(values)
     ]
     entry = write_table(plan.run.scores, "data/part-0.parquet", rows, SCORE)
-    file = WrittenFile("0", entry, {"scored": 4, "errors": {"undecodable_bytes": 1}})
-    commit_scores(plan, Scoring(run_id="r", files=[file], seconds=2.0), None)
+    statistics = file_statistics(pa.Table.from_pylist(rows, schema=SCORE))
+    file = WrittenFile("0", entry, {"scored": 4, "errors": {"undecodable_bytes": 1}, "delta": statistics})
+    commit_scores(plan, None, Scoring(run_id="r", inputs=1, files=[file], seconds=2.0))
 
 
 def test_a_complete_run_has_every_part(plan: Plan) -> None:
@@ -228,11 +232,11 @@ def test_a_complete_run_has_every_part(plan: Plan) -> None:
         *("12 test rows of the shards 0ld", "0.717", "its teacher", "0.818"),
         *("0.767", "0.765", "TF-IDF + logistic regression", "0.457", "majority class"),
         *(
-            "5 rows were read and 4 scored at 2 docs/s",
+            "5 rows at version 0, and 4 of them have a score. The last scoring read 5 rows and scored 4 at 2 docs/s",
             "undecodable_bytes 1",
             "those on the test split: population stability index",
         ),
-        *(plan.shards, plan.model, plan.scores, "train.global_batch", "preprocess.inputs.3.format"),
+        *(plan.shards, plan.model, "train.global_batch", "preprocess.inputs.3.format"),
     ):
         assert part in " ".join(page.text.split()), part
 

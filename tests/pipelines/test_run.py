@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mapring.contract import read_manifest
 from mapring.plan import make_plan
-from mapring.scores_table import latest_commit
+from mapring.scores.table import latest_commit
 from pipelines.cli import app
 from tests.tiny import write_world
 from tests.tiny_model import write_base_model

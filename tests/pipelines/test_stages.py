@@ -115,9 +115,15 @@ def test_a_published_stage_is_skipped_and_said_so(
 
 
 def test_a_changed_setting_reruns_what_depends_on_it_and_nothing_else(plan: Plan, tmp_path: Path) -> None:
+    scored = (plan.score_sources, plan.score_settings, plan.model)
+
     def changed(*overrides: str) -> tuple[bool, bool, bool]:
         other = make_plan(plan.config, [*plan.overrides, *overrides])
-        return other.shards != plan.shards, other.model != plan.model, other.scores != plan.scores
+        return (
+            other.shards != plan.shards,
+            other.model != plan.model,
+            (other.score_sources, other.score_settings, other.model) != scored,
+        )
 
     assert changed("preprocess.max_length=16") == (True, True, True)
     assert changed("preprocess.splits.test=0.3") == (True, True, True)

@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 from mapring.contract import read_manifest
 from mapring.contract.verify import verify
 from mapring.plan import make_plan
-from mapring.scores_table import verify_scores
+from mapring.scores.verify import verify_scores
 from pipelines.archive import write_archive
 from spark_jobs.preprocess import preprocess
 from tests.tiny import write_world

@@ -20,10 +20,11 @@ from mapring.contract import read_manifest
 from mapring.contract.schemas import SCORE
 from mapring.errors import InputError, PublishedError, StageError
 from mapring.plan import Plan, make_plan
-from mapring.scores_table import is_scored, latest_commit, verify_scores
+from mapring.scores.table import ScoresTable, is_sealed, latest_commit, read_table
+from mapring.scores.verify import verify_scores
+from mapring.scores.work import Work, find_work
 from spark_jobs.predictor import Predictor
 from spark_jobs.score import score
-from spark_jobs.scores_commit import open_table
 from tests.tiny import sentence, write_world
 from tests.tiny_model import publish_tiny_model
 
@@ -88,7 +89,7 @@ def test_a_second_run_is_skipped_and_changed_input_replaces_the_rows(
     assert rows(plan) == before
     Path(plan.settings.score.inputs[0].path).write_bytes(b"good film\n")
     changed = make_plan(plan.config)
-    assert changed.model == plan.model and changed.scores != plan.scores
+    assert changed.model == plan.model and changed.score_sources != plan.score_sources
     score(changed)
     assert len(rows(changed)) == 1
     table = DeltaTable(plan.run.scores)
@@ -111,28 +112,26 @@ def test_partitions_change_no_score(plan: Plan, tmp_path: Path, partitions: int)
 
 def test_of_two_runs_that_race_one_commits_and_the_other_says_so(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other run's commit lands between this run's look at the table and its own commit."""
-    real = open_table
+    real = find_work
 
-    def look_then_lose(uri: str) -> DeltaTable | None:
-        found = real(uri)
-        monkeypatch.setattr(module, "open_table", real)
-        score(plan)
+    def look_then_lose(mine: Plan) -> tuple[ScoresTable | None, Work]:
+        found = real(mine)
+        monkeypatch.setattr(module, "find_work", real)
+        score(other)
         return found
 
-    monkeypatch.setattr(module, "open_table", look_then_lose)
-    monkeypatch.setattr(module, "latest_commit", lambda uri: None)
-    with pytest.raises(StageError, match="another run committed"):
-        score(plan)
-    monkeypatch.undo()
+    def race() -> None:
+        monkeypatch.setattr(module, "find_work", look_then_lose)
+        with pytest.raises(StageError, match="another run committed"):
+            score(plan)
+
+    other = plan
+    race()
     assert len(rows(plan)) == 205
     Path(plan.settings.score.inputs[0].path).write_bytes(b"good film\n")
-    changed = make_plan(plan.config)
-    monkeypatch.setattr(module, "open_table", look_then_lose)
-    monkeypatch.setattr(module, "latest_commit", lambda uri: None)
-    plan = changed
-    with pytest.raises(StageError, match="another run committed"):
-        score(changed)
-    assert len(rows(changed)) == 1
+    plan = other = make_plan(plan.config)
+    race()
+    assert len(rows(plan)) == 1
 
 
 def test_a_run_that_died_between_commit_and_seal_is_finished_without_scoring_again(
@@ -141,10 +140,11 @@ def test_a_run_that_died_between_commit_and_seal_is_finished_without_scoring_aga
     monkeypatch.setattr(module, "seal", lambda uri, version: None)
     score(plan)
     monkeypatch.undo()
-    assert not is_scored(plan.run.scores, plan.scores)
+    table = read_table(plan.run.scores)
+    assert table is not None and not is_sealed(table)
     assert [problem for problem in verify_scores(plan.run.scores) if "has no seal" in problem]
     score(plan)
-    assert is_scored(plan.run.scores, plan.scores)
+    assert is_sealed(table)
     assert verify_scores(plan.run.scores) == []
     commit = latest_commit(plan.run.scores)
     assert commit is not None and commit.version == 0
@@ -161,12 +161,12 @@ def test_files_of_a_run_that_died_before_its_commit_are_never_seen(plan: Plan) -
 
 def test_a_flipped_byte_or_a_missing_file_of_the_table_is_named(plan: Plan) -> None:
     score(plan)
-    commit = latest_commit(plan.run.scores)
-    assert commit is not None
-    path = Path(plan.run.scores, next(iter(commit.files)))
+    table = read_table(plan.run.scores)
+    assert table is not None
+    path = Path(plan.run.scores, table.files[0].path)
     content = path.read_bytes()
     path.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
-    assert verify_scores(plan.run.scores) == [f"{path}: checksum differs from the commit"]
+    assert verify_scores(plan.run.scores) == [f"{path}: checksum differs from its name"]
     path.unlink()
     assert verify_scores(plan.run.scores) == [f"{path}: is missing or cannot be read"]
 

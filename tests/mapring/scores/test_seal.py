@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mapring.scores_seal import broken_seals, seal, sealed_versions
+from mapring.scores.seal import broken_seals, seal, sealed_versions
 
 ENTRY = b'{"commitInfo":{"timestamp":1}}\n'
 
