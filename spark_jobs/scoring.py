@@ -76,6 +76,8 @@ def write_scores(
         files: how many files there are.
         directory: of the table.
     """
+    if not files:
+        return []
     spark = records.sparkSession
     placed = records.join(F.broadcast(spark.createDataFrame(inputs)), ["source", "path"])
     number = (F.col("first") + F.pmod(F.xxhash64("doc_id"), F.col("files"))).cast("int")

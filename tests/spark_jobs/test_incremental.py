@@ -7,67 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from deltalake import DeltaTable
 
 import spark_jobs.score as module
 from mapring.errors import StageError
-from mapring.plan import Plan, make_plan
+from mapring.plan import Plan
 from mapring.scores.table import ScoresTable, read_table
-from mapring.scores.verify import verify_scores
 from mapring.scores.work import Work, find_work
 from pipelines.dry_run import print_work
 from pipelines.scores import remove_dead_files, roll_back
 from pipelines.stages import published
+from spark_jobs import scored_inputs
 from spark_jobs.score import score
-from tests.tiny import config_values, sentence, write_corpus, write_tokenizer
-from tests.tiny_model import publish_tiny_model
+from tests.spark_jobs.scored_world import World
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
-
-Day = dict[str, int]
-
-
-class World:
-    """A folder of inputs that is scored day by day."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        write_corpus(root / "corpus")
-        write_tokenizer(root / "tokenizer")
-        (root / "tokenizer" / "config.json").write_text("{}")
-        values = config_values(root)
-        values["score"]["inputs"][0]["path"] = str(root / "days")
-        (root / "days").mkdir()
-        self.config = root / "tiny.yaml"
-        self.config.write_text(yaml.safe_dump(values))
-        self.add("a", 30)
-        self.model = self.plan().model
-        self.publish(self.model)
-
-    def publish(self, fingerprint: str, seed: int = 1) -> None:
-        publish_tiny_model(
-            make_plan(str(self.config)).run.model(fingerprint), self.root / "tokenizer", fingerprint, seed=seed
-        )
-
-    def add(self, name: str, lines: int, first: int = 0) -> Path:
-        path = self.root / "days" / f"{name}.txt"
-        path.write_text("".join(f"{sentence(first + number)[0]}\n" for number in range(lines)))
-        return path
-
-    def plan(self, *overrides: str) -> Plan:
-        return make_plan(str(self.config), overrides)
-
-    def score(self, *overrides: str) -> list[dict[str, Any]]:
-        plan = self.plan(*overrides)
-        score(plan)
-        return self.rows(plan)
-
-    def rows(self, plan: Plan) -> list[dict[str, Any]]:
-        assert verify_scores(plan.run.scores) == []
-        found = DeltaTable(plan.run.scores).to_pyarrow_table().to_pylist()
-        assert len({row["doc_id"] for row in found}) == len(found)
-        return sorted(found, key=lambda row: (row["path"], row["record"]))
 
 
 @pytest.fixture
@@ -75,7 +29,7 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-def counted(rows: list[dict[str, Any]]) -> Day:
+def counted(rows: list[dict[str, Any]]) -> dict[str, int]:
     return {path: sum(row["path"] == path for row in rows) for path in {row["path"] for row in rows}}
 
 
@@ -170,14 +124,14 @@ def test_two_runs_at_once_that_score_other_inputs_both_come_in(world: World, mon
 def test_an_input_that_changes_while_it_is_scored_is_not_committed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = module.write_scores
+    real = scored_inputs.write_scores
 
     def write_then_change(*given: Any, **named: Any) -> Any:
         written = real(*given, **named)
         world.add("a", 30, first=900)
         return written
 
-    monkeypatch.setattr(module, "write_scores", write_then_change)
+    monkeypatch.setattr(scored_inputs, "write_scores", write_then_change)
     with pytest.raises(StageError, match=r"a\.txt: changed while it was scored"):
         score(world.plan())
     assert read_table(world.plan().run.scores) is None

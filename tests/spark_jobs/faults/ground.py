@@ -31,6 +31,7 @@ _USUAL: dict[str, Any] = {
     "most": 1,
     "first_attempts": 1,
     "match": "",
+    "program": "",
 }
 
 
@@ -54,9 +55,11 @@ class Ground:
         return plan
 
 
-def run_job(plan: Plan, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """`mapring preprocess` as a user starts it; one that does not end is told to stop, and stops its processes."""
-    command = [MAPRING, "preprocess", plan.config, *plan.overrides]
+def run_job(
+    plan: Plan, environment: dict[str, str] | None = None, stage: str = "preprocess"
+) -> subprocess.CompletedProcess[str]:
+    """A stage as a user starts it; one that does not end is told to stop, and stops its processes."""
+    command = [MAPRING, stage, plan.config, *plan.overrides]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         out, error = process.communicate(timeout=_MOST_SECONDS)

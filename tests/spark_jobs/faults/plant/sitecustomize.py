@@ -2,8 +2,8 @@
 
 FAULT holds JSON: `point` (MODULE:FUNCTION), `when` (before, after), `where` (task, driver), `victim` (self, jvm,
 none), `seconds` to wait first, `share` of the calls, `most` faults in all, `first_attempts` of a task that are hit,
-`match` (part of the first argument), and `folder`, where each call in a task leaves a file STAGE-PARTITION-ATTEMPT
-and each fault a file fault-N.
+`match` (part of the first argument), `program` (part of the command line of the drivers that are meant), and
+`folder`, where each call in a task leaves a file STAGE-PARTITION-ATTEMPT and each fault a file fault-N.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def hit(argument: object) -> None:
     """Do what the fault says, unless this call is none that it means."""
     task = context()
     if (task is None) == (FAULT["where"] == "task") or FAULT["match"] not in str(argument):
+        return
+    if task is None and FAULT["program"] not in " ".join(sys.argv):
         return
     folder = Path(FAULT["folder"])
     if task is not None:

@@ -1,0 +1,152 @@
+"""Inputs to files of scored rows, read once and held against what was read; the driver's part of it, top to bottom."""
+
+from __future__ import annotations
+
+import datetime
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mapring.errors import InputError, StageError
+from mapring.lineage import SourceFile, content_identity
+from mapring.plan import Plan
+from mapring.scores.empty import remember_empty
+from mapring.scores.work import wanted_of
+from spark_jobs.quarantine import check_quarantine
+from spark_jobs.records import FirstPass, read_records
+from spark_jobs.scores_commit import Scoring
+from spark_jobs.scores_layout import Place, file_count, lay_out
+from spark_jobs.scoring import ScoreBuilder, write_scores
+from spark_jobs.segments import plan_segments, tell_unsplittable, unsplittable
+from spark_jobs.session import partitions, watch
+from spark_jobs.udf import MODEL_FAILED
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+STAGE = "score"
+
+
+def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *, is_first: bool) -> Scoring:
+    """Read, score and write the rows of input files; nothing of it is visible yet.
+
+    Args:
+        spark: a session fitted to the files.
+        plan: whose inputs these are.
+        files: the inputs to score.
+        is_first: whether there is no table yet, which may not begin without a row.
+
+    Raises:
+        InputError: there are no records, or too many that cannot be read.
+        StageError: the model fails on too many texts, or an input changed while it was read.
+    """
+    settings = plan.scoring
+    run_id, start = uuid.uuid4().hex, time.monotonic()
+    if not files:
+        return Scoring(run_id=run_id, inputs=0, files=[], seconds=0)
+    counted = spark.sparkContext.accumulator(0)
+    records = _read(spark, plan, files, counted.add).persist()
+    with watch(spark, STAGE, "read", counted):
+        counts = records.groupBy("source", "path", "rule").count().collect()
+    by_rule, by_input = Counter[str | None](), Counter[tuple[str, str]]()
+    for row in counts:
+        by_rule[row["rule"]] += row["count"]
+        by_input[row["source"], row["path"]] += row["count"]
+    read = by_input.total()
+    if not read and is_first:
+        raise InputError(f"{plan.config}: score.inputs: the files hold no records; check the inputs")
+    check_quarantine(records, by_rule, allowed_share=settings.max_quarantined_share, stage=STAGE)
+    scored = spark.sparkContext.accumulator(0)
+    build = ScoreBuilder(
+        model_directory=plan.scoring_model_directory,
+        batch_tokens=settings.batch_tokens,
+        model_fingerprint=plan.scoring_model,
+        run_id=run_id,
+        scored_at=datetime.datetime.now(datetime.UTC),
+        on_rows=scored.add,
+    )
+    places = lay_out(by_input, min(settings.rows_per_file, max(1, -(-read // partitions(spark)))))
+    start = time.monotonic()
+    with watch(spark, STAGE, f"score {read:,} rows", scored):
+        placed = _placed(plan, files, places)
+        written = write_scores(records, build, inputs=placed, files=file_count(places), directory=plan.run.scores)
+    records.unpersist()
+    scoring = Scoring(run_id=run_id, inputs=len(files), files=written, seconds=time.monotonic() - start)
+    _conserve(read, scoring)
+    _check_failed(scoring, settings.max_failed_share)
+    _check_unchanged(files)
+    _remember_empty(plan, files, by_input)
+    return scoring
+
+
+def _placed(plan: Plan, files: Sequence[SourceFile], places: Mapping[tuple[str, str], Place]) -> pa.Table:
+    """What `write_scores` is told of each input that has rows."""
+    rows = [
+        {
+            "source": file.source,
+            "path": file.relative,
+            "first": place.first,
+            "files": place.files,
+            "input_identity": file.identity,
+            "settings_fingerprint": plan.score_settings[file.source],
+        }
+        for file in files
+        if (place := places.get((file.source, file.relative))) is not None
+    ]
+    return pa.Table.from_pylist(rows)
+
+
+def _read(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], on_rows: Callable[[int], None]) -> DataFrame:
+    inputs = tuple(source.model_copy(update={"label_column": None}) for source in plan.scoring.inputs)
+    segments = plan_segments(inputs, files, plan.settings.spark.split_bytes)
+    first_pass = FirstPass(
+        segments=segments, normalization=plan.settings.preprocess.normalization, filters=None, on_rows=on_rows
+    )
+    count = partitions(spark)
+    records = read_records(spark, first_pass, count)
+    large = unsplittable(inputs, files, plan.settings.spark.split_bytes)
+    tell_unsplittable(STAGE, large)
+    return records.repartition(count, "doc_id") if large else records
+
+
+def _conserve(read: int, scoring: Scoring) -> None:
+    if scoring.rows == read and scoring.scored + sum(scoring.errors.values()) == read:
+        return
+    raise StageError(
+        f"{STAGE}: read {read} rows but wrote {scoring.rows} ({scoring.scored} scored, errors {scoring.errors}); "
+        "nothing was committed. Did an input change while it was read? Run the stage again"
+    )
+
+
+def _check_failed(scoring: Scoring, allowed_share: float) -> None:
+    """Refuse a scoring in which the model failed on more than a share of what it was given."""
+    failed = scoring.errors.get(MODEL_FAILED, 0)
+    given = failed + scoring.scored
+    if failed > allowed_share * given:
+        raise StageError(
+            f"{STAGE}: the model failed on {failed:,} of {given:,} texts ({failed / given:.1%}), allowed are "
+            f"{allowed_share:.1%} (score.max_failed_share); nothing was committed. Check the model with "
+            "`mapring verify`, or allow a larger share and look into the column detail"
+        )
+
+
+def _check_unchanged(files: Sequence[SourceFile]) -> None:
+    """Refuse scores of an input that is no longer the one whose identity they would carry."""
+    for file in files:
+        found = content_identity(file.uri)
+        if found != file.identity:
+            raise StageError(
+                f"{file.uri}: changed while it was scored (found {found}, expected {file.identity}); nothing was "
+                "committed. Run the command again when it is complete"
+            )
+
+
+def _remember_empty(plan: Plan, files: Sequence[SourceFile], rows: Counter[tuple[str, str]]) -> None:
+    wanted = wanted_of(plan)
+    for file in files:
+        if not rows[file.source, file.relative]:
+            remember_empty(plan.run.scores, wanted.scored(file))
