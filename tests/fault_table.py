@@ -53,10 +53,11 @@ def count_survived(checks: Iterable[tuple[str, Callable[[Path, Path], object]]])
     return survived
 
 
-def failures_page() -> tuple[str, str]:
-    """docs/failures.md: what it says of preprocessing, and of training."""
-    preprocessing, _, training = _PAGE.read_text().partition("\n## Training\n")
-    return preprocessing, training
+def failures_page() -> tuple[str, str, str]:
+    """docs/failures.md: what it says of preprocessing, of training, and of scoring."""
+    preprocessing, _, rest = _PAGE.read_text().partition("\n## Training\n")
+    training, _, scoring = rest.partition("\n## Scoring\n")
+    return preprocessing, training, scoring
 
 
 def rows_told(section: str) -> list[str]:
