@@ -17,13 +17,13 @@ from mapring.scores_seal import seal
 from mapring.scores_table import latest_commit
 from spark_jobs.arguments import leave, run_main
 from spark_jobs.fitting import start_fitted_session
+from spark_jobs.prediction import MODEL_FAILED
 from spark_jobs.quarantine import check_quarantine, count_by_rule
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.scores_commit import Scoring, commit_scores, open_table
 from spark_jobs.scoring import ScoreBuilder, write_scores
 from spark_jobs.segments import plan_segments, tell_unsplittable, unsplittable
 from spark_jobs.session import partitions, watch
-from spark_jobs.udf import MODEL_FAILED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -75,6 +75,7 @@ def _score(spark: SparkSession, plan: Plan) -> Scoring:
     build = ScoreBuilder(
         model_directory=plan.model_directory,
         batch_tokens=settings.batch_tokens,
+        answers=settings,
         model_fingerprint=plan.model,
         run_id=uuid.uuid4().hex,
         scored_at=datetime.datetime.now(datetime.UTC),

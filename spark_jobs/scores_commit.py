@@ -18,7 +18,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from mapring.contract import code_version
-from mapring.contract.schemas import SCORE
+from mapring.contract.schemas import score_schema
 from mapring.errors import StageError
 from mapring.plan import Plan
 from spark_jobs.tables import WrittenFile
@@ -82,7 +82,7 @@ def commit_scores(plan: Plan, scoring: Scoring, table: DeltaTable | None) -> int
         app_transactions=[Transaction(application, sequence)],
     )
     actions = [_add_action(file) for file in scoring.files]
-    schema = Schema.from_arrow(SCORE)
+    schema = Schema.from_arrow(score_schema(plan.settings.score_mode))
     try:
         if table is None:
             create_table_with_add_actions(

@@ -113,7 +113,7 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
         ),
         (
             "score.inputs.0={name: b, path: b.csv, format: csv, second_text_column: x}",
-            ["inputs.0.second_text_column", "scoring does not use it"],
+            ["score.inputs.0.second_text_column: found 'x' with train.task=classify on single texts", "remove it"],
         ),
         (
             "preprocess={inputs: [{name: b, path: b, format: tsv, second_text_column: x}], tokenizer: t, "

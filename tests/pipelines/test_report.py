@@ -22,9 +22,9 @@ from mapring.contract.schemas import (
     LABEL_COUNTS,
     LENGTH_COUNTS,
     MEASURE_COUNTS,
-    SCORE,
     SOURCE_COUNTS,
     TOP_TERMS,
+    score_schema,
 )
 from mapring.plan import Plan, make_plan
 from pipelines.report import flatten, write_report
@@ -208,7 +208,7 @@ def score_rows(plan: Plan) -> None:
         }
         for index, (label, score) in enumerate(values)
     ]
-    entry = write_table(plan.run.scores, "data/part-0.parquet", rows, SCORE)
+    entry = write_table(plan.run.scores, "data/part-0.parquet", rows, score_schema("classify"))
     file = WrittenFile("0", entry, {"scored": 4, "errors": {"undecodable_bytes": 1}})
     commit_scores(plan, Scoring(run_id="r", files=[file], seconds=2.0), None)
 

@@ -99,5 +99,5 @@ def test_a_single_row_too_large_for_the_memory_fails_alone() -> None:
 
 @pytest.mark.parametrize(("rows", "characters", "expected"), [(6000, 3, [3, 3, 1]), (10, 1 << 20, [2, 2, 2, 1])])
 def test_buffers_are_bounded_by_rows_and_by_characters(rows: int, characters: int, expected: list[int]) -> None:
-    batches = [pd.Series(["x" * characters] * rows) for _ in range(7)]
+    batches = [(pd.Series(["x" * characters] * rows),) for _ in range(7)]
     assert [len(buffer) for buffer in buffers(batches)] == expected
