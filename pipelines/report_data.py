@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -21,10 +20,11 @@ from mapring import storage
 from mapring.contract import Manifest, is_published, read_manifest
 from mapring.plan import Plan
 from mapring.scores_table import ScoresCommit, latest_commit
+from mapring.settings.combinations import ModeName
+from pipelines.report_answers import AnswerCounts, by_bin, columns_of, count_answers, expected_answers
 from pipelines.report_corpus import Corpus, gather_corpus
 
 EXAMPLES = 5
-SCORE_BINS = 20
 _LENGTH_BINS = 32
 _SPLITS = ("train", "validation", "test")
 
@@ -51,12 +51,12 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """The newest scoring: rows by label, scores in equal bins from 0 to 1, and the drift of the labels."""
+    """The newest scoring: its answers as counts, and the drift of the labels, or of numbers by bin."""
 
     commit: ScoresCommit
-    labels: Mapping[str, int]
-    histogram: Sequence[int]
-    expected: Mapping[str, int] | None  # what the model answered when it was published
+    mode: ModeName
+    answers: AnswerCounts
+    expected: Mapping[str, int] | None  # what the model answered when it was published, by label or bin
     expected_split: str | None  # on this split
     drift: float | None
 
@@ -105,23 +105,21 @@ def gather_scores(plan: Plan, model: Model | None) -> Scores | None:
     commit = latest_commit(plan.run.scores)
     if commit is None or commit.fingerprint != plan.scores:
         return None
-    labels: Counter[str] = Counter()
-    histogram = np.zeros(SCORE_BINS, np.int64)
+    mode = plan.settings.score_mode
+    reference = _reference(model)
     uris = [storage.join(plan.run.scores, path) for path in commit.files]
-    for batch in _batches(uris, ["label", "score"]):
-        for item in batch.column("label").value_counts().to_pylist():
-            labels[item["values"]] += item["counts"]
-        scores = batch.column("score").drop_null().to_numpy(zero_copy_only=False)
-        histogram += np.histogram(scores, bins=SCORE_BINS, range=(0.0, 1.0))[0]
-    del labels[None]  # rows with an error; the commit counts them by rule
-    split, expected = _reference(model) or (None, None)
+    columns = columns_of(mode)
+    answers = count_answers(mode, _batches(uris, columns) if columns else (), reference)
+    found = answers.labels if mode == "classify" else by_bin(answers.histogram)
+    expected = None if reference is None else expected_answers(mode, reference)
+    is_whole = not answers.abstained  # withheld labels would look like a drift
     return Scores(
         commit=commit,
-        labels=dict(sorted(labels.items())),
-        histogram=histogram.tolist(),
+        mode=mode,
+        answers=answers,
         expected=expected,
-        expected_split=split,
-        drift=population_stability_index(expected, labels) if expected and labels else None,
+        expected_split=None if reference is None else reference["split"],
+        drift=population_stability_index(expected, found) if expected and is_whole and sum(found.values()) else None,
     )
 
 
@@ -178,13 +176,13 @@ def _examples(directory: str, manifest: Manifest) -> dict[str, list[dict[str, An
     return dict(found)
 
 
-def _reference(model: Model | None) -> tuple[str, dict[str, int]] | None:
-    """The split whose answers were published with a classifier, and how often each label is among them."""
+def _reference(model: Model | None) -> dict[str, Any] | None:
+    """The histograms of its answers that a model was published with, and the split that they are of."""
     path = model.manifest.details.get("reference") if model else None
     if model is None or path is None:
         return None
-    found = json.loads(storage.read_bytes(storage.join(model.directory, path)))
-    return found["split"], {label: counts["answers"] for label, counts in found["labels"].items()}
+    found: dict[str, Any] = json.loads(storage.read_bytes(storage.join(model.directory, path)))
+    return found
 
 
 def _named(manifest: Manifest, prefix: str) -> list[str]:

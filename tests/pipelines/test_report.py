@@ -289,8 +289,12 @@ def test_scores_are_counted_by_label_and_bin(plan: Plan) -> None:
     write_report(plan)
     scores = gather_scores(plan, None)
     assert scores is not None
-    assert scores.labels == {"negative": 2, "neutral": 1, EVIL: 1}
-    assert [(index, count) for index, count in enumerate(scores.histogram) if count] == [(8, 1), (10, 1), (19, 2)]
+    assert scores.answers.labels == {"negative": 2, "neutral": 1, EVIL: 1}
+    assert [(index, count) for index, count in enumerate(scores.answers.histogram) if count] == [
+        (8, 1),
+        (10, 1),
+        (19, 2),
+    ]
 
 
 counts = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 1000), min_size=1).filter(lambda d: sum(d.values()))
