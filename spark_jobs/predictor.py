@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -70,7 +71,8 @@ class Predictor:
         self._normalization = Normalization.model_validate(details["text"])
         self._backend, width = self._load(local, threads)
         self.forward = Forward(self._backend, width, batch_tokens)
-        self._replay_golden(local / details["golden"])
+        self._golden = local / details["golden"]
+        self._replay_golden()
 
     def normalize(self, texts: pa.StringArray) -> pa.StringArray:
         """Normalize texts as the training data were."""
@@ -94,12 +96,24 @@ class Predictor:
 
     @cached_property
     def generator(self) -> Generator:
-        """Continues texts; of a causal language model that transformers loads."""
+        """Continues texts; of a causal language model that transformers loads.
+
+        Raises:
+            PublishedError: golden rows that are read token by token come to other logits.
+        """
         from spark_jobs.modes.causal import TorchCausal
         from spark_jobs.modes.generation import Generator
 
         assert isinstance(self._backend, TorchCausal)
-        return Generator(self._backend, self._tokenizer, self.max_length, self.batch_tokens)
+        found = Generator(self._backend, self._tokenizer, self.max_length, self.batch_tokens)
+        golden = pq.read_table(self._golden, columns=["input_ids", "logits"]).to_pylist()
+        rows = [row for row in golden if len(row["input_ids"]) > 1]
+        try:
+            logits = found.middle_logits([row["input_ids"] for row in rows])
+        except TypeError as error:
+            raise PublishedError(f"{self.published.directory}: {error}; ask for mode perplexity") from None
+        self._hold("logits, from one token to the next,", logits, np.array([row["logits"] for row in rows]))
+        return found
 
     def _load(self, local: Path, threads: int) -> tuple[Backend, int]:
         """What computes the outputs of the task, and how many numbers they are for a row."""
@@ -128,7 +142,8 @@ class Predictor:
                     "the model was damaged: remove its directory and train again"
                 )
 
-    def _replay_golden(self, path: Path) -> None:
+    def _replay_golden(self) -> None:
+        path = self._golden
         golden = pq.read_table(path).to_pydict()
         starts: list[int] | None = golden.get("second_start")
         rows = [row for row, text in enumerate(golden["text"]) if text is not None]  # packed shards hold no texts
@@ -142,14 +157,17 @@ class Predictor:
         for row, reason in outcome.failures.items():
             raise PublishedError(f"{path}: golden row {row} cannot be computed here ({reason}); train again")
         name = "embedding" if self.task == "embed" else "logits"
-        expected = np.array(golden[name])
-        difference = np.abs(outcome.logits - expected)
+        self._hold(name, outcome.logits, np.array(golden[name]))
+
+    def _hold(self, name: str, found: npt.NDArray[np.float32], expected: npt.NDArray[np.float64]) -> None:
+        """Refuse outputs (N, ...) of golden rows that are not those of the training."""
+        difference = np.abs(found - expected)
         allowed = GOLDEN_TOLERANCE * np.maximum(1.0, np.abs(expected).max(axis=1, keepdims=True))
         if not (difference <= allowed).all():
             raise PublishedError(
-                f"{path}: golden rows give other {name} here (largest difference {float(difference.max()):.2g}, "
-                f"allowed {GOLDEN_TOLERANCE:.0e}); compare the torch and transformers versions with those of the "
-                "training"
+                f"{self._golden}: golden rows give other {name} here (largest difference "
+                f"{float(difference.max()):.2g}, allowed {GOLDEN_TOLERANCE:.0e}); compare the torch and transformers "
+                "versions with those of the training"
             )
 
 

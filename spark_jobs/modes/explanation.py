@@ -41,7 +41,7 @@ def explanations(
         outputs: what the model put out for them, (N, C).
         rows: numbers of those to explain.
     """
-    support, special = support_of(predictor), predictor.encoder.special_ids
+    support, special = _support_of(predictor), predictor.encoder.special_ids
     found: dict[int, list[dict[str, Any]]] = {}
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         shorter = [
@@ -52,14 +52,14 @@ def explanations(
         for number, (row, place) in enumerate(shorter):
             if row in failed:
                 continue
-            answer = _answer(outputs[row])
+            answer = int(outputs[row].argmax())
             weight = support(outputs[row], answer) - support(outcome.logits[number], answer)
             token = predictor.encoder.token(encoded.ids[row][place])
             found.setdefault(row, []).append({"token": token, "weight": weight})
     return found
 
 
-def support_of(predictor: Predictor) -> Callable[[Outputs, int], float]:
+def _support_of(predictor: Predictor) -> Callable[[Outputs, int], float]:
     """What speaks for an answer, from a row's outputs (C,)."""
     if predictor.task != "classify":  # a number, or the log-odds of one of several labels
         return lambda outputs, answer: float(outputs[answer])
@@ -72,12 +72,8 @@ def _log_odds(logits: npt.NDArray[np.float64], label: int) -> float:
     return float(logits[label] - largest - np.log(np.exp(others - largest).sum()))
 
 
-def _answer(outputs: Outputs) -> int:
-    return int(outputs.argmax())
-
-
 def _places(encoded: Encoded, row: int, special: frozenset[int]) -> Iterator[int]:
-    """Places of the tokens of a row that can be left out."""
+    """Places of the tokens of a row that can be left out; a model cannot read a row of none."""
     ids = encoded.ids[row]
     return (place for place, token in enumerate(ids) if token not in special and len(ids) > 1)
 

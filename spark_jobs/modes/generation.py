@@ -75,6 +75,23 @@ class Generator:
         failures |= {rows[place]: reason for place, reason in passes.failures.items()}
         return Continued(*found, Passes(failures, passes.tokens, passes.padded_tokens))
 
+    def middle_logits(self, rows: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """Logits (N, V) at `length // 2` of each row, by a step from what is kept of the tokens before: as it writes.
+
+        Rows have at least two tokens.
+        """
+        import torch
+
+        found = []
+        with torch.inference_mode():
+            for row in rows:
+                middle = len(row) // 2
+                before = self._model(input_ids=torch.tensor([row[:middle]]), use_cache=True)
+                step = torch.tensor([row[middle : middle + 1]])
+                after = self._model(input_ids=step, past_key_values=_kept(before, self._model), use_cache=True)
+                found.append(after.logits[0, -1].float().numpy())
+        return np.stack(found)
+
     def _prompt(self, ids: Sequence[int]) -> list[int]:
         """Ids without what the tokenizer puts behind a text, which says that it ends."""
         end = len(ids)
@@ -91,9 +108,7 @@ class Generator:
         with torch.inference_mode():
             for _ in range(min(settings.max_new_tokens, self._room - len(prompts[0]))):
                 output = self._model(input_ids=given, past_key_values=cache, use_cache=True)
-                cache = output.past_key_values
-                if cache is None:
-                    raise TypeError(f"{type(self._model).__name__} keeps no keys and values")
+                cache = _kept(output, self._model)
                 logits = output.logits[:, -1].float().numpy()  # (B, V)
                 for line, row in zip(lines, logits, strict=True):
                     line.take(row, self._ends, self._encoder)
@@ -149,13 +164,22 @@ def draw(logits: npt.NDArray[np.float32], settings: Generation, chance: float) -
     scaled = logits.astype(np.float64) / settings.temperature
     probabilities: Floats = np.exp(scaled - scaled.max())
     probabilities /= probabilities.sum()
-    order = np.argsort(-probabilities, kind="stable")
-    kept = len(order) if settings.top_k == 0 else min(settings.top_k, len(order))
-    if settings.top_p < 1:
-        kept = min(kept, int(np.searchsorted(probabilities[order].cumsum(), settings.top_p)) + 1)
-    probabilities[order[kept:]] = 0
+    if settings.top_k or settings.top_p < 1:
+        order = np.argsort(-probabilities, kind="stable")
+        kept = settings.top_k or len(order)
+        if settings.top_p < 1:
+            kept = min(kept, int(np.searchsorted(probabilities[order].cumsum(), settings.top_p)) + 1)
+        probabilities[order[kept:]] = 0
     sums = probabilities.cumsum()
     return int(np.searchsorted(sums, chance * sums[-1], side="right"))
+
+
+def _kept(output: Any, model: Any) -> Any:
+    """The keys and values that a pass leaves for the next one."""
+    kept = getattr(output, "past_key_values", None)
+    if kept is None:
+        raise TypeError(f"{type(model).__name__} keeps no keys and values between tokens")
+    return kept
 
 
 def _end_ids(model: Any) -> frozenset[int]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from mapring.errors import SettingsError
+from mapring.errors import PublishedError, SettingsError
 from mapring.settings.answers import Answers, Generation
 from spark_jobs.modes.generation import draw
 from spark_jobs.prediction import MODEL_FAILED, predict_columns
@@ -117,6 +117,14 @@ def test_drawing_follows_the_probabilities() -> None:
     assert [counts[token] for token in range(4)] == [6250, 3750, 0, 0]
     counts = Counter(draw(logits, Generation(temperature=0.5), chance) for chance in chances)
     assert counts[0] == pytest.approx(10_000 * 0.25 / 0.365, abs=2)
+
+
+def test_golden_rows_are_replayed_step_by_step(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that forgets gives other logits than the whole row, which was right."""
+    predictor = Predictor(str(directory))
+    monkeypatch.setattr("spark_jobs.modes.generation._kept", lambda *_: None)
+    with pytest.raises(PublishedError, match="golden rows give other logits, from one token to the next, here"):
+        predict_columns(predictor, PROMPTS[:1], asked())
 
 
 def test_what_cannot_be_continued_is_refused(tmp_path: Path) -> None:
