@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mapring.settings.base import Section, output
+from pydantic import model_validator
+
+from mapring.settings.base import Section, changed_settings, output
 from mapring.settings.combinations import ModeName
 
 
@@ -27,6 +29,18 @@ class Generation(Section):
         le=1,
     )
     seed: int = output(17, description="Seed of what is drawn, with the row's own text.", ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _settings_are_used(self) -> Generation:
+        idle = [name for name in changed_settings(self) if name in ("top_k", "top_p", "seed")]
+        if idle and self.temperature == 0:
+            raise ValueError(
+                f"{idle[0]}: found {getattr(self, idle[0])} with temperature 0, which draws nothing; set a "
+                "temperature, or remove it"
+            )
+        if "" in self.stop:
+            raise ValueError("stop: found an empty string, which stands before everything; remove it")
+        return self
 
 
 class Answers(Section):

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mapring.contract.schemas import answer_schema
 from mapring.errors import PublishedError, SettingsError
-from mapring.settings.answers import Answers
+from mapring.settings.answers import Answers, Generation
 from mapring.text import Encoder
 from spark_jobs.prediction import MODEL_FAILED, predict_columns
 from spark_jobs.predictor import Predictor
@@ -196,7 +196,11 @@ def test_golden_rows_of_every_task_are_replayed(tmp_path: Path, task: str) -> No
         ("multilabel", Answers(abstain_below=0.5), "abstain_below: found it with mode multilabel, expected classify"),
         ("embed", Answers(explain_share=0.5), "explain_share: found it with mode embed"),
         ("clm", Answers(top_k=3), "top_k: found it with mode perplexity"),
-        ("clm", Answers(generation={"seed": 3}), "generation: found it with mode perplexity, expected generate"),
+        (
+            "clm",
+            Answers(generation=Generation(max_new_tokens=3)),
+            "generation: found it with mode perplexity",
+        ),
         ("classify", Answers(mode="generate"), "mode: found generate with task=classify, expected classify"),
     ],
 )
