@@ -86,11 +86,16 @@ class Generator:
         with torch.inference_mode():
             for row in rows:
                 middle = len(row) // 2
-                before = self._model(input_ids=torch.tensor([row[:middle]]), use_cache=True)
+                before = self._step(torch.tensor([row[:middle]]), middle, None)
                 step = torch.tensor([row[middle : middle + 1]])
-                after = self._model(input_ids=step, past_key_values=_kept(before, self._model), use_cache=True)
+                after = self._step(step, middle + 1, _kept(before, self._model))
                 found.append(after.logits[0, -1].float().numpy())
         return np.stack(found)
+
+    def _step(self, given: Any, length: int, cache: Any) -> Any:
+        """A pass over new tokens (B, t) behind what `cache` keeps; rows then have `length` tokens and no padding."""
+        mask = given.new_ones(len(given), length)
+        return self._model(input_ids=given, attention_mask=mask, past_key_values=cache, use_cache=True)
 
     def _prompt(self, ids: Sequence[int]) -> list[int]:
         """Ids without what the tokenizer puts behind a text, which says that it ends."""
@@ -106,8 +111,8 @@ class Generator:
         lines = [_Line(text, settings) for text in texts]
         given, cache = torch.tensor(prompts), None  # (B, T)
         with torch.inference_mode():
-            for _ in range(min(settings.max_new_tokens, self._room - len(prompts[0]))):
-                output = self._model(input_ids=given, past_key_values=cache, use_cache=True)
+            for step in range(min(settings.max_new_tokens, self._room - len(prompts[0]))):
+                output = self._step(given, len(prompts[0]) + step, cache)
                 cache = _kept(output, self._model)
                 logits = output.logits[:, -1].float().numpy()  # (B, V)
                 for line, row in zip(lines, logits, strict=True):
