@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spark_jobs.udf import predict_udf
+    from spark_jobs.udf import explain_udf, predict_udf
     from training.reader import ShardReader
 
 __version__ = "0.1.0"
-__all__ = ["ShardReader", "__version__", "predict_udf"]
+__all__ = ["ShardReader", "__version__", "explain_udf", "predict_udf"]
 
-_HOMES = {"predict_udf": "spark_jobs.udf", "ShardReader": "training.reader"}
+_HOMES = {"predict_udf": "spark_jobs.udf", "explain_udf": "spark_jobs.udf", "ShardReader": "training.reader"}
 
 
 def __getattr__(name: str) -> Any:

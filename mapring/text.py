@@ -148,6 +148,19 @@ class Encoder:
         return EncodedPairs(ids, second_starts)
 
     @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of the tokens that the tokenizer puts around texts and between those of a pair."""
+        return frozenset([*self._uncut.encode("").ids, *self._uncut.encode("", "").ids])
+
+    def token(self, token_id: int) -> str:
+        """A token as the vocabulary writes it."""
+        return self._tokenizer.id_to_token(token_id) or ""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, special tokens left out."""
+        return self._tokenizer.decode(list(ids))
+
+    @cached_property
     def _uncut(self) -> Tokenizer:
         """A tokenizer that does not truncate: what it cuts off of two texts it would keep in all combinations."""
         found = type(self._tokenizer).from_str(self._tokenizer.to_str())

@@ -16,7 +16,7 @@ from mapring.plan import Plan
 from pipelines import plots
 from pipelines.names import BASELINES, figures_of
 from pipelines.report_corpus import draw_corpus
-from pipelines.report_data import SCORE_BINS, Data, Model, Scores, gather_data, gather_model, gather_scores
+from pipelines.report_data import Data, Model, Scores, gather_data, gather_model, gather_scores
 
 
 def write_report(plan: Plan) -> None:
@@ -62,6 +62,13 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+_ANSWER_TITLES = {  # and what the axis has
+    "classify": ("Scores", "score of the most probable label"),
+    "regression": ("Values", "value"),
+    "perplexity": ("Losses", "loss in nats a token, the logarithm of the perplexity"),
+}
+
+
 def _plots(data: Data | None, model: Model | None, scores: Scores | None) -> dict[str, Markup]:
     """SVG of every plot; the functions that draw them have escaped their text."""
     drawn: dict[str, str] = {}
@@ -86,13 +93,14 @@ def _plots(data: Data | None, model: Model | None, scores: Scores | None) -> dic
                 [plots.Line(label, shown)], title=label.capitalize(), x_label="step", y_label=label
             )
         drawn["calibration"] = _calibration(model.manifest.details["evaluation"]["test"])
-    if scores is not None:
-        width = 1 / SCORE_BINS
+    if scores is not None and scores.answers.histogram:
+        title, of_values = _ANSWER_TITLES[scores.mode]
+        edges = scores.answers.edges
         bars = [
-            plots.Bar(f"{i * width:.2f}", count, f"{i * width:.2f} to {(i + 1) * width:.2f}: {count:,} rows")
-            for i, count in enumerate(scores.histogram)
+            plots.Bar(f"{low:.2f}", count, f"{low:.4g} to {high:.4g}: {count:,} rows")
+            for low, high, count in zip(edges, edges[1:], scores.answers.histogram, strict=False)
         ]
-        drawn["scores"] = plots.bar_chart(bars, title="Scores", x_label="score of the label given", y_label="rows")
+        drawn["scores"] = plots.bar_chart(bars, title=title, x_label=of_values, y_label="rows")
     return {name: Markup(svg) for name, svg in drawn.items()}
 
 

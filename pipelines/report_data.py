@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,10 +21,11 @@ from mapring.contract import Manifest, is_published, read_manifest
 from mapring.plan import Plan
 from mapring.scores.table import ScoresTable, ScoringCommit, latest_commit
 from mapring.scores.work import find_work
+from mapring.settings.combinations import ModeName
+from pipelines.report_answers import AnswerCounts, by_bin, columns_of, count_answers, expected_answers
 from pipelines.report_corpus import Corpus, gather_corpus
 
 EXAMPLES = 5
-SCORE_BINS = 20
 _LENGTH_BINS = 32
 _SPLITS = ("train", "validation", "test")
 
@@ -52,7 +52,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """The scores table: rows by label and by error, scores in equal bins from 0 to 1, and the drift of the labels.
+    """The scores table: its answers as counts, rows by error, and the drift of the labels, or of numbers by bin.
 
     `commit` is the newest scoring, None where the table's log does not reach back to it.
     """
@@ -60,9 +60,9 @@ class Scores:
     table: ScoresTable
     commit: ScoringCommit | None
     errors: Mapping[str, int]
-    labels: Mapping[str, int]
-    histogram: Sequence[int]
-    expected: Mapping[str, int] | None  # what the model answered when it was published
+    mode: ModeName
+    answers: AnswerCounts
+    expected: Mapping[str, int] | None  # what the model answered when it was published, by label or bin
     expected_split: str | None  # on this split
     drift: float | None
 
@@ -113,29 +113,33 @@ def gather_scores(plan: Plan, model: Model | None) -> Scores | None:
     table, work = find_work(plan)
     if table is None or not work.is_done:
         return None
-    labels: Counter[str] = Counter()
-    errors: Counter[str] = Counter()
-    histogram = np.zeros(SCORE_BINS, np.int64)
+    mode = plan.settings.score_mode
+    reference = _reference(model)
     uris = [storage.join(plan.run.scores, file.path) for file in table.files]
-    for batch in _batches(uris, ["label", "score", "error"]):
-        for item in batch.column("error").drop_null().value_counts().to_pylist():
-            errors[item["values"]] += item["counts"]
-        for item in batch.column("label").value_counts().to_pylist():
-            labels[item["values"]] += item["counts"]
-        scores = batch.column("score").drop_null().to_numpy(zero_copy_only=False)
-        histogram += np.histogram(scores, bins=SCORE_BINS, range=(0.0, 1.0))[0]
-    del labels[None]  # rows with an error
-    split, expected = _reference(model) or (None, None)
+    columns = columns_of(mode)
+    answers = count_answers(mode, _batches(uris, columns) if columns else (), reference)
+    found = answers.labels if mode == "classify" else by_bin(answers.histogram)
+    expected = None if reference is None else expected_answers(mode, reference)
+    is_whole = not answers.abstained  # withheld labels would look like a drift
     return Scores(
         table=table,
         commit=latest_commit(plan.run.scores),
-        errors=dict(sorted(errors.items())),
-        labels=dict(sorted(labels.items())),
-        histogram=histogram.tolist(),
+        errors=_errors(uris),
+        mode=mode,
+        answers=answers,
         expected=expected,
-        expected_split=split,
-        drift=population_stability_index(expected, labels) if expected and labels else None,
+        expected_split=None if reference is None else reference["split"],
+        drift=population_stability_index(expected, found) if expected and is_whole and sum(found.values()) else None,
     )
+
+
+def _errors(uris: Sequence[str]) -> dict[str, int]:
+    """Rows without an answer, by the rule that says why."""
+    total: Counter[str] = Counter()
+    for batch in _batches(uris, ["error"]):
+        for item in batch.column("error").drop_null().value_counts().to_pylist():
+            total[item["values"]] += item["counts"]
+    return dict(sorted(total.items()))
 
 
 def population_stability_index(expected: Mapping[str, int], found: Mapping[str, int]) -> float:
@@ -191,13 +195,13 @@ def _examples(directory: str, manifest: Manifest) -> dict[str, list[dict[str, An
     return dict(found)
 
 
-def _reference(model: Model | None) -> tuple[str, dict[str, int]] | None:
-    """The split whose answers were published with a classifier, and how often each label is among them."""
+def _reference(model: Model | None) -> dict[str, Any] | None:
+    """The histograms of its answers that a model was published with, and the split that they are of."""
     path = model.manifest.details.get("reference") if model else None
     if model is None or path is None:
         return None
-    found = json.loads(storage.read_bytes(storage.join(model.directory, path)))
-    return found["split"], {label: counts["answers"] for label, counts in found["labels"].items()}
+    found: dict[str, Any] = json.loads(storage.read_bytes(storage.join(model.directory, path)))
+    return found
 
 
 def _named(manifest: Manifest, prefix: str) -> list[str]:

@@ -7,7 +7,7 @@ for another reason it is bisected until the rows that do it stand alone, so that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,8 +24,8 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate 
 class Outcome:
     """What became of N sequences.
 
-    `logits` are (N, C), 0 in the rows of `failures`, which tells of a row why it has none. `tokens` counts those of the
-    sequences, `padded_tokens` what the model was given for them.
+    `logits` are (N, C), or what else the model puts out for a row, 0 in the rows of `failures`, which tells of a row
+    why it has none. `tokens` counts those of the sequences, `padded_tokens` what the model was given for them.
     """
 
     logits: npt.NDArray[np.float32]
@@ -34,40 +34,57 @@ class Outcome:
     padded_tokens: int = 0
 
 
-class Forward:
-    """A loaded model with a token budget, which shrinks for good where memory runs out."""
+@dataclass(frozen=True)
+class Passes:
+    """What came of rows in `TokenBudget.run`: why some failed, and the tokens of those that did not."""
 
-    def __init__(self, backend: Backend, classes: int, batch_tokens: int) -> None:
+    failures: dict[int, str]
+    tokens: int
+    padded_tokens: int
+
+
+class TokenBudget:
+    """Rows in batches of at most `batch_tokens`, which shrinks for good where memory runs out."""
+
+    def __init__(self, batch_tokens: int) -> None:
         self.batch_tokens = batch_tokens
-        self._backend = backend
-        self._classes = classes
 
-    def __call__(self, sequences: Sequence[Sequence[int]]) -> Outcome:
-        """The logits of all sequences, in the order given; none of them makes it raise."""
-        logits = np.zeros((len(sequences), self._classes), np.float32)
+    def run(
+        self,
+        lengths: Sequence[int],
+        compute: Callable[[list[int]], dict[int, str]],
+        *,
+        equal_lengths: bool = False,
+    ) -> Passes:
+        """Give every row to `compute` in a batch with others; none of them makes this raise.
+
+        Args:
+            lengths: tokens of each row.
+            compute: is given the numbers of a batch's rows, the longest last, and keeps what comes of them; returns
+                the rows that failed without an exception, and why. What it raises is the batch's, which is tried again
+                in parts.
+            equal_lengths: only rows of one length share a batch.
+        """
         failures: dict[int, str] = {}
         tokens = padded = 0
-        waiting = [list(range(len(sequences)))]
+        waiting = [list(range(len(lengths)))]
         while waiting:
             rows = waiting.pop()
-            for places in token_batches([len(sequences[row]) for row in rows], self.batch_tokens):
+            own = [lengths[row] for row in rows]
+            for places in token_batches(own, self.batch_tokens, equal_lengths=equal_lengths):
                 batch = [rows[place] for place in places]
-                size = len(batch) * len(sequences[batch[-1]])  # sorted: the last row is the longest
+                size = len(batch) * lengths[batch[-1]]  # sorted: the last row is the longest
                 try:
-                    found = self._logits([sequences[row] for row in batch])  # (B, C)
+                    failures.update(compute(batch))
                 except Exception as error:
                     if len(batch) == 1:
                         failures[batch[0]] = f"{type(error).__name__}: {in_one_line(error)}"
                     else:
                         waiting += self._adjusted(batch, size, error)
                     continue
-                tokens += sum(len(sequences[row]) for row in batch)
+                tokens += sum(lengths[row] for row in batch)
                 padded += size
-                failed = [row for row, values in zip(batch, found, strict=True) if not np.isfinite(values).all()]
-                failures.update(dict.fromkeys(failed, "logits are not finite"))
-                logits[batch] = found
-        logits[list(failures)] = 0
-        return Outcome(logits, failures, tokens, padded)
+        return Passes(failures, tokens, padded)
 
     def _adjusted(self, batch: list[int], size: int, error: Exception) -> list[list[int]]:
         """What to try after a batch failed: all of it with a smaller budget where memory ran out, else its halves."""
@@ -79,25 +96,64 @@ class Forward:
         say("score", f"a batch of {size:,} tokens ran out of memory: from now on {self.batch_tokens:,} in this worker")
         return [batch]
 
-    def _logits(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+
+class Forward:
+    """A loaded model with a token budget."""
+
+    def __init__(self, backend: Backend, classes: int, batch_tokens: int) -> None:
+        self._budget = TokenBudget(batch_tokens)
+        self._backend = backend
+        self._classes = classes
+
+    @property
+    def batch_tokens(self) -> int:
+        """Of the budget, as it is now."""
+        return self._budget.batch_tokens
+
+    def __call__(self, sequences: Sequence[Sequence[int]], second_starts: Sequence[int] | None = None) -> Outcome:
+        """The logits of all sequences, in the order given; none of them makes it raise.
+
+        `second_starts` are those of pairs: the place of the second text's first token.
+        """
+        logits = np.zeros((len(sequences), self._classes), np.float32)
+
+        def compute(batch: list[int]) -> dict[int, str]:
+            starts = None if second_starts is None else [second_starts[row] for row in batch]
+            found = self._logits([sequences[row] for row in batch], starts)  # (B, C)
+            logits[batch] = found
+            failed = [row for row, values in zip(batch, found, strict=True) if not np.isfinite(values).all()]
+            return dict.fromkeys(failed, "logits are not finite")
+
+        passes = self._budget.run([len(sequence) for sequence in sequences], compute)
+        logits[list(passes.failures)] = 0
+        return Outcome(logits, passes.failures, passes.tokens, passes.padded_tokens)
+
+    def _logits(
+        self, sequences: Sequence[Sequence[int]], second_starts: Sequence[int] | None
+    ) -> npt.NDArray[np.float32]:
         width = max(map(len, sequences))
         input_ids = np.full((len(sequences), width), self._backend.padding_id, np.int64)  # (B, T)
         attention_mask = np.zeros((len(sequences), width), np.int64)  # (B, T)
         for row, sequence in enumerate(sequences):
             input_ids[row, : len(sequence)] = sequence
             attention_mask[row, : len(sequence)] = 1
-        return self._backend.logits(input_ids, attention_mask)
+        if second_starts is None:
+            return self._backend.logits(input_ids, attention_mask)
+        # As training/tasks/pairs.py: 1 from the second text's first token to the end, 0 in padding.
+        types = (np.arange(width) >= np.array(second_starts)[:, None]) * attention_mask
+        return self._backend.logits(input_ids, attention_mask, types)
 
 
-def token_batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Cut rows into batches of similar length whose padded size is at most `batch_tokens`.
+def token_batches(lengths: Sequence[int], batch_tokens: int, *, equal_lengths: bool = False) -> Iterator[list[int]]:
+    """Cut rows into batches of similar, or of equal length whose padded size is at most `batch_tokens`.
 
     Yields row numbers; every row comes once, and a row longer than the budget comes alone.
     """
     order = sorted(range(len(lengths)), key=lambda row: (lengths[row], row))
     batch: list[int] = []
     for row in order:
-        if batch and (len(batch) + 1) * lengths[row] > batch_tokens:
+        is_full = (len(batch) + 1) * lengths[row] > batch_tokens
+        if batch and (is_full or (equal_lengths and lengths[row] != lengths[batch[0]])):
             yield batch
             batch = []
         batch.append(row)

@@ -1,4 +1,4 @@
-"""A published classifier, loaded once in a Python worker: texts in, label probabilities out.
+"""A published model, loaded once in a Python worker: texts in, what the model puts out for them out.
 
 Nothing here knows Spark. torch and transformers are imported on first use, so that a driver
 which only plans a job needs neither.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,56 +18,120 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mapring import storage
-from mapring.contract import Manifest, read_manifest
+from mapring.contract import Manifest
 from mapring.errors import PublishedError
+from mapring.pairs import split_pair
+from mapring.settings.combinations import TaskName
 from mapring.settings.normalization import Normalization
 from mapring.text import Encoder, normalize
-from spark_jobs.backends import load_backend
+from spark_jobs.backends import Backend, load_backend
 from spark_jobs.forward import Forward, Outcome
+from spark_jobs.modes.causal import CausalBackend, load_causal
+from spark_jobs.modes.embedding import load_embeddings
+from spark_jobs.modes.likelihood import Likelihoods
+from spark_jobs.published_model import PublishedModel, read_published_model
 
-GOLDEN_TOLERANCE = 1e-4  # on fp32 logits; other machines sum in another order
+if TYPE_CHECKING:
+    from spark_jobs.modes.generation import Generator
+
+GOLDEN_TOLERANCE = 1e-4  # on fp32 outputs, over their size where that is above 1; other machines sum in another order
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """`probabilities` (N, number of labels), which mean nothing in the rows that `outcome.failures` names."""
+class Encoded:
+    """Token ids of texts; of pairs also the place of each second text's first token."""
 
-    probabilities: npt.NDArray[np.float32]
-    outcome: Outcome
+    ids: Sequence[Sequence[int]]
+    second_starts: Sequence[int] | None = None
 
 
 class Predictor:
     """One model with its tokenizer and its text settings, checked against its golden rows.
 
     Raises:
-        PublishedError: the model is not published, is damaged, or gives other logits here than
+        PublishedError: the model is not published, is damaged, or puts out other numbers here than
             where it was trained.
     """
 
     def __init__(self, model_directory: str, *, threads: int = 1, batch_tokens: int = 2048) -> None:
-        self.manifest: Manifest = read_manifest(model_directory)
-        if self.manifest.kind != "model":
-            raise PublishedError(
-                f"{model_directory}: found {self.manifest.kind}, expected a model; give models/<fingerprint>"
-            )
-        self.labels: list[str] = self.manifest.details["labels"]
+        published = read_published_model(model_directory)
+        self.published: PublishedModel = published
+        self.manifest: Manifest = published.manifest
+        self.task: TaskName = published.task
+        self.is_pair = published.is_pair
         details = self.manifest.details
+        self.labels: list[str] = details["labels"]
+        self.temperature: float = details.get("temperature") or 1.0  # none was fitted: as the model's softmax is
+        self.batch_tokens = batch_tokens
         local = storage.localize(model_directory, Path.home() / ".cache" / "mapring")
         self._check_files(local)
-        self._encoder = Encoder(local / details["tokenizer"], details["max_length"])
+        self._tokenizer = local / details["tokenizer"]
+        self.max_length: int = details["max_length"]
+        self.encoder = Encoder(self._tokenizer, self.max_length)
         self._normalization = Normalization.model_validate(details["text"])
-        self._forward = Forward(load_backend(local, details, threads), len(self.labels), batch_tokens)
-        self._replay_golden(local / details["golden"])
+        self._backend, width = self._load(local, threads)
+        self.forward = Forward(self._backend, width, batch_tokens)
+        self._golden = local / details["golden"]
+        self._replay_golden()
 
     def normalize(self, texts: pa.StringArray) -> pa.StringArray:
         """Normalize texts as the training data were."""
         return normalize(texts, self._normalization)
 
-    def predict(self, texts: Sequence[str]) -> Prediction:
-        """Probabilities of the labels for normalized texts, in the order given, and what failed."""
-        outcome = self._forward(self._encoder.encode(texts))
-        shifted = np.exp(outcome.logits - outcome.logits.max(axis=1, keepdims=True, initial=-np.inf))
-        return Prediction(shifted / shifted.sum(axis=1, keepdims=True), outcome)
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Token ids of normalized texts, or of pairs that `mapring.pairs` has joined, as in training."""
+        if not self.is_pair:
+            return Encoded(self.encoder.encode(texts))
+        return Encoded(*self.encoder.encode_pairs([split_pair(text) for text in texts]))
+
+    def outputs(self, encoded: Encoded) -> Outcome:
+        """What the model puts out: logits of labels (N, C), numbers (N, 1), vectors (N, H); and what failed."""
+        return self.forward(encoded.ids, encoded.second_starts)
+
+    @cached_property
+    def likelihoods(self) -> Forward:
+        """Gives the mean negative log likelihood of sequences, (N, 1); of a causal language model."""
+        assert isinstance(self._backend, CausalBackend)
+        return Forward(Likelihoods(self._backend), 1, self.batch_tokens)
+
+    @cached_property
+    def generator(self) -> Generator:
+        """Continues texts; of a causal language model that transformers loads.
+
+        Raises:
+            PublishedError: golden rows that are read token by token come to other logits.
+        """
+        from spark_jobs.modes.causal import TorchCausal
+        from spark_jobs.modes.generation import Generator
+
+        assert isinstance(self._backend, TorchCausal)
+        found = Generator(self._backend, self._tokenizer, self.max_length, self.batch_tokens)
+        golden = pq.read_table(self._golden, columns=["input_ids", "logits"]).to_pylist()
+        rows = [row for row in golden if len(row["input_ids"]) > 1]  # else there is no step to hold against them
+        if not rows:
+            return found
+        try:
+            logits = found.middle_logits([row["input_ids"] for row in rows])
+        except TypeError as error:
+            raise PublishedError(f"{self.published.directory}: {error}; ask for mode perplexity") from None
+        self._hold("logits, from one token to the next,", logits, np.array([row["logits"] for row in rows]))
+        return found
+
+    def _load(self, local: Path, threads: int) -> tuple[Backend, int]:
+        """What computes the outputs of the task, and how many numbers they are for a row."""
+        details = self.manifest.details
+        if self.task == "mlm":
+            raise PublishedError(
+                f"{self.published.directory}: found a model of task mlm, which predicts hidden tokens and scores no "
+                "text; expected one of another task"
+            )
+        if self.task == "embed":
+            vectors = load_embeddings(local, details, threads)
+            return vectors, vectors.width
+        if self.task == "clm":
+            language = load_causal(local, details, threads)
+            return language, language.width
+        return load_backend(local, details, threads), len(self.labels) or 1
 
     def _check_files(self, local: Path) -> None:
         """Refuse files of another size than published; `mapring verify` rechecks their bytes."""
@@ -79,22 +144,32 @@ class Predictor:
                     "the model was damaged: remove its directory and train again"
                 )
 
-    def _replay_golden(self, path: Path) -> None:
+    def _replay_golden(self) -> None:
+        path = self._golden
         golden = pq.read_table(path).to_pydict()
-        sequences = self._encoder.encode(golden["text"])
-        for text, expected in zip(sequences, golden["input_ids"], strict=True):
-            if text != expected:
-                raise PublishedError(
-                    f"{path}: golden rows tokenize otherwise here; the tokenizer is not the model's: train again"
-                )
-        outcome = self._forward(sequences)
+        starts: list[int] | None = golden.get("second_start")
+        rows = [row for row, text in enumerate(golden["text"]) if text is not None]  # packed shards hold no texts
+        encoded = self.encode([golden["text"][row] for row in rows])
+        expected_starts = None if starts is None else [starts[row] for row in rows]
+        if encoded.ids != [golden["input_ids"][row] for row in rows] or encoded.second_starts != expected_starts:
+            raise PublishedError(
+                f"{path}: golden rows tokenize otherwise here; the tokenizer is not the model's: train again"
+            )
+        outcome = self.forward(golden["input_ids"], starts)
         for row, reason in outcome.failures.items():
             raise PublishedError(f"{path}: golden row {row} cannot be computed here ({reason}); train again")
-        difference = float(np.abs(outcome.logits - np.array(golden["logits"])).max())
-        if not difference <= GOLDEN_TOLERANCE:
+        name = "embedding" if self.task == "embed" else "logits"
+        self._hold(name, outcome.logits, np.array(golden[name]))
+
+    def _hold(self, name: str, found: npt.NDArray[np.float32], expected: npt.NDArray[np.float64]) -> None:
+        """Refuse outputs (N, ...) of golden rows that are not those of the training."""
+        difference = np.abs(found - expected)
+        allowed = GOLDEN_TOLERANCE * np.maximum(1.0, np.abs(expected).max(axis=1, keepdims=True))
+        if not (difference <= allowed).all():
             raise PublishedError(
-                f"{path}: golden rows give other logits here (largest difference {difference:.2g}, allowed "
-                f"{GOLDEN_TOLERANCE:.0e}); compare the torch and transformers versions with those of the training"
+                f"{self._golden}: golden rows give other {name} here (largest difference "
+                f"{float(difference.max()):.2g}, allowed {GOLDEN_TOLERANCE:.0e}); compare the torch and transformers "
+                "versions with those of the training"
             )
 
 

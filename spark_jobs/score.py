@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 
 from mapring.contract import is_published
+from mapring.contract.schemas import score_schema
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.progress import say, seconds_text
 from mapring.scores.seal import seal
 from mapring.scores.table import ScoresTable, latest_commit
-from mapring.scores.work import find_work, tell_work
+from mapring.scores.work import Work, find_work, tell_work
 from spark_jobs.arguments import leave, run_main
 from spark_jobs.fitting import start_fitted_session
 from spark_jobs.scored_inputs import STAGE, score_inputs
@@ -32,6 +33,7 @@ def score(plan: Plan) -> None:
         say(STAGE, f"skipped: the table is up to date: {tell_work(work)}")
         return
     say(STAGE, tell_work(work))
+    _check_columns(plan, table, work)
     _check_model(plan)
     spark = start_fitted_session(STAGE, plan.settings, plan.scoring.inputs, work.score)
     scoring = score_inputs(spark, plan, work.score, is_first=table is None)
@@ -48,6 +50,19 @@ def _finish(plan: Plan, table: ScoresTable | None) -> None:
     commit = latest_commit(plan.run.scores) if table is not None else None
     if commit is not None:
         seal(plan.run.scores, commit.version)
+
+
+def _check_columns(plan: Plan, table: ScoresTable | None, work: Work) -> None:
+    """Refuse to mix what different tasks put out; where no row would stay, the table takes the new columns."""
+    wanted = score_schema(plan.settings.score_mode).names
+    if table is None or list(table.columns) == wanted or work.leaving == set(table.inputs.values()):
+        return
+    differing = ", ".join(sorted({*table.columns} ^ {*wanted}))
+    raise StageError(
+        f"{plan.run.scores}: found rows that differ in the columns {differing} from those to come, and {work.gone:,} "
+        "inputs that are no longer there, whose rows would stay; let them go with score.removed_inputs=drop, score all "
+        "inputs at once, or give another run_dir"
+    )
 
 
 def _check_model(plan: Plan) -> None:

@@ -16,6 +16,7 @@ from mapring.lineage import SourceFile, content_identity
 from mapring.plan import Plan
 from mapring.scores.empty import remember_empty
 from mapring.scores.work import wanted_of
+from spark_jobs.prediction import MODEL_FAILED
 from spark_jobs.quarantine import check_quarantine
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.scores_commit import Scoring
@@ -23,7 +24,6 @@ from spark_jobs.scores_layout import Place, file_count, lay_out
 from spark_jobs.scoring import ScoreBuilder, write_scores
 from spark_jobs.segments import plan_segments, tell_unsplittable, unsplittable
 from spark_jobs.session import partitions, watch
-from spark_jobs.udf import MODEL_FAILED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,6 +64,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     build = ScoreBuilder(
         model_directory=plan.scoring_model_directory,
         batch_tokens=settings.batch_tokens,
+        answers=settings,
         model_fingerprint=plan.scoring_model,
         run_id=run_id,
         scored_at=datetime.datetime.now(datetime.UTC),

@@ -18,7 +18,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 
 from mapring.contract import code_version
-from mapring.contract.schemas import SCORE
+from mapring.contract.schemas import score_schema
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.scores.table import LiveFile, ScoresTable
@@ -89,7 +89,8 @@ def commit_scores(
         OvertakenError: another run committed since `table` was read; nothing of this commit is visible.
     """
     adds = [_add_action(file) for file in (*scoring.files, *carried)]
-    schema, uri = Schema.from_arrow(SCORE), plan.run.scores
+    columns, uri = score_schema(plan.settings.score_mode), plan.run.scores
+    schema = Schema.from_arrow(columns)
     application = f"{plan.settings.name}:{plan.scoring_model}"
     metadata = _metadata(plan, scoring)
     try:
@@ -107,9 +108,10 @@ def commit_scores(
         sequence = (delta.transaction_version(application) or 0) + 1
         now = int(time.time() * 1000)
         removes = [RemoveAction(file.path, True, now, file.bytes) for file in removed]
+        has_other_columns = list(table.columns) != columns.names
         delta.create_write_transaction(
-            [*adds, *removes],
-            "append",
+            adds if has_other_columns else [*adds, *removes],
+            "overwrite" if has_other_columns else "append",  # what is overwritten is all that was there, as it must be
             schema,
             commit_properties=_properties(metadata, Transaction(application, sequence)),
         )

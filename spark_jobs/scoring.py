@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from mapring.contract.schemas import SCORE
+from mapring.contract.schemas import score_schema
 from mapring.scores.statistics import file_statistics
+from mapring.settings.answers import Answers
+from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import load_predictor
 from spark_jobs.tables import Built, WrittenFile, write_groups
-from spark_jobs.udf import predict_columns, task_threads
+from spark_jobs.udf import task_threads
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -27,13 +29,14 @@ _GIVEN = ("doc_id", "source_id", "source", "path", "record", "input_identity", "
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreBuilder:
-    """Builds one file's SCORE table.
+    """Builds one file's table of scores.
 
     `statistics` has `scored`, `errors` by rule, `tokens`, `padded_tokens`, and as `delta` those of Delta's protocol.
     """
 
     model_directory: str
     batch_tokens: int
+    answers: Answers
     model_fingerprint: str
     run_id: str
     scored_at: datetime.datetime
@@ -42,23 +45,26 @@ class ScoreBuilder:
     def __call__(self, table: pa.Table) -> Built:
         """Score the rows of RECORD columns; rows with a rule keep it as their error."""
         predictor = load_predictor(self.model_directory, task_threads(), self.batch_tokens)
-        predicted, outcome = predict_columns(predictor, table.column("text").to_pylist())
+        schema = score_schema(predictor.published.mode_for(self.answers))
+        predicted, passes = predict_columns(
+            predictor, table.column("text").to_pylist(), self.answers, table.column("doc_id").to_pylist()
+        )
         error = pc.coalesce(table.column("rule"), pa.chunked_array([pa.array(predicted.pop("error"), pa.string())]))
         detail = pc.coalesce(table.column("detail"), pa.chunked_array([pa.array(predicted.pop("detail"), pa.string())]))
         count = table.num_rows
         columns = {
             **{name: table.column(name) for name in _GIVEN},
-            **{name: pa.array(values, SCORE.field(name).type) for name, values in predicted.items()},
+            **{name: pa.array(values, schema.field(name).type) for name, values in predicted.items()},
             "error": error,
             "detail": detail,
             "model_fingerprint": pa.repeat(self.model_fingerprint, count),
             "run_id": pa.repeat(self.run_id, count),
-            "scored_at": pa.repeat(pa.scalar(self.scored_at, SCORE.field("scored_at").type), count),
+            "scored_at": pa.repeat(pa.scalar(self.scored_at, schema.field("scored_at").type), count),
         }
-        built = pa.Table.from_arrays([columns[name] for name in SCORE.names], schema=SCORE)
+        built = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
         errors = Counter(value for value in error.to_pylist() if value is not None)
         self.on_rows(count)
-        tokens = {"tokens": outcome.tokens, "padded_tokens": outcome.padded_tokens}
+        tokens = {"tokens": passes.tokens, "padded_tokens": passes.padded_tokens}
         counts = {"scored": count - errors.total(), "errors": dict(errors), **tokens}
         return Built(built, {**counts, "delta": file_statistics(built)})
 

@@ -1,51 +1,77 @@
-"""`mapring.predict_udf`: a published model as a pandas UDF for anybody's own Spark job."""
+"""`mapring.predict_udf` and `mapring.explain_udf`: a published model as a pandas UDF for anybody's own Spark job."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
+from pydantic import ValidationError
 from pyspark import TaskContext
 from pyspark.sql.pandas.functions import pandas_udf
+from pyspark.sql.pandas.types import from_arrow_schema
 
-from mapring.contract import read_manifest
-from spark_jobs.forward import Outcome
+from mapring.contract.schemas import answer_schema
+from mapring.errors import SettingsError
+from mapring.pairs import join_pairs
+from mapring.settings.answers import Answers
+from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import Predictor, load_predictor
-from spark_jobs.records import EMPTY
+from spark_jobs.published_model import read_published_model
 
 if TYPE_CHECKING:
     from pyspark.sql._typing import UserDefinedFunctionLike
 
-RESULT_TYPE = "struct<label: string, score: double, probabilities: array<float>, error: string, detail: string>"
-MODEL_FAILED = "model_failed"
 _BUFFER_ROWS, _BUFFER_CHARACTERS = 16_384, 16 << 20
 
+Batch = tuple[pd.Series, ...]  # the columns of texts of one Arrow batch: one, or the two of pairs
 
-def predict_udf(model_directory: str, *, batch_tokens: int = 2048) -> UserDefinedFunctionLike:
-    """A UDF from a text column to a struct of label, score, probabilities, error and detail.
 
-    The model is loaded once in each Python worker, replays its golden rows there, and uses
-    `spark.task.cpus` threads. Batches of the model are cut from up to 16,384 rows of a task, sorted by length,
-    whatever the size of Spark's own batches. A null or empty text gives a row with `error` set and no label; so does
-    one that the model fails on, whose `detail` says why.
+def predict_udf(model_directory: str, *, batch_tokens: int = 2048, **answers: Any) -> UserDefinedFunctionLike:
+    """A UDF from a text column, or of a model of pairs from two, to a struct of what the model answers.
+
+    Its fields are those of the scores table in the model's mode, with error and detail (docs/scores.md has them). The
+    model is loaded once in each Python worker, replays its golden rows there, and uses `spark.task.cpus` threads.
+    Batches of the model are cut from up to 16,384 rows of a task, sorted by length, whatever the size of Spark's own
+    batches. A null or empty text gives a row with `error` set and no answer; so does one that the model fails on, whose
+    `detail` says why.
 
     Args:
         model_directory: a published model, `<run_dir>/models/<fingerprint>`, that every executor can read.
         batch_tokens: tokens of one padded batch in the model.
+        answers: what is asked for, by the names of `score`: mode, probabilities, top_k, abstain_below, explain_share
+            (of the rows, chosen by their texts), and generation with its keys.
 
     Raises:
         PublishedError: there is no published model.
+        SettingsError: the model does not know what it is asked for.
     """
-    read_manifest(model_directory)  # on the driver, so that a wrong path fails at once
+    published = read_published_model(model_directory)  # on the driver, so that a wrong path fails at once
+    asked = _asked(answers)
+    result_type = from_arrow_schema(answer_schema(published.mode_for(asked)))
 
-    def predict(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
+    def answer(batches: Iterator[Batch]) -> Iterator[pd.DataFrame]:
         predictor = load_predictor(model_directory, task_threads(), batch_tokens)
         for buffer in buffers(batches):
-            yield from _predict_frames(predictor, buffer)
+            yield from _answer_frames(predictor, buffer, asked)
 
-    return pandas_udf(predict, RESULT_TYPE)  # type: ignore[call-overload, no-any-return]
+    def predict(texts: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
+        yield from answer((text,) for text in texts)
+
+    def predict_pairs(texts: Iterator[tuple[pd.Series, pd.Series]]) -> Iterator[pd.DataFrame]:
+        yield from answer(texts)
+
+    function: Callable[..., Iterator[pd.DataFrame]] = predict_pairs if published.is_pair else predict
+    return pandas_udf(function, result_type)  # type: ignore[call-overload, no-any-return]
+
+
+def explain_udf(model_directory: str, *, batch_tokens: int = 2048, **answers: Any) -> UserDefinedFunctionLike:
+    """As `predict_udf`, with an explanation of every row: of a classifier or a regression model.
+
+    It costs as many rows as a text has tokens.
+    """
+    return predict_udf(model_directory, batch_tokens=batch_tokens, **{**answers, "explain_share": 1.0})
 
 
 def task_threads() -> int:
@@ -54,14 +80,14 @@ def task_threads() -> int:
     return context.cpus() if context is not None else 1
 
 
-def buffers(batches: Iterable[pd.Series]) -> Iterator[list[pd.Series]]:
+def buffers(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
     """Consecutive batches in lists of about 16,384 rows or 16 million characters, at least one batch each."""
-    waiting: list[pd.Series] = []
+    waiting: list[Batch] = []
     rows = characters = 0
     for batch in batches:
         waiting.append(batch)
-        rows += len(batch)
-        characters += int(batch.str.len().sum())
+        rows += len(batch[0])
+        characters += sum(int(column.str.len().sum()) for column in batch)
         if rows >= _BUFFER_ROWS or characters >= _BUFFER_CHARACTERS:
             yield waiting
             waiting, rows, characters = [], 0, 0
@@ -69,39 +95,25 @@ def buffers(batches: Iterable[pd.Series]) -> Iterator[list[pd.Series]]:
         yield waiting
 
 
-def _predict_frames(predictor: Predictor, batches: Sequence[pd.Series]) -> Iterator[pd.DataFrame]:
-    """The predictions of each batch, computed over all of them together."""
-    texts = pa.array(pd.concat(batches, ignore_index=True), pa.string(), from_pandas=True)
-    columns, _ = predict_columns(predictor, predictor.normalize(texts).to_pylist())
-    frame = pd.DataFrame(columns)
+def _asked(answers: dict[str, Any]) -> Answers:
+    try:
+        return Answers.model_validate(answers)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise SettingsError(
+            f"predict_udf: {key}: {first['msg']}; expected keys and values as in docs/settings.md, `score`"
+        ) from None
+
+
+def _answer_frames(predictor: Predictor, batches: Sequence[Batch], asked: Answers) -> Iterator[pd.DataFrame]:
+    """The answers of each batch, computed over all of them together."""
+    columns = [pd.concat(column, ignore_index=True) for column in zip(*batches, strict=True)]
+    texts = [predictor.normalize(pa.array(column, pa.string(), from_pandas=True)) for column in columns]
+    joined = texts[0] if len(texts) == 1 else join_pairs(*texts)
+    answers, _ = predict_columns(predictor, joined.to_pylist(), asked)
+    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in answers.items()})
     start = 0
     for batch in batches:
-        yield frame.iloc[start : start + len(batch)].set_axis(batch.index)
-        start += len(batch)
-
-
-def predict_columns(predictor: Predictor, texts: list[str | None]) -> tuple[dict[str, list[Any]], Outcome]:
-    """Columns label, score, probabilities, error and detail for normalized texts, and what the model did for them.
-
-    Null or empty texts are not given to the model.
-    """
-    found = [row for row, text in enumerate(texts) if text]
-    columns: dict[str, list[Any]] = {
-        "label": [None] * len(texts),
-        "score": [None] * len(texts),
-        "probabilities": [None] * len(texts),
-        "error": [EMPTY] * len(texts),
-        "detail": [None] * len(texts),
-    }
-    prediction = predictor.predict([texts[row] or "" for row in found])
-    failures = prediction.outcome.failures
-    for place, (row, values) in enumerate(zip(found, prediction.probabilities, strict=True)):  # values: (C,)
-        if place in failures:
-            columns["error"][row], columns["detail"][row] = MODEL_FAILED, failures[place]
-            continue
-        best = int(values.argmax())
-        columns["label"][row] = predictor.labels[best]
-        columns["score"][row] = float(values[best])
-        columns["probabilities"][row] = values.tolist()
-        columns["error"][row] = None
-    return columns, prediction.outcome
+        yield frame.iloc[start : start + len(batch[0])].set_axis(batch[0].index)
+        start += len(batch[0])

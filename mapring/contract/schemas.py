@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from mapring.settings.combinations import ModeName
 
 LabelKind = Literal["one", "several", "number"]
 
@@ -170,22 +173,66 @@ SKETCH = pa.schema(
     ]
 )
 
-SCORE = pa.schema(
-    [
-        pa.field("doc_id", pa.string(), nullable=False),
-        pa.field("source_id", pa.string()),
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("path", pa.string(), nullable=False),
-        pa.field("record", pa.int64(), nullable=False),
-        pa.field("label", pa.string()),  # null where `error` says why
-        pa.field("score", pa.float64()),  # probability of `label`
-        pa.field("probabilities", pa.list_(pa.float32())),  # in the order of the model's labels
-        pa.field("error", pa.string()),  # rule that kept the row from being scored
-        pa.field("detail", pa.string()),
-        pa.field("input_identity", pa.string(), nullable=False),  # of the content of the input file
-        pa.field("model_fingerprint", pa.string(), nullable=False),
-        pa.field("settings_fingerprint", pa.string(), nullable=False),  # of what shapes the scores of this source
-        pa.field("run_id", pa.string(), nullable=False),
-        pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
-    ]
+_PROBABILITY = pa.struct([pa.field("label", pa.string()), pa.field("score", pa.float64())])
+_WEIGHT = pa.struct([pa.field("token", pa.string()), pa.field("weight", pa.float64())])
+_OF_LABELS = (
+    pa.field("probabilities", pa.list_(pa.float32())),  # in the order of the model's labels
+    pa.field("top", pa.list_(_PROBABILITY)),  # the most probable first
 )
+_EXPLANATION = pa.field("explanation", pa.list_(_WEIGHT))  # in the order of the tokens
+_ANSWERS: dict[ModeName, tuple[pa.Field, ...]] = {  # null where `error` says why, or where a setting does not ask
+    "classify": (
+        pa.field("label", pa.string()),  # null where `abstained`, too
+        pa.field("score", pa.float64()),  # the most probable label's probability, at the model's temperature
+        *_OF_LABELS,
+        pa.field("abstained", pa.bool_()),
+        _EXPLANATION,
+    ),
+    "multilabel": (
+        pa.field("labels", pa.list_(_PROBABILITY)),  # those of a probability above 0.5, the most probable first
+        *_OF_LABELS,
+        _EXPLANATION,
+    ),
+    "regression": (
+        pa.field("value", pa.float64()),  # in the unit of the training targets
+        _EXPLANATION,
+    ),
+    "embed": (pa.field("embedding", pa.list_(pa.float32())),),  # of length 1
+    "perplexity": (
+        pa.field("perplexity", pa.float64()),  # null of a text in which nothing is predicted
+        pa.field("tokens", pa.int32()),  # that are predicted: all but the first
+    ),
+    "generate": (
+        pa.field("generated", pa.string()),  # without the text itself
+        pa.field("tokens", pa.int32()),  # that were added
+        pa.field("finish", pa.string()),  # end, stop or length
+    ),
+}
+_WHY_NOT = (
+    pa.field("error", pa.string()),  # rule that kept the row from being scored
+    pa.field("detail", pa.string()),
+)
+
+
+def answer_schema(mode: ModeName) -> pa.Schema:
+    """Columns of what a model gives in a mode; the same ones whatever settings ask for."""
+    return pa.schema([*_ANSWERS[mode], *_WHY_NOT])
+
+
+def score_schema(mode: ModeName) -> pa.Schema:
+    """Columns of the scores table in a mode."""
+    return pa.schema(
+        [
+            pa.field("doc_id", pa.string(), nullable=False),
+            pa.field("source_id", pa.string()),
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("path", pa.string(), nullable=False),
+            pa.field("record", pa.int64(), nullable=False),
+            *answer_schema(mode),
+            pa.field("input_identity", pa.string(), nullable=False),  # of the content of the input file
+            pa.field("model_fingerprint", pa.string(), nullable=False),
+            pa.field("settings_fingerprint", pa.string(), nullable=False),  # of what shapes the scores of this source
+            pa.field("run_id", pa.string(), nullable=False),
+            pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        ]
+    )

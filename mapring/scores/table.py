@@ -52,6 +52,7 @@ class ScoresTable:
 
     uri: str
     version: int
+    columns: tuple[str, ...]
     files: tuple[LiveFile, ...]
 
     @property
@@ -86,7 +87,8 @@ def read_table(uri: str) -> ScoresTable | None:
     if not DeltaTable.is_deltatable(uri):
         return None
     delta = DeltaTable(uri)
-    missing = [name for name in KEY_COLUMNS if name not in {field.name for field in delta.schema().fields}]
+    columns = tuple(field.name for field in delta.schema().fields)
+    missing = [name for name in KEY_COLUMNS if name not in columns]
     if missing:
         raise StageError(
             f"{uri}: found a table without the column {missing[0]}, expected one that this mapring wrote; "
@@ -95,7 +97,12 @@ def read_table(uri: str) -> ScoresTable | None:
     entries = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
     with ThreadPoolExecutor(_READERS) as pool:
         files = tuple(pool.map(lambda entry: _live_file(uri, entry), entries))
-    return ScoresTable(uri=uri, version=delta.version(), files=tuple(sorted(files, key=lambda file: file.path)))
+    return ScoresTable(
+        uri=uri,
+        version=delta.version(),
+        columns=columns,
+        files=tuple(sorted(files, key=lambda file: file.path)),
+    )
 
 
 def _live_file(uri: str, entry: Mapping[str, Any]) -> LiveFile:

@@ -8,9 +8,19 @@ from typing import Literal, get_args
 TaskName = Literal["classify", "multilabel", "regression", "embed", "mlm", "clm"]
 MethodName = Literal["full", "lora", "adalora", "ia3", "prefix", "adapter"]
 ModelKind = Literal["pretrained", "random", "lstm", "bag_of_words"]
+ModeName = Literal["classify", "multilabel", "regression", "embed", "perplexity", "generate"]
 
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
+MODES: tuple[ModeName, ...] = get_args(ModeName)
+MODES_OF_TASK: dict[TaskName, tuple[ModeName, ...]] = {  # what a scoring gives, first what it gives unasked
+    "classify": ("classify",),
+    "multilabel": ("multilabel",),
+    "regression": ("regression",),
+    "embed": ("embed",),
+    "mlm": (),
+    "clm": ("perplexity", "generate"),
+}
 OWN_ARCHITECTURES: dict[ModelKind, tuple[TaskName, ...]] = {  # that transformers has not, and what they do
     "lstm": ("classify", "clm"),
     "bag_of_words": ("classify",),
@@ -99,3 +109,66 @@ def augmentation_refusal(task: TaskName, names: Sequence[str]) -> str | None:
     return (
         f"augmentation.{names[0]}: found it with task={task}, which would learn the changed order of words; remove it"
     )
+
+
+_ANSWERED_BY: dict[str, tuple[ModeName, ...]] = {  # settings of `score`, and the modes that know what they are
+    "probabilities": ("classify", "multilabel"),
+    "top_k": ("classify", "multilabel"),
+    "abstain_below": ("classify",),
+    "explain_share": ("classify", "multilabel", "regression"),
+    "generation": ("generate",),
+}
+
+
+def chosen_mode(task: TaskName, mode: ModeName | None) -> ModeName:
+    """The mode in which a model of a task answers; `mode` is what was asked for.
+
+    Raises:
+        ValueError: a model of this task has no such mode, or none.
+    """
+    modes = MODES_OF_TASK[task]
+    if not modes:
+        raise ValueError(
+            f"mode: found task={task}, whose models predict hidden tokens and give no likelihood of a text; train a "
+            "model with task=clm for perplexities, or with task=embed for vectors"
+        )
+    if mode is None:
+        return modes[0]
+    if mode not in modes:
+        raise ValueError(f"mode: found {mode} with task={task}, expected {' or '.join(modes)}; remove it")
+    return mode
+
+
+def answers_refusal(task: TaskName, mode: ModeName | None, names: Sequence[str]) -> str | None:
+    """Why a model of a task cannot be asked for a mode with settings of `score`, by name; None where it can."""
+    try:
+        chosen = chosen_mode(task, mode)
+    except ValueError as error:
+        return str(error)
+    for name in names:
+        known = _ANSWERED_BY.get(name, MODES)
+        if chosen not in known:
+            return f"{name}: found it with mode {chosen}, expected {' or '.join(known)}; remove it"
+    return None
+
+
+def scoring_refusal(
+    task: TaskName, model: ModelKind, method: MethodName, mode: ModeName | None, has_pairs: bool
+) -> str | None:
+    """Why a model that a training gives cannot answer in a mode of its task; None where it can."""
+    if task == "clm" and method == "adapter":
+        return (
+            "mode: found train.task=clm with train.method=adapter, whose models neither transformers nor ONNX Runtime "
+            "loads; set train.method=lora, or remove score"
+        )
+    if mode == "generate" and model == "lstm":
+        return (
+            "mode: found generate with train.model.architecture=lstm, whose graph keeps no state between tokens; take "
+            "an architecture of transformers, or mode perplexity"
+        )
+    if mode == "generate" and has_pairs:
+        return (
+            "mode: found generate with preprocess.inputs.0.second_text_column, but a text is continued and not a pair; "
+            "remove one of the two"
+        )
+    return None

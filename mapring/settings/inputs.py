@@ -13,7 +13,7 @@ Split = Literal["train", "validation", "test"]
 
 COLUMN_SETTINGS = ("second_text_column", "label_column", "id_column", "time_column", "group_column")
 NOT_FOR_EVALUATION = ("time_column", "group_column", "split", "weight")
-FOR_PREPROCESSING = ("second_text_column", "label_column", *NOT_FOR_EVALUATION)
+FOR_PREPROCESSING = ("label_column", *NOT_FOR_EVALUATION)
 
 
 class Input(Section):

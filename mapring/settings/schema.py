@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from mapring.settings.base import Section, execution, output
+from mapring.settings.answers import Answers
+from mapring.settings.base import Section, changed_settings, execution, output
+from mapring.settings.combinations import ModeName, answers_refusal, chosen_mode, model_kind, scoring_refusal
 from mapring.settings.dedup import Duplicates
 from mapring.settings.filters import Filters
 from mapring.settings.inputs import (
@@ -196,7 +198,7 @@ class Ring(Section):
         return self
 
 
-class Score(Section):
+class Score(Answers):
     """New text to the scores table."""
 
     inputs: tuple[Input, ...] = output(description="The sources to score, one entry each.", min_length=1)
@@ -245,6 +247,7 @@ class Score(Section):
     @model_validator(mode="after")
     def _inputs_are_sound(self) -> Score:
         refuse_repeated_names(self.inputs)
+        refuse_mixed_pairs(self.inputs)
         refuse_settings("inputs", self.inputs, FOR_PREPROCESSING, "scoring")
         return self
 
@@ -295,15 +298,6 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Settings:
-        if self.score is not None and self.train.task != "classify":
-            raise ValueError(
-                f"score: found it with train.task={self.train.task}, but scores are those of classifiers; remove it"
-            )
-        if self.score is not None and self.preprocess.has_pairs:
-            raise ValueError(
-                "score: found it with preprocess.inputs.0.second_text_column, but scores are those of single texts; "
-                "remove it"
-            )
         if self.train.robustness and self.preprocess.has_pairs:
             raise ValueError(
                 "train.robustness: found true with preprocess.inputs.0.second_text_column, but texts are changed one "
@@ -327,6 +321,30 @@ class Settings(Section):
                     f"ring.{name}: found {found}, expected at most preprocess.lanes ({self.preprocess.lanes})"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _score_is_what_the_model_gives(self) -> Settings:
+        if self.score is None:
+            return self
+        train, score = self.train, self.score
+        why = answers_refusal(train.task, score.mode, changed_settings(score))
+        kind = model_kind(train.model.architecture)
+        why = why or scoring_refusal(train.task, kind, train.method.name, score.mode, self.preprocess.has_pairs)
+        if why is not None:
+            raise ValueError(f"score.{why}")
+        given, expected = score.inputs[0].second_text_column, self.preprocess.has_pairs and train.task != "embed"
+        if (given is not None) != expected:
+            raise ValueError(
+                f"score.inputs.0.second_text_column: found {given or 'none'!r} with train.task={train.task} on "
+                f"{'pairs of' if self.preprocess.has_pairs else 'single'} texts, whose models read "
+                f"{'pairs; name the second text' if expected else 'one text; remove it'}"
+            )
+        return self
+
+    @property
+    def score_mode(self) -> ModeName:
+        """What a scoring gives."""
+        return chosen_mode(self.train.task, None if self.score is None else self.score.mode)
 
     @model_validator(mode="after")
     def _space_is_of_train(self) -> Settings:

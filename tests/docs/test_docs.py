@@ -11,8 +11,11 @@ import pytest
 import typer.main
 import yaml
 
+from mapring.contract.schemas import answer_schema, score_schema
 from mapring.filter_rules import RULE_NAMES
 from mapring.settings import Settings, load_settings
+from mapring.settings.answers import Answers
+from mapring.settings.combinations import MODES
 from mapring.settings.schema import Preprocess
 from pipelines.cli import app
 from scripts import write_docs
@@ -138,3 +141,18 @@ def test_the_preprocessing_page_names_every_table_of_the_statistics() -> None:
     for names in written:
         assert f"`{names[0] or names[1]}`" in text
     assert len(written) >= 6
+
+
+def test_the_scores_page_has_every_column_of_every_mode_and_no_other() -> None:
+    page = read("docs/scores.md")
+    found: dict[str, list[str]] = {}
+    for mode, column in re.findall(r"^\|(?: `(\w+)`)? \|[^|]*\| `(\w+)` \|", page, re.MULTILINE):
+        found.setdefault(mode or list(found)[-1], []).append(column)
+    assert found == {mode: answer_schema(mode).names[:-2] for mode in MODES}
+    whole = re.findall(r"^\| `(\w+)` \| [^|]*\| [^|]*\|$", page, re.MULTILINE)
+    assert whole == [name for name in score_schema("embed").names if name != "embedding"]
+
+
+def test_the_udf_s_examples_on_the_scores_page_are_known_settings() -> None:
+    for words in re.findall(r"^mapring\.\w+_udf\(model, (.*)\)$", read("docs/scores.md"), re.MULTILINE):
+        Answers.model_validate(eval(f"dict({words})"))

@@ -10,6 +10,7 @@ import yaml
 
 from mapring.errors import SettingsError
 from mapring.settings import Section, Settings, load_settings, output_settings
+from mapring.settings.combinations import MODES_OF_TASK, TASKS, TaskName
 
 
 def minimal() -> dict[str, Any]:
@@ -113,7 +114,7 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
         ),
         (
             "score.inputs.0={name: b, path: b.csv, format: csv, second_text_column: x}",
-            ["inputs.0.second_text_column", "scoring does not use it"],
+            ["score.inputs.0.second_text_column: found 'x' with train.task=classify on single texts", "remove it"],
         ),
         (
             "preprocess={inputs: [{name: b, path: b, format: tsv, second_text_column: x}], tokenizer: t, "
@@ -206,3 +207,67 @@ def test_a_key_can_be_set_below_a_text_that_stands_for_a_section(tmp_path: Path)
     settings = load_settings(config, ["train.method=lora", "train.method.rank=4", "train.model.directory=/other"])
     assert (settings.train.method.name, settings.train.method.rank) == ("lora", 4)
     assert settings.train.model.directory == "/other"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["train.task=mlm"], ["score.mode: found task=mlm", "no likelihood of a text", "train a model with task=clm"]),
+        (["score.mode=embed"], ["score.mode: found embed with task=classify, expected classify; remove it"]),
+        (["score.mode=vectors"], ["score.mode", "found 'vectors'"]),
+        (["score.generation.max_new_tokens=3"], ["score.generation: found it with mode classify, expected generate"]),
+        (["score.generation.seed=3"], ["score.generation", "seed: found 3 with temperature 0", "set a temperature"]),
+        (["score.generation.stop=['.', '']"], ["score.generation", "stop: found an empty string", "remove it"]),
+        (["train.task=regression", "score.top_k=2"], ["score.top_k: found it with mode regression"]),
+        (["train.task=regression", "score.probabilities=true"], ["expected classify or multilabel; remove it"]),
+        (["train.task=multilabel", "score.abstain_below=0.5"], ["score.abstain_below: found it with mode multilabel"]),
+        (["train.task=embed", "score.explain_share=0.1"], ["score.explain_share: found it with mode embed"]),
+        (["train.task=clm", "score.explain_share=0.1"], ["score.explain_share: found it with mode perplexity"]),
+        (["train.task=clm", "train.method=adapter"], ["score.mode: found train.task=clm with train.method=adapter"]),
+        (
+            ["train.task=clm", "score.mode=generate", "train.model={architecture: lstm}"],
+            ["score.mode: found generate with train.model.architecture=lstm", "or mode perplexity"],
+        ),
+        (
+            [
+                "train.task=clm",
+                "score.mode=generate",
+                "preprocess.inputs.0={name: a, path: a.csv, format: csv, second_text_column: x}",
+                "score.inputs.0={name: a, path: a.csv, format: csv, second_text_column: x}",
+            ],
+            ["score.mode: found generate with preprocess.inputs.0.second_text_column", "remove one of the two"],
+        ),
+        (
+            ["preprocess.inputs.0={name: a, path: a.csv, format: csv, second_text_column: x}"],
+            ["score.inputs.0.second_text_column: found 'none'", "models read pairs; name the second text"],
+        ),
+        (
+            [
+                "train.task=embed",
+                "preprocess.inputs.0={name: a, path: a.csv, format: csv, second_text_column: x}",
+                "score.inputs.0={name: a, path: a.csv, format: csv, second_text_column: x}",
+            ],
+            ["score.inputs.0.second_text_column: found 'x' with train.task=embed", "models read one text; remove it"],
+        ),
+        (["score.abstain_below=1.5"], ["score.abstain_below", "found 1.5"]),
+    ],
+)
+def test_what_a_model_cannot_be_asked_is_refused_in_one_line(
+    tmp_path: Path, overrides: list[str], parts: list[str]
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(write(tmp_path, minimal()), overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message, message
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_mode_of_a_task_is_taken(tmp_path: Path, task: TaskName) -> None:
+    config = write(tmp_path, minimal())
+    for mode in MODES_OF_TASK[task]:
+        settings = load_settings(config, [f"train.task={task}", f"score.mode={mode}"])
+        assert settings.score_mode == mode
+    if MODES_OF_TASK[task]:
+        assert load_settings(config, [f"train.task={task}"]).score_mode == MODES_OF_TASK[task][0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,17 +21,15 @@ from mapring.contract.schemas import (
     LABEL_COUNTS,
     LENGTH_COUNTS,
     MEASURE_COUNTS,
-    SCORE,
     SOURCE_COUNTS,
     TOP_TERMS,
 )
 from mapring.plan import Plan, make_plan
-from mapring.scores.statistics import file_statistics
 from pipelines.report import flatten, write_report
 from pipelines.report_corpus import gather_corpus
 from pipelines.report_data import EXAMPLES, gather_scores, length_bins, population_stability_index
-from spark_jobs.scores_commit import Scoring, commit_scores
-from spark_jobs.tables import WrittenFile, parquet_bytes
+from spark_jobs.tables import parquet_bytes
+from tests.pipelines.committed import commit_answers
 from tests.tiny import config_values, write_world
 
 EVIL = "<script>alert('1')</script>"
@@ -194,27 +191,10 @@ def publish_as(directory: str, kind: str, fingerprint: str, files: tuple[FileEnt
 
 def score_rows(plan: Plan) -> None:
     values = [("negative", 0.99), ("negative", 1.0), ("neutral", 0.4), (EVIL, 0.5), (None, None)]
-    rows = [
-        {
-            "doc_id": str(index),
-            "source": "unseen",
-            "path": "unseen.txt",
-            "record": index + 1,
-            "label": label,
-            "score": score,
-            "error": None if label else "undecodable_bytes",
-            "input_identity": plan.score_sources[0].identity,
-            "model_fingerprint": plan.model,
-            "settings_fingerprint": plan.score_settings["unseen"],
-            "run_id": "r",
-            "scored_at": datetime.now(UTC),
-        }
-        for index, (label, score) in enumerate(values)
-    ]
-    entry = write_table(plan.run.scores, "data/part-0.parquet", rows, SCORE)
-    statistics = file_statistics(pa.Table.from_pylist(rows, schema=SCORE))
-    file = WrittenFile("0", entry, {"scored": 4, "errors": {"undecodable_bytes": 1}, "delta": statistics})
-    commit_scores(plan, None, Scoring(run_id="r", inputs=1, files=[file], seconds=2.0))
+    commit_answers(
+        plan,
+        [{"label": label, "score": score, "error": None if label else "undecodable_bytes"} for label, score in values],
+    )
 
 
 def test_a_complete_run_has_every_part(plan: Plan) -> None:
@@ -293,8 +273,12 @@ def test_scores_are_counted_by_label_and_bin(plan: Plan) -> None:
     write_report(plan)
     scores = gather_scores(plan, None)
     assert scores is not None
-    assert scores.labels == {"negative": 2, "neutral": 1, EVIL: 1}
-    assert [(index, count) for index, count in enumerate(scores.histogram) if count] == [(8, 1), (10, 1), (19, 2)]
+    assert scores.answers.labels == {"negative": 2, "neutral": 1, EVIL: 1}
+    assert [(index, count) for index, count in enumerate(scores.answers.histogram) if count] == [
+        (8, 1),
+        (10, 1),
+        (19, 2),
+    ]
 
 
 counts = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 1000), min_size=1).filter(lambda d: sum(d.values()))

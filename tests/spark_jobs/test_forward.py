@@ -44,6 +44,15 @@ def test_every_row_comes_once_and_batches_fit_the_budget(lengths: list[int], bud
         assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= budget
 
 
+@given(lengths=st.lists(st.integers(1, 8), max_size=100), budget=st.integers(1, 64))
+def test_batches_of_equal_lengths_have_one_length_and_fit_the_budget(lengths: list[int], budget: int) -> None:
+    batches = list(token_batches(lengths, budget, equal_lengths=True))
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len({lengths[row] for row in batch}) == 1
+        assert len(batch) == 1 or len(batch) * lengths[batch[0]] <= budget
+
+
 def test_sorted_batches_waste_little() -> None:
     lengths = [1 + (index * 37) % 64 for index in range(4096)]
     outcome = Forward(FakeModel(), 2, 2048)([[1] * length for length in lengths])
@@ -99,5 +108,5 @@ def test_a_single_row_too_large_for_the_memory_fails_alone() -> None:
 
 @pytest.mark.parametrize(("rows", "characters", "expected"), [(6000, 3, [3, 3, 1]), (10, 1 << 20, [2, 2, 2, 1])])
 def test_buffers_are_bounded_by_rows_and_by_characters(rows: int, characters: int, expected: list[int]) -> None:
-    batches = [pd.Series(["x" * characters] * rows) for _ in range(7)]
+    batches = [(pd.Series(["x" * characters] * rows),) for _ in range(7)]
     assert [len(buffer) for buffer in buffers(batches)] == expected

@@ -17,12 +17,14 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 import mapring
 import spark_jobs.score as module
 from mapring.contract import read_manifest
-from mapring.contract.schemas import SCORE
+from mapring.contract.schemas import score_schema
 from mapring.errors import InputError, PublishedError, StageError
 from mapring.plan import Plan, make_plan
 from mapring.scores.table import ScoresTable, is_sealed, latest_commit, read_table
 from mapring.scores.verify import verify_scores
 from mapring.scores.work import Work, find_work
+from mapring.settings.answers import Answers
+from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import Predictor
 from spark_jobs.score import score
 from tests.tiny import sentence, write_world
@@ -45,7 +47,7 @@ def plan(tmp_path: Path) -> Plan:
 
 def rows(plan: Plan) -> list[dict[str, Any]]:
     table = DeltaTable(plan.run.scores).to_pyarrow_table()
-    assert set(table.schema.names) == set(SCORE.names)
+    assert set(table.schema.names) == set(score_schema("classify").names)
     return sorted(table.to_pylist(), key=lambda row: row["record"])
 
 
@@ -70,7 +72,7 @@ def test_every_row_is_there_once_with_its_lineage_and_the_model_s_own_probabilit
         with torch.inference_mode():
             logits = model(**tokenizer(line.decode(), return_tensors="pt", truncation=True, max_length=32)).logits
         expected = logits.softmax(-1)[0].numpy()
-        assert np.allclose(row["probabilities"], expected, atol=1e-5)
+        assert row["probabilities"] is None and row["top"] is None and row["abstained"] is False
         assert row["label"] == ["negative", "neutral", "positive"][int(expected.argmax())]
         assert row["score"] == pytest.approx(float(expected.max()), abs=1e-5)
     commit = latest_commit(plan.run.scores)
@@ -212,7 +214,7 @@ def test_a_model_with_another_tokenizer_or_a_cut_file_is_refused(tmp_path: Path)
 def test_the_udf_scores_a_column_and_says_why_a_row_has_no_label(plan: Plan) -> None:
     spark = SparkSession.builder.master("local[2,4]").getOrCreate()
     texts = pd.DataFrame({"id": range(6), "text": ["good film", None, "", " \n", "  good   film ", "awful day"]})
-    predict = mapring.predict_udf(plan.model_directory)
+    predict = mapring.predict_udf(plan.model_directory, probabilities=True)
     frame = spark.createDataFrame(texts).repartition(2).select("id", predict("text").alias("p"))
     found = {row["id"]: row["p"].asDict() for row in frame.collect()}
     assert [found[number]["error"] for number in range(6)] == [
@@ -256,7 +258,7 @@ def test_the_udf_gives_the_rows_back_in_order_whatever_spark_s_batches(plan: Pla
     spark = SparkSession.builder.master("local[2,4]").getOrCreate()
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", arrow_rows)
     try:
-        predict = mapring.predict_udf(plan.model_directory, batch_tokens=64)
+        predict = mapring.predict_udf(plan.model_directory, batch_tokens=64, probabilities=True)
         texts = [[None, "", sentence(number % 17)[0]][number % 3] for number in range(60)]
         frame = spark.createDataFrame(list(enumerate(texts)), "id int, text string")
         frames = (frame.coalesce(1), frame.repartition(60, "id"))
@@ -272,9 +274,9 @@ def test_the_udf_gives_the_rows_back_in_order_whatever_spark_s_batches(plan: Pla
             if not text:
                 assert answers[number]["error"] == "empty_text"
                 continue
-            alone = predictor.predict([text]).probabilities[0]
-            assert np.allclose(answers[number]["probabilities"], alone, atol=1e-5)
-            assert answers[number]["label"] == predictor.labels[int(alone.argmax())]
+            alone, _ = predict_columns(predictor, [text], Answers(probabilities=True))
+            assert np.allclose(answers[number]["probabilities"], alone["probabilities"][0], atol=1e-5)
+            assert answers[number]["label"] == alone["label"][0]
 
 
 def test_the_udf_loads_the_model_once_in_each_worker(plan: Plan, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def holding(content: dict[str, str], model: str = "m", settings: str = "t") -> S
         LiveFile(path=str(first), bytes=1, rows=2, failed=0, inputs=frozenset(inputs[first : first + 2]))
         for first in range(0, len(inputs), 2)
     ]
-    return ScoresTable(uri="", version=0, files=tuple(files))
+    return ScoresTable(uri="", version=0, columns=(), files=tuple(files))
 
 
 @given(now=PATHS, before=PATHS, drop_gone=st.booleans())

@@ -18,7 +18,7 @@ from tests.training.tiny_plan import WORDS
 from training.reader import ShardReader
 from training.tasks.pairs import read_pair_form
 
-ENDS = "score=null"  # scores are those of single texts
+ENDS = "score=null"
 
 
 def test_token_types_are_1_from_the_second_text_on(make_tiny_plan: PlanMaker) -> None:
@@ -79,7 +79,7 @@ def test_the_texts_of_a_pair_are_taken_apart(tmp_path, second: str) -> None:
     assert [ids.tolist() for ids in found] == encoder.encode(["the very fine film", second])
 
 
-def test_scores_of_pairs_are_refused(make_tiny_plan: PlanMaker, tmp_path) -> None:
+def test_single_texts_are_not_scored_by_a_model_of_pairs(make_tiny_plan: PlanMaker, tmp_path) -> None:
     source = f"preprocess.inputs=[{{name: a, path: {tmp_path}/a.csv, format: csv, second_text_column: b}}]"
-    with pytest.raises(SettingsError, match="scores are those of single texts"):
+    with pytest.raises(SettingsError, match=r"score.inputs.0.second_text_column: found 'none' .* on pairs of texts"):
         make_tiny_plan(source, shards=False)

@@ -1,0 +1,1 @@
+"""What models of the different tasks are asked for: one file for each kind of answer."""

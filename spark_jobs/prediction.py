@@ -1,0 +1,140 @@
+"""Texts to the columns of their answers, in every mode; a row that has none says why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mapring.contract.schemas import answer_schema
+from mapring.settings.answers import Answers
+from mapring.settings.combinations import ModeName
+from spark_jobs.forward import Outcome, Passes
+from spark_jobs.modes.explanation import explanations, is_chosen
+from spark_jobs.modes.labels import columns_of_one, columns_of_several, sigmoid, softmax
+from spark_jobs.predictor import Encoded, Predictor
+from spark_jobs.records import EMPTY
+
+MODEL_FAILED = "model_failed"
+
+Columns = dict[str, list[Any]]
+
+
+class Rows(NamedTuple):
+    """Normalized texts that are not empty, and the key of each, by which rows are chosen."""
+
+    texts: list[str]
+    keys: list[str]
+
+
+class Answered(NamedTuple):
+    """Columns without error and detail, a value for each row; those of rows that failed mean nothing."""
+
+    columns: Columns
+    passes: Passes
+
+
+def predict_columns(
+    predictor: Predictor, texts: Sequence[str | None], answers: Answers, keys: Sequence[str] | None = None
+) -> tuple[Columns, Passes]:
+    """The columns of `answer_schema` for normalized texts, and what the model did for them.
+
+    Null or empty texts are not given to the model. A text's answer does not depend on the others.
+
+    Args:
+        predictor: the model.
+        texts: normalized; pairs as `mapring.pairs` joins them.
+        answers: what it is asked for.
+        keys: of the texts, which choose those to explain; None takes the texts themselves.
+    """
+    mode = predictor.published.mode_for(answers)
+    found = [row for row, text in enumerate(texts) if text]
+    own = [texts[row] or "" for row in found]
+    answered = _MODES[mode](predictor, Rows(own, own if keys is None else [keys[row] for row in found]), answers)
+    columns: Columns = {name: [None] * len(texts) for name in answer_schema(mode).names}
+    columns["error"] = [EMPTY] * len(texts)
+    failures = answered.passes.failures
+    for place, row in enumerate(found):
+        if place in failures:
+            columns["error"][row], columns["detail"][row] = MODEL_FAILED, failures[place]
+            continue
+        columns["error"][row] = None
+        for name, values in answered.columns.items():
+            columns[name][row] = values[place]
+    return columns, answered.passes
+
+
+def _one_label(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
+    encoded = predictor.encode(rows.texts)
+    outcome = predictor.outputs(encoded)
+    columns = columns_of_one(softmax(outcome.logits, predictor.temperature), predictor.labels, answers)
+    return _explained(predictor, rows, answers, encoded, outcome, columns)
+
+
+def _several_labels(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
+    encoded = predictor.encode(rows.texts)
+    outcome = predictor.outputs(encoded)
+    columns = columns_of_several(sigmoid(outcome.logits), predictor.labels, answers)
+    return _explained(predictor, rows, answers, encoded, outcome, columns)
+
+
+def _number(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
+    encoded = predictor.encode(rows.texts)
+    outcome = predictor.outputs(encoded)
+    return _explained(predictor, rows, answers, encoded, outcome, {"value": outcome.logits[:, 0].tolist()})
+
+
+def _vector(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
+    outcome = predictor.outputs(predictor.encode(rows.texts))
+    return Answered({"embedding": list(outcome.logits)}, _passes(outcome))
+
+
+def _perplexity(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
+    """The exponential of the mean negative log likelihood; texts of one token have none."""
+    encoded = predictor.encode(rows.texts)
+    long = [row for row, ids in enumerate(encoded.ids) if len(ids) > 1]
+    starts = encoded.second_starts
+    outcome = predictor.likelihoods(
+        [encoded.ids[row] for row in long], None if starts is None else [starts[row] for row in long]
+    )
+    perplexities: list[float | None] = [None] * len(rows.texts)
+    for row, value in zip(long, np.exp(outcome.logits[:, 0].astype(np.float64)).tolist(), strict=True):
+        perplexities[row] = value
+    failures = {long[place]: reason for place, reason in outcome.failures.items()}
+    tokens = [max(0, len(ids) - 1) for ids in encoded.ids]
+    passes = Passes(failures, outcome.tokens, outcome.padded_tokens)
+    return Answered({"perplexity": perplexities, "tokens": tokens}, passes)
+
+
+def _continuation(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
+    continued = predictor.generator(rows.texts, answers.generation)
+    columns: Columns = {"generated": continued.texts, "tokens": continued.tokens, "finish": continued.finishes}
+    return Answered(columns, continued.passes)
+
+
+def _explained(
+    predictor: Predictor, rows: Rows, answers: Answers, encoded: Encoded, outcome: Outcome, columns: Columns
+) -> Answered:
+    """With the column explanation, of the rows that are chosen and did not fail."""
+    chosen = [
+        row
+        for row, key in enumerate(rows.keys)
+        if row not in outcome.failures and is_chosen(key, answers.explain_share)
+    ]
+    found = explanations(predictor, encoded, outcome.logits, chosen) if chosen else {}
+    return Answered({**columns, "explanation": [found.get(row) for row in range(len(rows.keys))]}, _passes(outcome))
+
+
+def _passes(outcome: Outcome) -> Passes:
+    return Passes(outcome.failures, outcome.tokens, outcome.padded_tokens)
+
+
+_MODES: dict[ModeName, Callable[[Predictor, Rows, Answers], Answered]] = {
+    "classify": _one_label,
+    "multilabel": _several_labels,
+    "regression": _number,
+    "embed": _vector,
+    "perplexity": _perplexity,
+    "generate": _continuation,
+}

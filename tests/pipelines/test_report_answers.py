@@ -1,0 +1,80 @@
+"""Answers of every mode as counts, in the bins of what the model was published with, and the page that shows them."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from mapring.contract.schemas import answer_schema
+from mapring.plan import make_plan
+from mapring.settings.combinations import MODES, ModeName
+from pipelines.report import write_report
+from pipelines.report_answers import columns_of, count_answers, expected_answers
+from tests.pipelines.committed import commit_answers
+from tests.pipelines.test_report import Page
+from tests.tiny import write_world
+
+REFERENCE = {
+    "split": "test",
+    "labels": {"good": {"answers": 3}, "bad": {"answers": 1}},
+    "prediction": {"edges": [0.0, 10.0, 20.0], "counts": [4, 6]},
+    "loss": {"edges": [0.0, 1.0, 2.0, 3.0], "counts": [1, 2, 3]},
+}
+
+
+def counted(mode: ModeName, *columns: dict[str, Any], reference: Any = REFERENCE) -> Any:
+    """Counts of batches that hold these columns."""
+    schema = answer_schema(mode)
+    batches = []
+    for batch in columns:
+        rows = len(next(iter(batch.values())))
+        values = [pa.array(batch.get(name, [None] * rows), schema.field(name).type) for name in columns_of(mode)]
+        batches.append(pa.RecordBatch.from_arrays(values, columns_of(mode)))
+    return count_answers(mode, batches, reference)
+
+
+def test_labels_given_and_withheld_are_counted_over_batches() -> None:
+    batch = {"label": ["good", None, None], "score": [0.97, 0.4, None], "abstained": [False, True, None]}
+    found = counted("classify", batch, {"label": ["good"], "score": [1.0], "abstained": [False]})
+    assert found.labels == {"good": 2} and found.abstained == 1
+    assert {place: count for place, count in enumerate(found.histogram) if count} == {8: 1, 19: 2}
+    assert expected_answers("classify", REFERENCE) == {"good": 3, "bad": 1}
+
+
+def test_a_row_of_several_labels_counts_for_each() -> None:
+    given = [[{"label": "good", "score": 0.9}, {"label": "bad", "score": 0.6}], [], None]
+    found = counted("multilabel", {"labels": given}, {"labels": [[{"label": "bad", "score": 0.8}]]})
+    assert found.labels == {"good": 1, "bad": 2} and found.histogram == []
+
+
+def test_numbers_and_losses_are_counted_in_the_bins_of_the_reference() -> None:
+    found = counted("regression", {"value": [-5.0, 9.0, 10.0, 25.0, None]})
+    assert found.histogram == [2, 2], "a bin holds its lower edge, the outer ones what is beyond"
+    assert expected_answers("regression", REFERENCE) == {"0": 4, "1": 6}
+    found = counted("perplexity", {"perplexity": [math.exp(0.5), math.exp(1.5), math.exp(9), None]})
+    assert found.histogram == [1, 1, 1]
+    assert counted("regression", {"value": [1.0]}, reference=None).histogram == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_page_shows_a_scoring_of_every_mode(tmp_path: Path, mode: ModeName) -> None:
+    config, _ = write_world(tmp_path)
+    task = {"perplexity": "clm", "generate": "clm"}.get(mode, mode)
+    plan = make_plan(config, [f"train.task={task}", f"score.mode={mode}"])
+    answers: dict[ModeName, dict[str, Any]] = {
+        "classify": {"label": "fabulous", "score": 0.9, "abstained": False},
+        "multilabel": {"labels": [{"label": "fabulous", "score": 0.9}]},
+        "regression": {"value": 3.5},
+        "embed": {"embedding": [0.6, 0.8]},
+        "perplexity": {"perplexity": 4.5, "tokens": 7},
+        "generate": {"generated": " and so", "tokens": 2, "finish": "end"},
+    }
+    commit_answers(plan, [answers[mode]])
+    write_report(plan)
+    page = Page(Path(plan.run.report).read_text())
+    assert "1 rows at version 0, and 1 of them have a score" in " ".join(page.text.split())
+    assert ("fabulous" in page.text) == (mode in ("classify", "multilabel"))
