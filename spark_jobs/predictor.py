@@ -22,9 +22,8 @@ from mapring.errors import PublishedError
 from mapring.settings.normalization import Normalization
 from mapring.text import Encoder, normalize
 from spark_jobs.backends import load_backend
+from spark_jobs.backends.published import check_files, golden_problem, open_backend
 from spark_jobs.forward import Forward, Outcome
-
-GOLDEN_TOLERANCE = 1e-4  # on fp32 logits; other machines sum in another order
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,26 @@ class Prediction:
 class Predictor:
     """One model with its tokenizer and its text settings, checked against its golden rows.
 
+    Args:
+        model_directory: where it is published.
+        backend_directory: where a backend of it is published; None for the model itself, in fp32.
+        threads, device: what the task may use.
+        batch_tokens: tokens of one padded batch.
+
     Raises:
         PublishedError: the model is not published, is damaged, or gives other logits here than
             where it was trained.
     """
 
-    def __init__(self, model_directory: str, *, threads: int = 1, batch_tokens: int = 2048) -> None:
+    def __init__(
+        self,
+        model_directory: str,
+        *,
+        backend_directory: str | None = None,
+        threads: int = 1,
+        batch_tokens: int = 2048,
+        device: str = "cpu",
+    ) -> None:
         self.manifest: Manifest = read_manifest(model_directory)
         if self.manifest.kind != "model":
             raise PublishedError(
@@ -52,10 +65,12 @@ class Predictor:
         self.labels: list[str] = self.manifest.details["labels"]
         details = self.manifest.details
         local = storage.localize(model_directory, Path.home() / ".cache" / "mapring")
-        self._check_files(local)
+        check_files(local, self.manifest, "the model was damaged: remove its directory and train again")
         self._encoder = Encoder(local / details["tokenizer"], details["max_length"])
         self._normalization = Normalization.model_validate(details["text"])
-        self._forward = Forward(load_backend(local, details, threads), len(self.labels), batch_tokens)
+        self._published = None if backend_directory is None else open_backend(backend_directory, self.manifest)
+        load = load_backend if self._published is None else self._published.load
+        self._forward = Forward(load(local, details, threads, device), len(self.labels), batch_tokens)
         self._replay_golden(local / details["golden"])
 
     def normalize(self, texts: pa.StringArray) -> pa.StringArray:
@@ -68,17 +83,6 @@ class Predictor:
         shifted = np.exp(outcome.logits - outcome.logits.max(axis=1, keepdims=True, initial=-np.inf))
         return Prediction(shifted / shifted.sum(axis=1, keepdims=True), outcome)
 
-    def _check_files(self, local: Path) -> None:
-        """Refuse files of another size than published; `mapring verify` rechecks their bytes."""
-        for entry in self.manifest.files:
-            path = local / entry.path
-            found = path.stat().st_size if path.is_file() else None
-            if found != entry.bytes:
-                raise PublishedError(
-                    f"{path}: found {'nothing' if found is None else f'{found} bytes'}, expected {entry.bytes} bytes; "
-                    "the model was damaged: remove its directory and train again"
-                )
-
     def _replay_golden(self, path: Path) -> None:
         golden = pq.read_table(path).to_pydict()
         sequences = self._encoder.encode(golden["text"])
@@ -90,15 +94,23 @@ class Predictor:
         outcome = self._forward(sequences)
         for row, reason in outcome.failures.items():
             raise PublishedError(f"{path}: golden row {row} cannot be computed here ({reason}); train again")
-        difference = float(np.abs(outcome.logits - np.array(golden["logits"])).max())
-        if not difference <= GOLDEN_TOLERANCE:
+        chosen = self._published
+        name = "torch" if chosen is None else chosen.name
+        expected = np.array(golden["logits"], np.float32) if chosen is None else chosen.golden()
+        problem = golden_problem(name, expected, outcome.logits)
+        if problem is not None:
+            where, made = (path, "the training") if chosen is None else (chosen.directory, f"the backend {name}")
             raise PublishedError(
-                f"{path}: golden rows give other logits here (largest difference {difference:.2g}, allowed "
-                f"{GOLDEN_TOLERANCE:.0e}); compare the torch and transformers versions with those of the training"
+                f"{where}: golden rows {problem}; compare the torch, onnxruntime and openvino versions with those of "
+                f"{made}"
             )
 
 
 @lru_cache(maxsize=2)  # a worker that outlives a change of model must not keep all of them
-def load_predictor(model_directory: str, threads: int, batch_tokens: int) -> Predictor:
+def load_predictor(
+    model_directory: str, threads: int, batch_tokens: int, backend_directory: str | None = None, device: str = "cpu"
+) -> Predictor:
     """The predictor of this Python worker: loaded at the first call, then reused for all its tasks."""
-    return Predictor(model_directory, threads=threads, batch_tokens=batch_tokens)
+    return Predictor(
+        model_directory, backend_directory=backend_directory, threads=threads, batch_tokens=batch_tokens, device=device
+    )

@@ -16,6 +16,8 @@ from mapring.contract.schemas import SCORE
 from mapring.scores.statistics import file_statistics
 from spark_jobs.predictor import load_predictor
 from spark_jobs.tables import Built, WrittenFile, write_groups
+from spark_jobs.tables import Built, WrittenFile, file_of_document, write_groups
+from spark_jobs.task_device import task_device
 from spark_jobs.udf import predict_columns, task_threads
 
 if TYPE_CHECKING:
@@ -38,10 +40,13 @@ class ScoreBuilder:
     run_id: str
     scored_at: datetime.datetime
     on_rows: Callable[[int], None]
+    backend_directory: str | None = None
 
     def __call__(self, table: pa.Table) -> Built:
         """Score the rows of RECORD columns; rows with a rule keep it as their error."""
-        predictor = load_predictor(self.model_directory, task_threads(), self.batch_tokens)
+        predictor = load_predictor(
+            self.model_directory, task_threads(), self.batch_tokens, self.backend_directory, task_device()
+        )
         predicted, outcome = predict_columns(predictor, table.column("text").to_pylist())
         error = pc.coalesce(table.column("rule"), pa.chunked_array([pa.array(predicted.pop("error"), pa.string())]))
         detail = pc.coalesce(table.column("detail"), pa.chunked_array([pa.array(predicted.pop("detail"), pa.string())]))

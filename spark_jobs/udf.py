@@ -11,9 +11,11 @@ from pyspark import TaskContext
 from pyspark.sql.pandas.functions import pandas_udf
 
 from mapring.contract import read_manifest
+from spark_jobs.backends.published import open_backend
 from spark_jobs.forward import Outcome
 from spark_jobs.predictor import Predictor, load_predictor
 from spark_jobs.records import EMPTY
+from spark_jobs.task_device import task_device
 
 if TYPE_CHECKING:
     from pyspark.sql._typing import UserDefinedFunctionLike
@@ -23,7 +25,9 @@ MODEL_FAILED = "model_failed"
 _BUFFER_ROWS, _BUFFER_CHARACTERS = 16_384, 16 << 20
 
 
-def predict_udf(model_directory: str, *, batch_tokens: int = 2048) -> UserDefinedFunctionLike:
+def predict_udf(
+    model_directory: str, *, backend: str | None = None, batch_tokens: int = 2048
+) -> UserDefinedFunctionLike:
     """A UDF from a text column to a struct of label, score, probabilities, error and detail.
 
     The model is loaded once in each Python worker, replays its golden rows there, and uses
@@ -33,15 +37,18 @@ def predict_udf(model_directory: str, *, batch_tokens: int = 2048) -> UserDefine
 
     Args:
         model_directory: a published model, `<run_dir>/models/<fingerprint>`, that every executor can read.
+        backend: a backend published for this model, `<run_dir>/backends/<fingerprint>`; none for the model in fp32.
         batch_tokens: tokens of one padded batch in the model.
 
     Raises:
-        PublishedError: there is no published model.
+        PublishedError: there is no published model, or no such backend of it.
     """
-    read_manifest(model_directory)  # on the driver, so that a wrong path fails at once
+    model = read_manifest(model_directory)  # on the driver, so that a wrong path fails at once
+    if backend is not None:
+        open_backend(backend, model)
 
     def predict(batches: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        predictor = load_predictor(model_directory, task_threads(), batch_tokens)
+        predictor = load_predictor(model_directory, task_threads(), batch_tokens, backend, task_device())
         for buffer in buffers(batches):
             yield from _predict_frames(predictor, buffer)
 
