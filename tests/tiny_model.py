@@ -79,6 +79,7 @@ def publish_tiny_model(
         inputs=(),
         files=(*entries, write_file(directory, "card.md", b"tiny")),
         details={
+            "task": "classify",
             "labels": LABELS,
             "max_length": 32,
             "text": output_settings(Normalization()),

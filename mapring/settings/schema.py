@@ -207,7 +207,7 @@ class Score(Section):
     max_failed_share: float = execution(
         0.05, description="Share of texts that the model fails on above which the run fails.", ge=0, le=1
     )
-    backend: Literal["auto"] | BackendName = output(
+    backend: Literal[BackendName, "auto"] = output(
         "torch",
         description="What computes: torch is the model as trained, in fp32 (ONNX Runtime where transformers does not "
         "load it); others are held against it first; auto takes the fastest that passes on this machine.",

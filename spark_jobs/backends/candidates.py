@@ -31,7 +31,7 @@ GRAPH_OF: dict[BackendName, GraphKind] = {
     "openvino-int8-bf16": "int8 static",
     "openvino-int8-token": "int8 weights",
 }
-_TIMED_TOKENS = 8192  # a third of a thousand sentences: a second or two for a small model on one thread
+_TIMED_TOKENS = 4096  # some 160 sentences: two full batches, a second for a small model on one thread
 _TIMED_PASSES = 3  # the fastest counts, since other processes only slow it down
 
 
@@ -84,7 +84,7 @@ class Candidates:
 
 
 def speed(forward: Forward, sequences: Sequences) -> float:
-    """Rows per second of wall time, on about 8,000 tokens of them."""
+    """Rows per second of wall time, on about 4,000 tokens of them."""
     counts = np.cumsum([len(sequence) for sequence in sequences])
     timed = list(sequences[: 1 + int(np.searchsorted(counts, _TIMED_TOKENS))])
     forward(timed)  # runtimes plan and allocate at the first batch of each shape

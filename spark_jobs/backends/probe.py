@@ -122,13 +122,13 @@ def _names(backend: str) -> tuple[BackendName, ...]:
 
 
 def _check(probe: Probe, model: Manifest, shards: Manifest) -> None:
-    task = model.details.get("task", "classification")
-    if task != "classification":
+    task = model.details["task"]
+    if task != "classify":
         raise StageError(
             f"score.backend: found {probe.backend} for a model of the task {task}, whose agreement with fp32 is not "
             "measured; set score.backend=torch"
         )
-    if shards.details.get("pairs") or shards.details.get("label_kind", "one") != "one":
+    if shards.details.get("pairs"):
         raise StageError(
             f"score.backend: found {probe.backend} for a model of pairs, which is not measured; set score.backend=torch"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.progress import say
-from spark_jobs.backends.probe import Choice, Probe, choose
+from spark_jobs.backends.probe import GATE_ROWS, Choice, Probe, choose
 from spark_jobs.task_device import task_device
 from spark_jobs.udf import task_threads
 
@@ -40,7 +40,10 @@ def chosen_backend(spark: SparkSession, plan: Plan) -> str | None:
         max_metric_loss=scoring.max_metric_loss,
         batch_tokens=scoring.batch_tokens,
     )
-    say(STAGE, f"backend {scoring.backend}: measured on validation rows, unless that was done before")
+    say(
+        STAGE,
+        f"backend {scoring.backend}: held against fp32 on up to {GATE_ROWS:,} validation rows, unless that was done before",
+    )
     [choice] = spark.sparkContext.parallelize([probe], 1).mapPartitions(_in_task).collect()
     for line in choice.lines:
         say(STAGE, line)

@@ -11,6 +11,7 @@ from mapring.contract import read_manifest
 from mapring.contract.verify import verify
 from mapring.errors import PublishedError, StageError
 from mapring.settings.backends import BACKENDS
+from pipelines.verify import verify_target
 from spark_jobs.backends import candidates, probe
 from spark_jobs.backends.graphs import Channels
 from spark_jobs.backends.probe import choose
@@ -73,6 +74,8 @@ def test_a_flipped_byte_and_a_changed_model_are_found(run: TinyRun) -> None:
         content = path.read_bytes()
         path.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
         assert verify(directory) == [f"{path}: checksum differs from the manifest"]
+        with pytest.raises(PublishedError, match="1 of 3 published directories are damaged"):
+            verify_target(str(run.root))
         path.write_bytes(content[:-1])
         with pytest.raises(PublishedError, match=r"found \d+ bytes, expected \d+ bytes; the backend was damaged"):
             Predictor(run.model, backend_directory=directory)
