@@ -40,10 +40,7 @@ def chosen_backend(spark: SparkSession, plan: Plan) -> str | None:
         max_metric_loss=scoring.max_metric_loss,
         batch_tokens=scoring.batch_tokens,
     )
-    say(
-        STAGE,
-        f"backend {scoring.backend}: held against fp32 on up to {GATE_ROWS:,} validation rows, unless that was done before",
-    )
+    say(STAGE, f"backend {scoring.backend}: held against fp32 on {GATE_ROWS:,} validation rows, or all of fewer")
     [choice] = spark.sparkContext.parallelize([probe], 1).mapPartitions(_in_task).collect()
     for line in choice.lines:
         say(STAGE, line)
