@@ -158,6 +158,8 @@ def score_settings_fingerprint(settings: Settings, source: Input) -> str:
     assert settings.score is not None
     values = output_settings(settings.score)
     del values["inputs"], values["model"]
+    if settings.score.backend == "torch":  # is held against nothing
+        del values["min_agreement"], values["max_metric_loss"]
     content = {"algorithm_version": ALGORITHM_VERSION["score"], "settings": values, "source": output_settings(source)}
     return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 

@@ -16,7 +16,6 @@ from mapring.contract.schemas import SCORE
 from mapring.scores.statistics import file_statistics
 from spark_jobs.predictor import load_predictor
 from spark_jobs.tables import Built, WrittenFile, write_groups
-from spark_jobs.tables import Built, WrittenFile, file_of_document, write_groups
 from spark_jobs.task_device import task_device
 from spark_jobs.udf import predict_columns, task_threads
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mapring.contract import read_manifest
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.progress import say
@@ -32,8 +33,8 @@ def chosen_backend(spark: SparkSession, plan: Plan) -> str | None:
     if scoring.backend == "torch":
         return None
     probe = Probe(
-        model_directory=plan.model_directory,
-        shards_directory=plan.shards_directory,
+        model_directory=plan.scoring_model_directory,
+        shards_directory=_shards_directory(plan),
         run_directory=plan.run.root,
         backend=scoring.backend,
         min_agreement=scoring.min_agreement,
@@ -49,6 +50,14 @@ def chosen_backend(spark: SparkSession, plan: Plan) -> str | None:
             f"{plan.config}: {choice.refusal}; nothing was scored. Allow it, or set score.backend=auto, or torch"
         )
     return str(choice.directory)
+
+
+def _shards_directory(plan: Plan) -> str:
+    """The shards that the model was trained on: the plan's, or those of an earlier model that is scored with."""
+    if plan.scoring_model == plan.model:
+        return plan.shards_directory
+    links = read_manifest(plan.scoring_model_directory).inputs
+    return plan.run.shards(next(str(link["fingerprint"]) for link in links if link.get("kind") == "shards"))
 
 
 def _in_task(probes: Iterable[Probe]) -> Iterator[Choice]:

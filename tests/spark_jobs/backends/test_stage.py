@@ -62,3 +62,14 @@ def test_what_is_no_backend_is_no_setting(tmp_path: Path) -> None:
     config, _ = write_world(tmp_path)
     with pytest.raises(SettingsError, match=r"score\.backend"):
         load_settings(config, ["score.backend=tensorrt"])
+
+
+def test_the_gate_s_bounds_rescore_only_what_passed_a_gate(tmp_path: Path) -> None:
+    config, _ = write_world(tmp_path)
+
+    def fingerprint(*overrides: str) -> dict[str, str]:
+        return dict(make_plan(config, overrides).score_settings)
+
+    assert fingerprint() == fingerprint("score.min_agreement=0.9")
+    assert fingerprint() != fingerprint("score.backend=onnx-int8")
+    assert fingerprint("score.backend=auto") != fingerprint("score.backend=auto", "score.min_agreement=0.9")
