@@ -30,6 +30,13 @@ class Figures:
     largest_difference: float
     batch_difference: float
 
+    def in_words(self) -> str:
+        """Agreement and accuracy as part of a sentence."""
+        told = f"{self.agreement:.4f} of {self.rows:,} validation rows have fp32's label"
+        if self.accuracy is None:
+            return told
+        return f"{told}, accuracy {self.accuracy:.4f} against {self.fp32_accuracy:.4f}"
+
 
 def compare(
     reference: Floats, candidate: Floats, label_ids: npt.NDArray[np.int64], alone: Floats | None = None

@@ -21,7 +21,7 @@ from mapring.lineage import RunDirectory
 from mapring.machine import cpu_features
 from mapring.settings.backends import BACKENDS, BackendName
 from spark_jobs.backends.candidates import Candidates, Floats, all_logits, finite_logits, speed
-from spark_jobs.backends.gate import compare, refusal
+from spark_jobs.backends.gate import Figures, compare, refusal
 from spark_jobs.backends.published import link_to, publish_backend
 from spark_jobs.backends.rows import Rows, read_rows
 
@@ -58,7 +58,7 @@ class _Candidate(NamedTuple):
 
     name: BackendName
     documents_per_second: float | None
-    figures: Mapping[str, Any] | None
+    figures: Figures | None
     refused: str | None
 
 
@@ -108,7 +108,7 @@ def choose(probe: Probe, *, threads: int, device: str = "cpu") -> Choice:
             settings=settings,
             inputs=inputs,
             details={
-                "candidates": [candidate._asdict() for candidate in found],
+                "candidates": [_as_json(candidate) for candidate in found],
                 "rows": {"validation": len(validation.input_ids), "calibration": len(calibration.input_ids)},
                 "machine": machine,
                 "libraries": lineage.library_versions("backend"),
@@ -161,7 +161,7 @@ def _measure(candidates: Candidates, names: tuple[BackendName, ...], rows: Rows,
         figures = compare(reference, logits, rows.label_ids, alone)
         refused = refusal(figures, probe.min_agreement, probe.max_metric_loss)
         is_chosen = refused is None
-        yield _Candidate(name, speeds[name], asdict(figures), refused)
+        yield _Candidate(name, speeds[name], figures, refused)
 
 
 def _golden(candidates: Candidates, name: BackendName) -> Floats:
@@ -171,6 +171,11 @@ def _golden(candidates: Candidates, name: BackendName) -> Floats:
     return np.asarray(finite_logits(candidates.load(name), sequences, str(path)))
 
 
+def _as_json(candidate: _Candidate) -> Mapping[str, Any]:
+    figures = None if candidate.figures is None else asdict(candidate.figures)
+    return {**candidate._asdict(), "figures": figures}
+
+
 def _in_words(candidate: _Candidate) -> str:
     name, rate, figures, refused = candidate
     told = f"backend {name}" if rate is None else f"backend {name} {rate:,.0f} docs/s"
@@ -178,6 +183,4 @@ def _in_words(candidate: _Candidate) -> str:
         return f"{told}: {refused}"
     if refused is not None:
         return f"{told}: refused, {refused}"
-    accuracy = figures["accuracy"]
-    lost = "" if accuracy is None else f", accuracy {accuracy:.4f} against {figures['fp32_accuracy']:.4f}"
-    return f"{told}: chosen, {figures['agreement']:.4f} of {figures['rows']:,} validation rows have fp32's label{lost}"
+    return f"{told}: chosen, {figures.in_words()}"
