@@ -12,7 +12,7 @@ import hashlib
 import importlib.metadata
 import platform
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ from mapring.settings.base import output_settings
 from mapring.settings.inputs import Input
 from mapring.settings.schema import Settings
 
-ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 1, "score": 2}
+ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 1, "score": 2, "backend": 1}
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "preprocess": (
@@ -41,6 +41,7 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
         "tokenizers",
     ),
     "train": ("peft", "torch", "transformers", "tokenizers"),
+    "backend": ("onnx", "onnxruntime", "openvino", "torch", "transformers"),
 }
 
 
@@ -97,7 +98,8 @@ def directory_identity(uri: str) -> str:
     return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
-def _libraries(stage: str) -> dict[str, str]:
+def library_versions(stage: str) -> dict[str, str]:
+    """Versions of the libraries that shape a stage's output, and of Python."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES[stage]}
     if stage == "preprocess":
         versions["unicode"] = unicodedata.unidata_version
@@ -108,7 +110,7 @@ def _digest(stage: str, content: Mapping[str, Any]) -> str:
     full = {
         "stage": stage,
         "algorithm_version": ALGORITHM_VERSION[stage],
-        "libraries": _libraries(stage),
+        "libraries": library_versions(stage),
         **content,
     }
     return hashlib.sha256(canonical_json(full)).hexdigest()[:16]
@@ -156,8 +158,27 @@ def score_settings_fingerprint(settings: Settings, source: Input) -> str:
     assert settings.score is not None
     values = output_settings(settings.score)
     del values["inputs"], values["model"]
+    if settings.score.backend == "torch":  # is held against nothing
+        del values["min_agreement"], values["max_metric_loss"]
     content = {"algorithm_version": ALGORITHM_VERSION["score"], "settings": values, "source": output_settings(source)}
     return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
+
+
+def backend_fingerprint(
+    inputs: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    rows: Mapping[str, int],
+    machine: Mapping[str, Any],
+) -> str:
+    """Fingerprint of a backend chosen for a model (16 hex digits).
+
+    Args:
+        inputs: the model and the shards, each with the checksum of its publish record.
+        settings: of the gate.
+        rows: most rows of each kind that are read from the shards, which says which ones.
+        machine: what speed and rounding hang on where it was chosen.
+    """
+    return _digest("backend", {"inputs": list(inputs), "settings": settings, "rows": rows, "machine": machine})
 
 
 @dataclass(frozen=True)
@@ -177,6 +198,10 @@ class RunDirectory:
     def model(self, fingerprint: str) -> str:
         """Directory of the model with this fingerprint."""
         return storage.join(self.root, "models", fingerprint)
+
+    def backend(self, fingerprint: str) -> str:
+        """Directory of the backend with this fingerprint."""
+        return storage.join(self.root, "backends", fingerprint)
 
     @property
     def scores(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,11 @@ import psutil
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
+_CPUS = Path("/proc/cpuinfo")
+_EXTENSIONS = (
+    *("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8"),
+    *("asimddp", "i8mm", "bf16", "sve"),
+)
 LOCAL_MASTER = re.compile(r"local(?:\[(\*|\d+)(?:,(\d+))?\])?")  # its cores, and attempts at each task
 
 
@@ -50,6 +56,14 @@ def _limit(file: Path) -> Iterator[int]:
         return
     if text.isdigit():  # else "max"
         yield int(text)
+
+
+def cpu_features() -> list[str]:
+    """The architecture, and of its extensions those that decide how fast and in what precision matrices multiply."""
+    text = _CPUS.read_text() if _CPUS.exists() else ""
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
+    present = set(flags.group(1).split()) if flags is not None else set()
+    return [platform.machine(), *(name for name in _EXTENSIONS if name in present)]
 
 
 def local_cores(master: str) -> int | None:

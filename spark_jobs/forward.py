@@ -101,14 +101,9 @@ class Forward:
     """A loaded model with a token budget."""
 
     def __init__(self, backend: Backend, classes: int, batch_tokens: int) -> None:
-        self._budget = TokenBudget(batch_tokens)
+        self.budget = TokenBudget(batch_tokens)
         self._backend = backend
         self._classes = classes
-
-    @property
-    def batch_tokens(self) -> int:
-        """Of the budget, as it is now."""
-        return self._budget.batch_tokens
 
     def __call__(self, sequences: Sequence[Sequence[int]], second_starts: Sequence[int] | None = None) -> Outcome:
         """The logits of all sequences, in the order given; none of them makes it raise.
@@ -124,7 +119,7 @@ class Forward:
             failed = [row for row, values in zip(batch, found, strict=True) if not np.isfinite(values).all()]
             return dict.fromkeys(failed, "logits are not finite")
 
-        passes = self._budget.run([len(sequence) for sequence in sequences], compute)
+        passes = self.budget.run([len(sequence) for sequence in sequences], compute)
         logits[list(passes.failures)] = 0
         return Outcome(logits, passes.failures, passes.tokens, passes.padded_tokens)
 

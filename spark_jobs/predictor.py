@@ -25,6 +25,7 @@ from mapring.settings.combinations import TaskName
 from mapring.settings.normalization import Normalization
 from mapring.text import Encoder, normalize
 from spark_jobs.backends import Backend, load_backend
+from spark_jobs.backends.published import check_files, golden_problem, open_backend
 from spark_jobs.forward import Forward, Outcome
 from spark_jobs.modes.causal import CausalBackend, load_causal
 from spark_jobs.modes.embedding import load_embeddings
@@ -48,12 +49,26 @@ class Encoded:
 class Predictor:
     """One model with its tokenizer and its text settings, checked against its golden rows.
 
+    Args:
+        model_directory: where it is published.
+        backend_directory: where a backend of it is published; None for the model itself, in fp32.
+        threads, device: what the task may use.
+        batch_tokens: tokens of one padded batch.
+
     Raises:
         PublishedError: the model is not published, is damaged, or puts out other numbers here than
             where it was trained.
     """
 
-    def __init__(self, model_directory: str, *, threads: int = 1, batch_tokens: int = 2048) -> None:
+    def __init__(
+        self,
+        model_directory: str,
+        *,
+        backend_directory: str | None = None,
+        threads: int = 1,
+        batch_tokens: int = 2048,
+        device: str = "cpu",
+    ) -> None:
         published = read_published_model(model_directory)
         self.published: PublishedModel = published
         self.manifest: Manifest = published.manifest
@@ -64,12 +79,13 @@ class Predictor:
         self.temperature: float = details.get("temperature") or 1.0  # none was fitted: as the model's softmax is
         self.batch_tokens = batch_tokens
         local = storage.localize(model_directory, Path.home() / ".cache" / "mapring")
-        self._check_files(local)
+        check_files(local, self.manifest, "the model was damaged: remove its directory and train again")
         self._tokenizer = local / details["tokenizer"]
         self.max_length: int = details["max_length"]
         self.encoder = Encoder(self._tokenizer, self.max_length)
         self._normalization = Normalization.model_validate(details["text"])
-        self._backend, width = self._load(local, threads)
+        self._chosen = None if backend_directory is None else open_backend(backend_directory, self.manifest)
+        self._backend, width = self._load(local, threads, device)
         self.forward = Forward(self._backend, width, batch_tokens)
         self._golden = local / details["golden"]
         self._replay_golden()
@@ -117,7 +133,7 @@ class Predictor:
         self._hold("logits, from one token to the next,", logits, np.array([row["logits"] for row in rows]))
         return found
 
-    def _load(self, local: Path, threads: int) -> tuple[Backend, int]:
+    def _load(self, local: Path, threads: int, device: str) -> tuple[Backend, int]:
         """What computes the outputs of the task, and how many numbers they are for a row."""
         details = self.manifest.details
         if self.task == "mlm":
@@ -131,18 +147,8 @@ class Predictor:
         if self.task == "clm":
             language = load_causal(local, details, threads)
             return language, language.width
-        return load_backend(local, details, threads), len(self.labels) or 1
-
-    def _check_files(self, local: Path) -> None:
-        """Refuse files of another size than published; `mapring verify` rechecks their bytes."""
-        for entry in self.manifest.files:
-            path = local / entry.path
-            found = path.stat().st_size if path.is_file() else None
-            if found != entry.bytes:
-                raise PublishedError(
-                    f"{path}: found {'nothing' if found is None else f'{found} bytes'}, expected {entry.bytes} bytes; "
-                    "the model was damaged: remove its directory and train again"
-                )
+        load = load_backend if self._chosen is None else self._chosen.load
+        return load(local, details, threads, device), len(self.labels) or 1
 
     def _replay_golden(self) -> None:
         path = self._golden
@@ -158,6 +164,14 @@ class Predictor:
         outcome = self.forward(golden["input_ids"], starts)
         for row, reason in outcome.failures.items():
             raise PublishedError(f"{path}: golden row {row} cannot be computed here ({reason}); train again")
+        if self._chosen is not None:
+            problem = golden_problem(self._chosen.name, self._chosen.golden(), outcome.logits)
+            if problem is not None:
+                raise PublishedError(
+                    f"{self._chosen.directory}: golden rows {problem}; compare the torch, onnxruntime and openvino "
+                    f"versions with those of the backend {self._chosen.name}"
+                )
+            return
         name = "embedding" if self.task == "embed" else "logits"
         self._hold(name, outcome.logits, np.array(golden[name]))
 
@@ -174,6 +188,10 @@ class Predictor:
 
 
 @lru_cache(maxsize=2)  # a worker that outlives a change of model must not keep all of them
-def load_predictor(model_directory: str, threads: int, batch_tokens: int) -> Predictor:
+def load_predictor(
+    model_directory: str, threads: int, batch_tokens: int, backend_directory: str | None = None, device: str = "cpu"
+) -> Predictor:
     """The predictor of this Python worker: loaded at the first call, then reused for all its tasks."""
-    return Predictor(model_directory, threads=threads, batch_tokens=batch_tokens)
+    return Predictor(
+        model_directory, backend_directory=backend_directory, threads=threads, batch_tokens=batch_tokens, device=device
+    )

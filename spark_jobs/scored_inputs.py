@@ -16,6 +16,7 @@ from mapring.lineage import SourceFile, content_identity
 from mapring.plan import Plan
 from mapring.scores.empty import remember_empty
 from mapring.scores.work import wanted_of
+from spark_jobs.backends.stage import chosen_backend
 from spark_jobs.prediction import MODEL_FAILED
 from spark_jobs.quarantine import check_quarantine
 from spark_jobs.records import FirstPass, read_records
@@ -60,6 +61,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     if not read and is_first:
         raise InputError(f"{plan.config}: score.inputs: the files hold no records; check the inputs")
     check_quarantine(records, by_rule, allowed_share=settings.max_quarantined_share, stage=STAGE)
+    backend = chosen_backend(spark, plan)
     scored = spark.sparkContext.accumulator(0)
     build = ScoreBuilder(
         model_directory=plan.scoring_model_directory,
@@ -69,6 +71,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
         run_id=run_id,
         scored_at=datetime.datetime.now(datetime.UTC),
         on_rows=scored.add,
+        backend_directory=backend,
     )
     places = lay_out(by_input, min(settings.rows_per_file, max(1, -(-read // partitions(spark)))))
     start = time.monotonic()
@@ -76,7 +79,8 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
         placed = _placed(plan, files, places)
         written = write_scores(records, build, inputs=placed, files=file_count(places), directory=plan.run.scores)
     records.unpersist()
-    scoring = Scoring(run_id=run_id, inputs=len(files), files=written, seconds=time.monotonic() - start)
+    seconds = time.monotonic() - start
+    scoring = Scoring(run_id=run_id, inputs=len(files), files=written, seconds=seconds, backend=backend)
     _conserve(read, scoring)
     _check_failed(scoring, settings.max_failed_share)
     _check_unchanged(files)

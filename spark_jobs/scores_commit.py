@@ -37,6 +37,7 @@ class Scoring:
     inputs: int
     files: list[WrittenFile]
     seconds: float
+    backend: str | None = None  # directory of the backend that scored; None for the model in fp32
 
     @property
     def rows(self) -> int:
@@ -138,6 +139,7 @@ def _metadata(plan: Plan, scoring: Scoring) -> dict[str, str]:
         "mapring.model": plan.scoring_model,
         "mapring.shards": plan.shards,
         "mapring.run_id": scoring.run_id,
+        "mapring.backend": "" if scoring.backend is None else scoring.backend.rsplit("/", 1)[-1],  # its fingerprint
         "mapring.code_version": code_version(),
         "mapring.docs_per_second": f"{scoring.documents_per_second:.1f}",
         "mapring.inputs": str(scoring.inputs),

@@ -18,6 +18,7 @@ from mapring.settings.answers import Answers
 from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import load_predictor
 from spark_jobs.tables import Built, WrittenFile, write_groups
+from spark_jobs.task_device import task_device
 from spark_jobs.udf import task_threads
 
 if TYPE_CHECKING:
@@ -41,10 +42,13 @@ class ScoreBuilder:
     run_id: str
     scored_at: datetime.datetime
     on_rows: Callable[[int], None]
+    backend_directory: str | None = None
 
     def __call__(self, table: pa.Table) -> Built:
         """Score the rows of RECORD columns; rows with a rule keep it as their error."""
-        predictor = load_predictor(self.model_directory, task_threads(), self.batch_tokens)
+        predictor = load_predictor(
+            self.model_directory, task_threads(), self.batch_tokens, self.backend_directory, task_device()
+        )
         schema = score_schema(predictor.published.mode_for(self.answers))
         predicted, passes = predict_columns(
             predictor, table.column("text").to_pylist(), self.answers, table.column("doc_id").to_pylist()

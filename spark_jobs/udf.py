@@ -16,9 +16,11 @@ from mapring.contract.schemas import answer_schema
 from mapring.errors import SettingsError
 from mapring.pairs import join_pairs
 from mapring.settings.answers import Answers
+from spark_jobs.backends.published import open_backend
 from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import Predictor, load_predictor
 from spark_jobs.published_model import read_published_model
+from spark_jobs.task_device import task_device
 
 if TYPE_CHECKING:
     from pyspark.sql._typing import UserDefinedFunctionLike
@@ -28,7 +30,9 @@ _BUFFER_ROWS, _BUFFER_CHARACTERS = 16_384, 16 << 20
 Batch = tuple[pd.Series, ...]  # the columns of texts of one Arrow batch: one, or the two of pairs
 
 
-def predict_udf(model_directory: str, *, batch_tokens: int = 2048, **answers: Any) -> UserDefinedFunctionLike:
+def predict_udf(
+    model_directory: str, *, backend: str | None = None, batch_tokens: int = 2048, **answers: Any
+) -> UserDefinedFunctionLike:
     """A UDF from a text column, or of a model of pairs from two, to a struct of what the model answers.
 
     Its fields are those of the scores table in the model's mode, with error and detail (docs/scores.md has them). The
@@ -39,20 +43,23 @@ def predict_udf(model_directory: str, *, batch_tokens: int = 2048, **answers: An
 
     Args:
         model_directory: a published model, `<run_dir>/models/<fingerprint>`, that every executor can read.
+        backend: a backend published for this model, `<run_dir>/backends/<fingerprint>`; none for the model in fp32.
         batch_tokens: tokens of one padded batch in the model.
         answers: what is asked for, by the names of `score`: mode, probabilities, top_k, abstain_below, explain_share
             (of the rows, chosen by their texts), and generation with its keys.
 
     Raises:
-        PublishedError: there is no published model.
+        PublishedError: there is no published model, or no such backend of it.
         SettingsError: the model does not know what it is asked for.
     """
     published = read_published_model(model_directory)  # on the driver, so that a wrong path fails at once
+    if backend is not None:
+        open_backend(backend, published.manifest)
     asked = _asked(answers)
     result_type = from_arrow_schema(answer_schema(published.mode_for(asked)))
 
     def answer(batches: Iterator[Batch]) -> Iterator[pd.DataFrame]:
-        predictor = load_predictor(model_directory, task_threads(), batch_tokens)
+        predictor = load_predictor(model_directory, task_threads(), batch_tokens, backend, task_device())
         for buffer in buffers(batches):
             yield from _answer_frames(predictor, buffer, asked)
 
@@ -66,12 +73,14 @@ def predict_udf(model_directory: str, *, batch_tokens: int = 2048, **answers: An
     return pandas_udf(function, result_type)  # type: ignore[call-overload, no-any-return]
 
 
-def explain_udf(model_directory: str, *, batch_tokens: int = 2048, **answers: Any) -> UserDefinedFunctionLike:
+def explain_udf(
+    model_directory: str, *, backend: str | None = None, batch_tokens: int = 2048, **answers: Any
+) -> UserDefinedFunctionLike:
     """As `predict_udf`, with an explanation of every row: of a classifier or a regression model.
 
     It costs as many rows as a text has tokens.
     """
-    return predict_udf(model_directory, batch_tokens=batch_tokens, **{**answers, "explain_share": 1.0})
+    return predict_udf(model_directory, backend=backend, batch_tokens=batch_tokens, **{**answers, "explain_share": 1.0})
 
 
 def task_threads() -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import warnings
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,12 +22,19 @@ LABELS = ["negative", "neutral", "positive"]
 
 
 def publish_tiny_model(
-    directory: str, tokenizer: Path, fingerprint: str, *, seed: int = 1, golden_shift: float = 0, broken_token: str = ""
+    directory: str,
+    tokenizer: Path,
+    fingerprint: str,
+    *,
+    seed: int = 1,
+    golden_shift: float = 0,
+    broken_token: str = "",
+    with_onnx: bool = False,
 ) -> Path:
     """Publish a BERT of two narrow layers; returns its transformers directory.
 
     `golden_shift` is added to the golden logits, to make a model that does not give what it says. Of
-    texts that hold `broken_token` the logits are NaN.
+    texts that hold `broken_token` the logits are NaN. An ONNX graph costs seconds.
     """
     torch.manual_seed(seed)
     vocabulary = json.loads((tokenizer / "tokenizer.json").read_text())["model"]["vocab"]
@@ -52,6 +61,8 @@ def publish_tiny_model(
     ids = encoder.encode(texts)
     with torch.inference_mode():
         logits = [(model(torch.tensor([row])).logits[0] + golden_shift).tolist() for row in ids]
+    if with_onnx:
+        write_onnx(model, Path(directory, "model-0.onnx"))
     golden = {"text": texts, "input_ids": ids, "logits": logits}
     pq.write_table(pa.table(golden), Path(directory, "golden-0.parquet"))
     entries = [
@@ -75,10 +86,43 @@ def publish_tiny_model(
             "transformers": "transformers-0",
             "tokenizer": "transformers-0",
             "golden": "golden-0.parquet",
+            **({"onnx": "model-0.onnx"} if with_onnx else {}),
         },
     )
     publish(directory, manifest)
     return stock
+
+
+def write_onnx(model: BertForSequenceClassification, path: Path) -> None:
+    """The graph of a model with free sizes, as trainings publish it."""
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(
+            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
+        ) -> torch.Tensor:
+            return self.model(input_ids, attention_mask, token_type_ids).logits
+
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own use of deprecated calls
+        program = torch.onnx.export(
+            Logits().eval(),
+            kwargs={name: torch.ones(2, 7, dtype=torch.int64) for name in names},
+            input_names=names,
+            output_names=["logits"],
+            dynamic_shapes=dict.fromkeys(names, free),
+            opset_version=18,
+            dynamo=True,
+            verbose=False,
+        )
+        assert program is not None
+        program.save(path, external_data=False)
 
 
 def write_base_model(directory: Path) -> None:

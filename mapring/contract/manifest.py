@@ -11,7 +11,7 @@ from typing import Any, Literal
 SCHEMA_VERSION = 1
 RECORD_NAME = "published.json"
 
-Kind = Literal["shards", "model", "checkpoint"]
+Kind = Literal["shards", "model", "checkpoint", "backend"]
 Content = bytes  # FileEntry has a field of the name `bytes`
 
 
@@ -40,8 +40,8 @@ class Manifest:
     """Everything a reader needs to know about a published directory.
 
     `details` holds what only one kind has: for shards `counts`, `splits`, `lanes`, `labels`,
-    `tokenizer`; for a model `transformers`, `golden`, `evaluation`, `labels`; they stand at
-    the top level of the JSON form.
+    `tokenizer`; for a model `transformers`, `golden`, `evaluation`, `labels`; for a backend `backend`, `graph`,
+    `golden`, `candidates`; they stand at the top level of the JSON form.
     """
 
     kind: Kind

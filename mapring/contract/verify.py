@@ -15,6 +15,8 @@ from mapring.contract.manifest import RECORD_NAME, FileEntry, Manifest
 from mapring.contract.publish import read_manifest
 from mapring.errors import PublishedError
 
+_FOLDERS = {"shards": "shards", "model": "models"}  # of inputs that stand in the same run directory
+
 
 def verify(directory: str) -> list[str]:
     """Problems of one published directory, each naming the file it is about; empty when all holds."""
@@ -88,10 +90,11 @@ def _documents_begun(directory: str, manifest: Manifest) -> int:
 def _check_links(directory: str, manifest: Manifest) -> Iterator[str]:
     """Inputs that are published directories of the same run must stand there unchanged."""
     for link in manifest.inputs:
-        if link.get("kind") != "shards":
+        folder = _FOLDERS.get(link.get("kind", ""))
+        if folder is None:
             continue
         root = directory.rstrip("/").rsplit("/", 2)[0]
-        target = storage.join(root, "shards", link["fingerprint"])
+        target = storage.join(root, folder, link["fingerprint"])
         try:
             record = storage.read_bytes(storage.join(target, RECORD_NAME))
         except OSError:

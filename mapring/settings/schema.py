@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from mapring.settings.answers import Answers
+from mapring.settings.backends import BackendName
 from mapring.settings.base import Section, changed_settings, execution, output
 from mapring.settings.combinations import ModeName, answers_refusal, chosen_mode, model_kind, scoring_refusal
 from mapring.settings.dedup import Duplicates
@@ -207,6 +208,17 @@ class Score(Answers):
     )
     max_failed_share: float = execution(
         0.05, description="Share of texts that the model fails on above which the run fails.", ge=0, le=1
+    )
+    backend: Literal[BackendName, "auto"] = output(
+        "torch",
+        description="What computes: torch is the model as trained, in fp32 (ONNX Runtime where transformers does not "
+        "load it); others are held against it first; auto takes the fastest that passes on this machine.",
+    )
+    min_agreement: float = output(
+        0.995, description="Least share of validation rows to which another backend gives fp32's label.", ge=0, le=1
+    )
+    max_metric_loss: float = output(
+        0.003, description="Most accuracy on validation rows that another backend may lose against fp32.", ge=0, le=1
     )
     batch_tokens: int = execution(2048, description="Tokens of one padded batch in the model.", ge=16)
     rows_per_file: int = execution(65_536, description="Most rows in one file of the scores table.", ge=1)

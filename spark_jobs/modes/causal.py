@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mapring.errors import PublishedError
-from spark_jobs.backends import Ids, has_token_types, load_transformer, open_graph
+from spark_jobs.backends.interface import Ids
+from spark_jobs.backends.onnx_backend import open_graph
+from spark_jobs.backends.torch_backend import has_token_types, load_transformer
 
 Floats = npt.NDArray[np.float32]
 

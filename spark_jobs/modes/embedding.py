@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spark_jobs.backends import Ids, load_transformer, open_graph
+from spark_jobs.backends.interface import Ids
+from spark_jobs.backends.onnx_backend import open_graph
+from spark_jobs.backends.torch_backend import load_transformer
 
 
 def load_embeddings(directory: Path, details: Mapping[str, Any], threads: int) -> TorchEmbeddings | OnnxEmbeddings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from spark_jobs.backends import Ids
+from spark_jobs.backends.interface import Ids
 from spark_jobs.modes.causal import CausalBackend
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 import psutil
@@ -56,3 +57,15 @@ def test_the_least_limit_is_this_process_s(tmp_path: Path, monkeypatch: pytest.M
 def test_only_a_local_master_takes_cores_here(master: str, expected: int | None) -> None:
     assert machine.local_cores(master) == expected
     assert machine.local_cores("local[*]") == machine.local_cores("local[*,4]") == len(os.sched_getaffinity(0))
+
+
+def test_of_the_cpu_only_what_multiplies_matrices_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = "fpu amx_int8 avx512f avx2 avx512_vnni mmx"
+    put(tmp_path, "cpuinfo", f"processor\t: 0\nmodel name\t: X\nflags\t\t: {flags}\nbugs\t: avx_vnni\n")
+    monkeypatch.setattr(machine, "_CPUS", tmp_path / "cpuinfo")
+    assert machine.cpu_features() == [platform.machine(), "avx2", "avx512f", "avx512_vnni", "amx_int8"]
+    put(tmp_path, "arm", "processor\t: 0\nFeatures\t: fp asimddp i8mm\n")
+    monkeypatch.setattr(machine, "_CPUS", tmp_path / "arm")
+    assert machine.cpu_features() == [platform.machine(), "asimddp", "i8mm"]
+    monkeypatch.setattr(machine, "_CPUS", tmp_path / "none")
+    assert machine.cpu_features() == [platform.machine()]

@@ -95,7 +95,7 @@ def test_memory_that_runs_out_halves_the_budget_for_good() -> None:
     model = FakeModel(memory=100)
     forward = Forward(model, 2, 400)
     assert not forward([[1] * 10] * 400).failures
-    assert forward.batch_tokens == 100
+    assert forward.budget.batch_tokens == 100
     model.passes.clear()
     assert not forward([[1] * 10] * 80).failures
     assert model.passes == [100] * 8, "no batch of this worker is too large a second time"

@@ -1,0 +1,18 @@
+"""The backends that score: which runtime computes a model's logits, and in what precision."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+BackendName = Literal[
+    "torch",
+    "torch-bf16",
+    "onnx",
+    "onnx-int8",
+    "openvino",
+    "openvino-bf16",
+    "openvino-int8",
+    "openvino-int8-bf16",
+    "openvino-int8-token",
+]
+BACKENDS: tuple[BackendName, ...] = get_args(BackendName)

@@ -1,0 +1,65 @@
+"""Which backend a worker loads: the model's own fp32, or one that was published for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mapring.errors import PublishedError
+from mapring.settings.backends import BackendName
+from spark_jobs.backends.interface import Backend
+from spark_jobs.backends.onnx_backend import OnnxBackend
+from spark_jobs.backends.openvino_backend import OpenVinoBackend
+from spark_jobs.backends.torch_backend import TorchBackend
+
+_FLOAT32 = ("openvino", "openvino-int8")  # around int8 layers it makes rows the same to the bit in every batch
+TOKEN_GROUP = 384  # channels with a scale of their own: smaller groups cost speed, larger ones agreement
+
+
+def load_backend(directory: Path, details: Mapping[str, Any], threads: int, device: str = "cpu") -> Backend:
+    """The fp32 model of a directory: torch where stock transformers loads it, else ONNX Runtime."""
+    if details["transformers"] is not None:
+        return TorchBackend(directory / details["transformers"], threads, device=device)
+    return OnnxBackend(directory / details["onnx"], threads)
+
+
+def load_named(
+    name: BackendName, directory: Path, details: Mapping[str, Any], graph: Path | None, threads: int, device: str
+) -> Backend:
+    """One backend of a model.
+
+    Args:
+        name: of the backend.
+        directory: of the model.
+        details: of its manifest.
+        graph: an ONNX file that was made for this backend, where it needs one.
+        threads: that the task may use.
+        device: that the task may use; only torch does.
+
+    Raises:
+        PublishedError: the model was not published in the form that the backend needs.
+    """
+    if name == "torch":
+        return load_backend(directory, details, threads, device)
+    if name == "torch-bf16":
+        if details["transformers"] is None:
+            raise PublishedError("the model is none that transformers loads")
+        return TorchBackend(directory / details["transformers"], threads, dtype="bfloat16", device=device)
+    path = own_graph(directory, details) if graph is None else graph
+    if name.startswith("onnx"):
+        return OnnxBackend(path, threads)
+    return OpenVinoBackend(
+        path,
+        threads,
+        precision="f32" if name in _FLOAT32 else "bf16",
+        token_group=TOKEN_GROUP if name == "openvino-int8-token" else 0,
+    )
+
+
+def own_graph(directory: Path, details: Mapping[str, Any]) -> Path:
+    """The ONNX graph of a model. Raises PublishedError where it was published without one."""
+    name = details.get("onnx")
+    if name is None:
+        raise PublishedError("the model was published without an ONNX graph")
+    return directory / str(name)

@@ -1,0 +1,50 @@
+"""An ONNX graph in OpenVINO: in fp32 or bf16, with int8 layers of static scales, or of scales for each token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from spark_jobs.backends.interface import Ids
+
+
+class OpenVinoBackend:
+    """A graph with inputs of ids, mask and maybe token types, and one output.
+
+    Args:
+        path: of the ONNX file.
+        threads: of OpenVINO.
+        precision: of everything that is not int8 in the graph; bf16 becomes f32 where the CPU has no bf16.
+        token_group: channels of one token that share a scale where a layer has int8 weights and float inputs, which
+            are then rounded to int8, too; 0 leaves them as they are.
+    """
+
+    padding_id = 0  # masked out, so any id will do
+
+    def __init__(self, path: Path, threads: int, *, precision: Literal["f32", "bf16"], token_group: int = 0) -> None:
+        import openvino
+
+        compiled = openvino.Core().compile_model(
+            str(path),
+            "CPU",
+            {
+                "INFERENCE_NUM_THREADS": threads,
+                "NUM_STREAMS": 1,
+                "ENABLE_CPU_PINNING": False,  # else all workers of a host compute on its first core
+                "INFERENCE_PRECISION_HINT": precision,
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": token_group,
+            },
+        )
+        self._request = compiled.create_infer_request()
+        self._names = [entry.any_name for entry in compiled.inputs]
+
+    def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids | None = None) -> npt.NDArray[np.float32]:
+        """Logits (B, C)."""
+        types = np.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+        given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": types}
+        found = self._request.infer({name: given[name] for name in self._names}, share_inputs=True)
+        values: npt.NDArray[np.float32] = found["logits"].copy()  # the request writes the next batch into the same
+        return values
