@@ -13,7 +13,7 @@ from spark_jobs.backends.onnx_backend import OnnxBackend
 from spark_jobs.backends.openvino_backend import OpenVinoBackend
 from spark_jobs.backends.torch_backend import TorchBackend
 
-_FLOAT32 = ("openvino", "openvino-int8")  # around int8 layers it makes rows the same to the bit in every batch
+_FLOAT32 = ("openvino", "openvino-int8")
 TOKEN_GROUP = 384  # channels with a scale of their own: smaller groups cost speed, larger ones agreement
 
 
