@@ -16,6 +16,8 @@ from mapring.contract import read_manifest
 from mapring.errors import MapringError, PublishedError, SettingsError
 from mapring.lineage import RunDirectory, SourceFile
 from mapring.settings import Input, Settings, load_settings
+from mapring.settings.base import changed_settings
+from mapring.settings.combinations import ModeName, answers_refusal, chosen_mode
 from mapring.settings.schema import Score
 
 
@@ -64,6 +66,22 @@ class Plan:
     def scoring_model(self) -> str:
         """Fingerprint of the model to score with. Raises SettingsError where nothing is to be scored."""
         return self.scoring.model or self.model
+
+    @property
+    def score_mode(self) -> ModeName:
+        """What the model to score with gives; of another one than that of these settings its manifest tells its task.
+
+        Raises:
+            PublishedError: that model is not published.
+            SettingsError: it gives no such answers.
+        """
+        model, task = self.scoring.model, self.settings.train.task
+        if model is not None:
+            task = read_manifest(self.run.model(model)).details["task"]
+        why = answers_refusal(task, self.scoring.mode, changed_settings(self.scoring))
+        if why is not None:
+            raise SettingsError(f"{self.config}: score.{why}")
+        return chosen_mode(task, self.scoring.mode)
 
     @property
     def scoring_model_directory(self) -> str:

@@ -113,7 +113,7 @@ def gather_scores(plan: Plan, model: Model | None) -> Scores | None:
     table, work = find_work(plan)
     if table is None or not work.is_done:
         return None
-    mode = plan.settings.score_mode
+    mode = plan.score_mode
     reference = _reference(model)
     uris = [storage.join(plan.run.scores, file.path) for file in table.files]
     columns = columns_of(mode)

@@ -14,6 +14,7 @@ from mapring.scores.table import ScoresTable, latest_commit
 from mapring.scores.work import Work, find_work, tell_work
 from spark_jobs.arguments import leave, run_main
 from spark_jobs.fitting import start_fitted_session
+from spark_jobs.published_model import read_published_model
 from spark_jobs.scored_inputs import STAGE, score_inputs
 from spark_jobs.scores_commit import Scoring
 from spark_jobs.scores_update import update_table
@@ -33,8 +34,8 @@ def score(plan: Plan) -> None:
         say(STAGE, f"skipped: the table is up to date: {tell_work(work)}")
         return
     say(STAGE, tell_work(work))
-    _check_columns(plan, table, work)
     _check_model(plan)
+    _check_columns(plan, table, work)
     spark = start_fitted_session(STAGE, plan.settings, plan.scoring.inputs, work.score)
     scoring = score_inputs(spark, plan, work.score, is_first=table is None)
     if scoring.rows or work.leaving:
@@ -54,7 +55,7 @@ def _finish(plan: Plan, table: ScoresTable | None) -> None:
 
 def _check_columns(plan: Plan, table: ScoresTable | None, work: Work) -> None:
     """Refuse to mix what different tasks put out; where no row would stay, the table takes the new columns."""
-    wanted = score_schema(plan.settings.score_mode).names
+    wanted = score_schema(plan.score_mode).names
     if table is None or list(table.columns) == wanted or work.leaving == set(table.inputs.values()):
         return
     differing = ", ".join(sorted({*table.columns} ^ {*wanted}))
@@ -66,14 +67,22 @@ def _check_columns(plan: Plan, table: ScoresTable | None, work: Work) -> None:
 
 
 def _check_model(plan: Plan) -> None:
-    if is_published(plan.scoring_model_directory):
-        return
-    remedy = (
-        f"run `mapring train {plan.config}` first, with the same settings"
-        if plan.scoring.model is None
-        else "give the fingerprint of a model that is published in run_dir/models"
-    )
-    raise StageError(f"{plan.config}: found no model at {plan.scoring_model_directory}; {remedy}")
+    """Refuse a model that is not there, or that is of another task or reads other inputs than the settings say."""
+    if not is_published(plan.scoring_model_directory):
+        remedy = (
+            f"run `mapring train {plan.config}` first, with the same settings"
+            if plan.scoring.model is None
+            else "give the fingerprint of a model that is published in run_dir/models"
+        )
+        raise StageError(f"{plan.config}: found no model at {plan.scoring_model_directory}; {remedy}")
+    model = read_published_model(plan.scoring_model_directory)
+    model.mode_for(plan.scoring)
+    given = plan.scoring.inputs[0].second_text_column
+    if (given is not None) != model.is_pair:
+        raise StageError(
+            f"{plan.config}: score.inputs.0.second_text_column: found {given or 'none'!r}, but {model.directory} reads "
+            f"{'pairs; name the second text' if model.is_pair else 'one text; remove it'}"
+        )
 
 
 def _tell(scoring: Scoring, version: int) -> None:

@@ -90,7 +90,7 @@ def commit_scores(
         OvertakenError: another run committed since `table` was read; nothing of this commit is visible.
     """
     adds = [_add_action(file) for file in (*scoring.files, *carried)]
-    columns, uri = score_schema(plan.settings.score_mode), plan.run.scores
+    columns, uri = score_schema(plan.score_mode), plan.run.scores
     schema = Schema.from_arrow(columns)
     application = f"{plan.settings.name}:{plan.scoring_model}"
     metadata = _metadata(plan, scoring)

@@ -13,7 +13,7 @@ from pydantic import field_validator, model_validator
 from mapring.settings.answers import Answers
 from mapring.settings.backends import BackendName
 from mapring.settings.base import Section, changed_settings, execution, output
-from mapring.settings.combinations import ModeName, answers_refusal, chosen_mode, model_kind, scoring_refusal
+from mapring.settings.combinations import answers_refusal, model_kind, scoring_refusal
 from mapring.settings.dedup import Duplicates
 from mapring.settings.filters import Filters
 from mapring.settings.inputs import (
@@ -336,7 +336,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _score_is_what_the_model_gives(self) -> Settings:
-        if self.score is None:
+        if self.score is None or self.score.model is not None:  # then that model's manifest tells, see Plan.score_mode
             return self
         train, score = self.train, self.score
         why = answers_refusal(train.task, score.mode, changed_settings(score))
@@ -352,11 +352,6 @@ class Settings(Section):
                 f"{'pairs; name the second text' if expected else 'one text; remove it'}"
             )
         return self
-
-    @property
-    def score_mode(self) -> ModeName:
-        """What a scoring gives."""
-        return chosen_mode(self.train.task, None if self.score is None else self.score.mode)
 
     @model_validator(mode="after")
     def _space_is_of_train(self) -> Settings:

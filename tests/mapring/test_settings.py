@@ -10,7 +10,7 @@ import yaml
 
 from mapring.errors import SettingsError
 from mapring.settings import Section, Settings, load_settings, output_settings
-from mapring.settings.combinations import MODES_OF_TASK, TASKS, TaskName
+from mapring.settings.combinations import MODES_OF_TASK, TASKS, TaskName, chosen_mode
 
 
 def minimal() -> dict[str, Any]:
@@ -268,6 +268,6 @@ def test_every_mode_of_a_task_is_taken(tmp_path: Path, task: TaskName) -> None:
     config = write(tmp_path, minimal())
     for mode in MODES_OF_TASK[task]:
         settings = load_settings(config, [f"train.task={task}", f"score.mode={mode}"])
-        assert settings.score_mode == mode
+        assert settings.score is not None and chosen_mode(task, settings.score.mode) == mode
     if MODES_OF_TASK[task]:
-        assert load_settings(config, [f"train.task={task}"]).score_mode == MODES_OF_TASK[task][0]
+        assert chosen_mode(task, None) == MODES_OF_TASK[task][0]

@@ -31,7 +31,7 @@ def commit_answers(plan: Plan, answers: Sequence[Mapping[str, Any]], seconds: fl
     rows = [
         {"doc_id": str(record), "record": record, **made, **answer} for record, answer in enumerate(answers, start=1)
     ]
-    table = pa.Table.from_pylist(rows, schema=score_schema(plan.settings.score_mode))
+    table = pa.Table.from_pylist(rows, schema=score_schema(plan.score_mode))
     entry = write_file(plan.run.scores, "data/part-0.parquet", parquet_bytes(table, 100), len(rows))
     errors = [row["error"] for row in rows if row.get("error") is not None]
     statistics = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pyspark.sql import SparkSession
 
 import mapring
 from mapring.contract.schemas import score_schema
-from mapring.errors import SettingsError
+from mapring.errors import SettingsError, StageError
 from mapring.pairs import SEPARATOR
 from mapring.plan import Plan, make_plan
 from mapring.scores.verify import verify_scores
@@ -43,7 +44,7 @@ def pairs_input(key: str, tmp_path: Path) -> str:
 
 def table_of(plan: Plan) -> list[dict[str, Any]]:
     table = DeltaTable(plan.run.scores).to_pyarrow_table()
-    assert table.schema.names == score_schema(plan.settings.score_mode).names
+    assert table.schema.names == score_schema(plan.score_mode).names
     return sorted(table.to_pylist(), key=lambda row: row["record"])
 
 
@@ -84,6 +85,22 @@ def test_a_language_model_gives_perplexities_and_asked_otherwise_texts_in_the_sa
         assert (row["generated"], row["error"]) == (text, error)
     assert len(set(written["generated"])) > 10
     assert verify_scores(plan.run.scores) == []
+
+
+def test_another_model_of_the_run_directory_answers_as_its_own_task_has_it(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, f"score.model={'f' * 16}")
+    publish_made(Path(plan.scoring_model_directory), "embed")
+    score(plan)
+    expected, _ = predict_columns(Predictor(plan.scoring_model_directory), TEXTS, Answers())
+    np.testing.assert_allclose(
+        np.array([row["embedding"] for row in table_of(plan)]), np.array(expected["embedding"]), atol=1e-5
+    )
+    with pytest.raises(SettingsError, match="top_k: found it with mode embed"):
+        score(plan_of(tmp_path, f"score.model={'f' * 16}", "score.top_k=2"))
+    shutil.rmtree(Path(plan.scoring_model_directory).parent)
+    publish_made(Path(plan.scoring_model_directory), "classify", is_pair=True)
+    with pytest.raises(StageError, match="reads pairs; name the second text"):
+        score(plan_of(tmp_path, f"score.model={'f' * 16}", "score.rescore=true"))
 
 
 def test_udfs_answer_in_every_mode_from_one_column_or_two(tmp_path: Path) -> None:
