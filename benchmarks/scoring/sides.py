@@ -1,0 +1,153 @@
+"""The sides that are measured, each as a process of its own, and rounds in which they take turns."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.corpus import FOLDER
+from benchmarks.processes import run
+from benchmarks.scoring.ground import HOME, MAX_LENGTH, ROWS, Ground
+from benchmarks.scoring.speed import Speed
+from benchmarks.sentences import LOGS, ROOT, our_environment
+
+ROUNDS = 3
+CORES = 2
+_PARTITIONS = 2 * CORES
+_WARM_ROWS = 512
+_SLOW_SHARE = 4  # sides that take long get a quarter of the rows
+_RAY_PYTHON = FOLDER / "peers" / "ray" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Side:
+    """A way to score: the words behind `python`, what its job holds besides the common, and where it runs.
+
+    `workers` of it hold a model; `is_worker` tells their processes from others.
+    """
+
+    name: str
+    words: Sequence[str]
+    is_worker: Callable[[psutil.Process], bool]
+    job: Mapping[str, Any] = field(default_factory=dict)
+    python: Path = Path(sys.executable)
+    rows: int = ROWS
+    tasks: int = CORES
+    threads: int = 1
+    gives_answers: bool = False  # where these are wanted, all rows are scored once more, in the warm-up
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All runs of all sides, and what a side's process has written besides."""
+
+    speeds: Mapping[str, list[Speed]]
+    found: Mapping[str, list[dict[str, Any]]]
+
+    def answers_of(self, side: str) -> Path:
+        """The labels that a side has given to all rows."""
+        return _answers(side)
+
+
+def measure_in_turn(ground: Ground, sides: Sequence[Side], rounds: int = ROUNDS) -> Measured:
+    """Run all sides one after the other, several times over, each time in new processes.
+
+    In the first round sides that give answers write them.
+    """
+    speeds, found = defaultdict[str, list[Speed]](list), defaultdict[str, list[dict[str, Any]]](list)
+    for number in range(rounds):
+        for side in sides:
+            speed, values = _measure(ground, side, with_answers=side.gives_answers and number == 0)
+            speeds[side.name].append(speed)
+            found[side.name].append(values)
+            _say(f"round {number + 1}: {side.name:24} {speed.rows_per_second:8.1f} texts/s")
+    return Measured(speeds, found)
+
+
+def ours(ground: Ground, name: str = "mapring", *, backend: Mapping[str, Any] | None = None, **how: Any) -> Side:
+    """`mapring.predict_udf` with a backend, given as arguments of its own."""
+    job = {"model": ground.model_directory, "backend": backend or {}}
+    return Side(name, ["-m", "benchmarks.scoring.our_side"], is_python_worker, job, **{"gives_answers": True, **how})
+
+
+def raw(ground: Ground, backend: Mapping[str, Any] | None = None) -> Side:
+    """Our backend without Spark."""
+    job = {"model": ground.model_directory, "backend": backend or {}}
+    return Side("raw", ["-m", "benchmarks.scoring.raw_side"], _is_spawned, job)
+
+
+def in_spark(ground: Ground, variant: str, **how: Any) -> Side:
+    """A variant of `benchmarks/peers/spark_scoring.py`."""
+    words = ["-m", "benchmarks.peers.spark_scoring", variant]
+    return Side(variant, words, is_python_worker, {"stock": ground.stock_directory, "batch": 32}, **how)
+
+
+def slow_rows() -> int:
+    """Rows for sides that take long."""
+    return ROWS // _SLOW_SHARE
+
+
+def on_ray(ground: Ground) -> Side:
+    """Ray Data."""
+    job = {"stock": ground.stock_directory, "batch": 32, "block_rows": 256}
+    words = ["-m", "benchmarks.peers.ray_scoring"]
+    return Side("ray", words, _is_ray_actor, job, python=_RAY_PYTHON, gives_answers=True)
+
+
+def is_python_worker(process: psutil.Process) -> bool:
+    """Whether a process is a Python worker of Spark; the daemon that it was forked from is none."""
+    words = process.cmdline()
+    parent = process.parent()
+    return "pyspark.daemon" in words and parent is not None and "pyspark.daemon" in parent.cmdline()
+
+
+def _is_spawned(process: psutil.Process) -> bool:
+    return any("spawn_main" in word for word in process.cmdline())
+
+
+def _is_ray_actor(process: psutil.Process) -> bool:
+    return any(word.startswith("ray::") and "Scorer" in word for word in process.cmdline()[:1])
+
+
+def _measure(ground: Ground, side: Side, *, with_answers: bool) -> tuple[Speed, dict[str, Any]]:
+    HOME.mkdir(parents=True, exist_ok=True)
+    job_file, output = HOME / f"{side.name}-job.json", HOME / f"{side.name}-found.json"
+    output.unlink(missing_ok=True)
+    job = {
+        "texts": str(ground.texts),
+        "rows": side.rows,
+        "warm_rows": min(_WARM_ROWS, side.rows),
+        "partitions": _PARTITIONS,
+        "tasks": side.tasks,
+        "threads": side.threads,
+        "max_length": MAX_LENGTH,
+        "answers": str(_answers(side.name)) if with_answers else None,
+        "output": str(output),
+        "began": time.time(),
+        **side.job,
+    }
+    job_file.write_text(json.dumps(job))
+    words = [str(side.python), *side.words, str(job_file)]
+    log = LOGS / f"scoring-{side.name}.log"
+    environment = {**our_environment(), "OMP_NUM_THREADS": str(side.threads)}
+    done = run(words, log=log, cwd=ROOT, environment=environment, chosen=side.is_worker)
+    values: dict[str, Any] = json.loads(output.read_text())
+    rate = values["rows"] / values["seconds"]
+    return Speed(rate, values["first_seconds"], done.peak_chosen / side.tasks, done.peak_tree), values
+
+
+def _answers(side: str) -> Path:
+    return HOME / f"{side}-answers.parquet"
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
