@@ -20,6 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 Job = dict[str, Any]
+Predict = Callable[[DataFrame], DataFrame]
 
 
 def read_job() -> Job:
@@ -29,7 +30,7 @@ def read_job() -> Job:
 
 
 def run_in_spark(
-    job: Job, predict: Callable[[DataFrame], DataFrame], after: Callable[[SparkSession], dict[str, Any]] | None = None
+    job: Job, make_predict: Callable[[], Predict], after: Callable[[SparkSession], dict[str, Any]] | None = None
 ) -> None:
     """Measure and write `output` of the job: `rows`, `seconds` and `first_seconds`, and what `after` finds.
 
@@ -39,14 +40,17 @@ def run_in_spark(
 
     Args:
         job: see above.
-        predict: adds a column `p` of label, score and probabilities to columns id and text, and drops the text.
+        make_predict: called once there is a session; what it gives turns columns id and text into id and `p`, a struct
+            of label, score and probabilities.
         after: looks into the session at the end.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("scoring").master(f"local[{job['tasks'] * job['threads']}]")
     builder = builder.config("spark.task.cpus", job["threads"]).config("spark.ui.enabled", "false")
+    builder = builder.config("spark.ui.showConsoleProgress", "false")
     spark = builder.config("spark.driver.memory", "1g").getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    predict = make_predict()
     predict(spark.read.parquet(job["texts"])).limit(1).collect()
     first_seconds = time.time() - job["began"]
     texts = spark.read.parquet(job["texts"]).where(F.col("id") < job["rows"]).repartition(job["partitions"]).cache()

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from pyspark.ml.functions import predict_batch_udf
-from pyspark.sql import DataFrame
 from pyspark.sql.types import ArrayType, DoubleType, FloatType, StringType, StructField, StructType
 
-from benchmarks.peers.spark_runs import Job, read_job, run_in_spark
+from benchmarks.peers.spark_runs import Job, Predict, read_job, run_in_spark
 from benchmarks.peers.stock_model import BATCH, StockModel, text_pipeline
 
 RESULT = StructType(
@@ -32,7 +31,7 @@ RESULT = StructType(
 )
 
 
-def by_batch_udf(job: Job, padding: str) -> Callable[[DataFrame], DataFrame]:
+def by_batch_udf(job: Job, padding: str) -> Predict:
     """Predictions of `predict_batch_udf`; one UDF for all frames, since its cache of models knows a UDF and no path."""
     directory, max_length, threads = job["stock"], job["max_length"], job["threads"]
 
@@ -44,7 +43,7 @@ def by_batch_udf(job: Job, padding: str) -> Callable[[DataFrame], DataFrame]:
     return lambda frame: frame.select("id", udf("text").alias("p"))
 
 
-def by_pipeline(job: Job) -> Callable[[DataFrame], DataFrame]:
+def by_pipeline(job: Job) -> Predict:
     """Predictions of a pipeline that a worker keeps."""
     directory, max_length, threads = job["stock"], job["max_length"], job["threads"]
 
@@ -69,12 +68,12 @@ def by_pipeline(job: Job) -> Callable[[DataFrame], DataFrame]:
 def main() -> None:
     """Run the variant that the command line names."""
     job = read_job()
-    variants: dict[str, Callable[[], Callable[[DataFrame], DataFrame]]] = {
+    variants: dict[str, Callable[[], Predict]] = {
         "batch_udf": lambda: by_batch_udf(job, "longest"),
         "padded": lambda: by_batch_udf(job, "max_length"),
         "pipeline": lambda: by_pipeline(job),
     }
-    run_in_spark(job, variants[sys.argv[1]]())
+    run_in_spark(job, variants[sys.argv[1]])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,33 +40,46 @@ _SCORED_CSV = HOME / "scored.csv"
 
 @dataclass(frozen=True)
 class Ground:
-    """A published model, its transformers directory, and a Parquet file of `id`, `text` and the true `label`."""
+    """A published model, the shards that it was trained on, its transformers directory, and a Parquet file of texts.
+
+    `texts` has columns `id`, `text` and the true `label`; `max_length` is that of the model, in tokens.
+    """
 
     model_directory: str
+    shards_directory: str
     stock_directory: str
     texts: Path
-    labels: Sequence[str]
+    max_length: int
 
 
 def ground() -> Ground:
     """Model and texts, made once."""
     directory = os.environ.get(TRIAL_MODEL) or trained_plan().model_directory
     details = read_manifest(directory).details
+    shards = next(link["fingerprint"] for link in read_manifest(directory).inputs if link["kind"] == "shards")
     texts = HOME / f"texts-{ROWS}.parquet"
     rows = _scored()[:ROWS]
     if len(rows) < ROWS:
         raise ValueError(f"{TRIAL_ROWS}: found {ROWS}, but there are {len(rows)} sentences to score; take fewer")
     normalized = normalize(pa.array([row.text for row in rows]), Normalization.model_validate(details["text"]))
     labels = [row.label for row in rows]
+    HOME.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table({"id": range(len(rows)), "text": normalized, "label": labels}), texts)
-    return Ground(directory, str(Path(directory, details["transformers"])), texts, details["labels"])
+    return Ground(
+        model_directory=directory,
+        shards_directory=str(Path(directory).parents[1] / "shards" / shards),
+        stock_directory=str(Path(directory, details["transformers"])),
+        texts=texts,
+        max_length=details["max_length"],
+    )
 
 
 def trained_plan() -> Plan:
     """The pipeline whose model is trained, on two ranks, unless that was done; `mapring score` goes on with it."""
     learned = [row for row in _sentences() if not _is_scored(row.text)]
     HOME.mkdir(parents=True, exist_ok=True)
-    _write(HOME / "learned.jsonl", "".join(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in learned))
+    lines = [json.dumps(row._asdict(), ensure_ascii=False) for row in learned]
+    (HOME / "learned.jsonl").write_text("".join(f"{line}\n" for line in lines))
     with _SCORED_CSV.open("w", newline="") as file:
         csv.writer(file).writerows([("id", "text"), *((row.id, row.text) for row in _scored()[:ROWS])])
     return trained("scoring", write_config("scoring", _values())).plan
@@ -111,7 +123,3 @@ def _is_scored(text: str) -> bool:
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(" ".join(text.lower().split()).encode()).digest()
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)

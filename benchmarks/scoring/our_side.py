@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
 import mapring
-from benchmarks.peers.spark_runs import read_job, run_in_spark
+from benchmarks.peers.spark_runs import Predict, read_job, run_in_spark
 from spark_jobs.predictor import load_predictor
 
 _LOOKS = 4  # for each worker: tasks that only look, spread over all of them
@@ -23,12 +23,12 @@ _LOOKS = 4  # for each worker: tasks that only look, spread over all of them
 def main() -> None:
     """Run the job."""
     job = read_job()
-    udf = mapring.predict_udf(job["model"], **job["backend"])
 
-    def predict(frame: DataFrame) -> DataFrame:
-        return frame.select("id", udf("text").alias("p"))
+    def make_predict() -> Predict:
+        udf = mapring.predict_udf(job["model"], **job["backend"])
+        return lambda frame: frame.select("id", udf("text").alias("p"))
 
-    run_in_spark(job, predict, lambda spark: {"loads": _loads(spark, job["tasks"])})
+    run_in_spark(job, make_predict, lambda spark: {"loads": _loads(spark, job["tasks"])})
 
 
 def _loads(spark: SparkSession, workers: int) -> dict[int, int]:

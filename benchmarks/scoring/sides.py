@@ -15,7 +15,7 @@ import psutil
 
 from benchmarks.corpus import FOLDER
 from benchmarks.processes import run
-from benchmarks.scoring.ground import HOME, MAX_LENGTH, ROWS, Ground
+from benchmarks.scoring.ground import HOME, ROWS, Ground
 from benchmarks.scoring.speed import Speed
 from benchmarks.sentences import LOGS, ROOT, our_environment
 
@@ -128,7 +128,7 @@ def _measure(ground: Ground, side: Side, *, with_answers: bool) -> tuple[Speed, 
         "partitions": _PARTITIONS,
         "tasks": side.tasks,
         "threads": side.threads,
-        "max_length": MAX_LENGTH,
+        "max_length": ground.max_length,
         "answers": str(_answers(side.name)) if with_answers else None,
         "output": str(output),
         "began": time.time(),
