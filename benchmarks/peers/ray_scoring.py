@@ -72,7 +72,7 @@ def main() -> None:
     assert len(set(actors)) == 2, "one actor did everything"
     warm = max(first_batches_end(done[actors == actor], job["warm_rows"] // 2) for actor in set(actors))
     values = {"rows": int((done > warm).sum()), "seconds": ended - warm, "first_seconds": first_seconds}
-    if job["answers"] is not None:
+    if job["answer_rows"]:
         pq.write_table(found.select(["id", "label", "probabilities"]).sort_by("id"), job["answers"])
     Path(job["output"]).write_text(json.dumps(values))
 

@@ -2,7 +2,7 @@
 
 The job is a JSON object: `texts`, a Parquet file with columns id and text; `rows` of it to score; `warm_rows` of these
 for the warm-up; `partitions`; `tasks` at a time with `threads` each; `began`, the time at which the process was
-started; `answers`, a file for the labels of all rows, or null; and what a side needs besides.
+started; `answers`, a file for the labels of the first `answer_rows`, which may be none; and what a side needs besides.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def run_in_spark(
 
     The texts lie in Spark's cache. The first result is that of one row, from the start of the process on. The warm-up
     loads the model in every worker right before the pass: Spark ends workers that idle for a minute. The pass
-    goes to Spark's noop sink. Labels, where wanted, are collected in the warm-up.
+    goes to Spark's noop sink. Labels, where wanted, are collected before it.
 
     Args:
         job: see above.
@@ -53,13 +53,11 @@ def run_in_spark(
     predict = make_predict()
     predict(spark.read.parquet(job["texts"])).limit(1).collect()
     first_seconds = time.time() - job["began"]
-    texts = spark.read.parquet(job["texts"]).where(F.col("id") < job["rows"]).repartition(job["partitions"]).cache()
-    assert texts.count() == job["rows"], "the file holds fewer rows"
-    if job["answers"] is None:
-        _pass(predict(texts.where(F.col("id") < job["warm_rows"])))
-    else:
-        found = predict(texts).select("id", "p.label", "p.probabilities").orderBy("id").toArrow()
-        pq.write_table(found, job["answers"])
+    texts = _first_texts(spark, job, job["rows"])
+    if job["answer_rows"]:
+        found = predict(_first_texts(spark, job, job["answer_rows"])).select("id", "p.label", "p.probabilities")
+        pq.write_table(found.orderBy("id").toArrow(), job["answers"])
+    _pass(predict(_first_texts(spark, job, job["warm_rows"])))
     began = time.perf_counter()
     _pass(predict(texts))
     seconds = time.perf_counter() - began
@@ -67,6 +65,14 @@ def run_in_spark(
     values.update({} if after is None else after(spark))
     Path(job["output"]).write_text(json.dumps(values))
     spark.stop()
+
+
+def _first_texts(spark: SparkSession, job: Job, rows: int) -> DataFrame:
+    """As many texts in Spark's cache."""
+    texts = spark.read.parquet(job["texts"]).where(F.col("id") < rows).select("id", "text")
+    cached = texts.repartition(job["partitions"]).cache()
+    assert cached.count() == rows, "the file holds fewer rows"
+    return cached
 
 
 def _pass(frame: DataFrame) -> None:

@@ -1,6 +1,6 @@
 """Scoring in Spark by `mapring.predict_udf`: `python -m benchmarks.scoring.our_side JOB`.
 
-JOB: see `benchmarks/peers/spark_runs.py`; here also `model`, a published model, and `backend`, arguments of
+JOB: see `benchmarks/peers/spark_runs.py`; here also `model`, a published model, and `arguments` of
 `predict_udf` besides it. Also found is `loads`, how often each worker loaded the model, by its process id.
 """
 
@@ -25,7 +25,7 @@ def main() -> None:
     job = read_job()
 
     def make_predict() -> Predict:
-        udf = mapring.predict_udf(job["model"], **job["backend"])
+        udf = mapring.predict_udf(job["model"], **job["arguments"])
         return lambda frame: frame.select("id", udf("text").alias("p"))
 
     run_in_spark(job, make_predict, lambda spark: {"loads": _loads(spark, job["tasks"])})

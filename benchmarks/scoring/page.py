@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from benchmarks.results import FOLDER, read_figures
+from benchmarks.scoring.gates import GATES
 from benchmarks.scoring.noted import noted, noted_speeds
-from benchmarks.scoring.speed import speed_table, thread_table
+from benchmarks.scoring.speed import gate_table, speed_table, thread_table
 
 _PAGE = Path(__file__).resolve().parents[2] / "docs/scoring.md"
 _RESULTS = FOLDER / "scoring.json"
@@ -22,6 +23,7 @@ _NAMES = {
     "pipeline": "transformers pipeline in `mapInPandas`",
     "ray": "Ray Data, two actors",
 }
+_SHAPES = {(2, 1): "mapring", (1, 2): "one_task"}  # tasks at a time, threads of each
 
 
 def main() -> int:
@@ -37,19 +39,14 @@ def main() -> int:
 def _tables() -> dict[str, str]:
     tables = {}
     if (peers := noted("peers")) is not None:
-        tables["sides"] = speed_table(noted_speeds(peers), _NAMES, "batch_udf") + _told(peers)
-    if (threads := noted("threads")) is not None:
-        shapes = {_shape(side): runs for side, runs in noted_speeds(threads).items()}
-        tables["threads"] = thread_table(shapes) + _told(threads)
+        speeds = noted_speeds(peers)
+        sides = {side: runs for side, runs in speeds.items() if side in _NAMES}
+        tables["sides"] = speed_table(sides, _NAMES, "batch_udf") + _told(peers)
+        tables["threads"] = thread_table({shape: speeds[side] for shape, side in _SHAPES.items()})
+        tables["gates"] = gate_table(peers["backends"], peers["agreement"], {name: _NAMES[name] for name in GATES})
     if _RESULTS.exists():
         tables["figures"] = _figures()
     return tables
-
-
-def _shape(side: str) -> tuple[int, int]:
-    """Tasks and threads of a side that is named by them."""
-    tasks, _, threads = side.partition("x")
-    return int(tasks), int(threads)
 
 
 def _told(values: dict[str, object]) -> str:

@@ -15,14 +15,15 @@ import psutil
 
 from benchmarks.corpus import FOLDER
 from benchmarks.processes import run
-from benchmarks.scoring.ground import HOME, ROWS, Ground
+from benchmarks.scoring.ground import HOME, IS_TRIAL, LABELLED_ROWS, ROWS, Ground
 from benchmarks.scoring.speed import Speed
 from benchmarks.sentences import LOGS, ROOT, our_environment
 
-ROUNDS = 3
+ROUNDS = 1 if IS_TRIAL else 3
 CORES = 2
 _PARTITIONS = 2 * CORES
 _WARM_ROWS = 512
+_RAY_BLOCKS = 32  # enough for both actors to end at about the same time
 _SLOW_SHARE = 4  # sides that take long get a quarter of the rows
 _RAY_PYTHON = FOLDER / "peers" / "ray" / "bin" / "python"
 
@@ -42,7 +43,7 @@ class Side:
     rows: int = ROWS
     tasks: int = CORES
     threads: int = 1
-    gives_answers: bool = False  # where these are wanted, all rows are scored once more, in the warm-up
+    answers: int = 0  # rows whose labels are written in the first round, before the warm-up
 
 
 @dataclass(frozen=True)
@@ -58,30 +59,26 @@ class Measured:
 
 
 def measure_in_turn(ground: Ground, sides: Sequence[Side], rounds: int = ROUNDS) -> Measured:
-    """Run all sides one after the other, several times over, each time in new processes.
-
-    In the first round sides that give answers write them.
-    """
+    """Run all sides one after the other, several times over, each time in new processes."""
     speeds, found = defaultdict[str, list[Speed]](list), defaultdict[str, list[dict[str, Any]]](list)
     for number in range(rounds):
         for side in sides:
-            speed, values = _measure(ground, side, with_answers=side.gives_answers and number == 0)
+            speed, values = _measure(ground, side, answers=side.answers if number == 0 else 0)
             speeds[side.name].append(speed)
             found[side.name].append(values)
             _say(f"round {number + 1}: {side.name:24} {speed.rows_per_second:8.1f} texts/s")
     return Measured(speeds, found)
 
 
-def ours(ground: Ground, name: str = "mapring", *, backend: Mapping[str, Any] | None = None, **how: Any) -> Side:
-    """`mapring.predict_udf` with a backend, given as arguments of its own."""
-    job = {"model": ground.model_directory, "backend": backend or {}}
-    return Side(name, ["-m", "benchmarks.scoring.our_side"], is_python_worker, job, **{"gives_answers": True, **how})
+def ours(ground: Ground, name: str = "mapring", *, arguments: Mapping[str, Any] | None = None, **how: Any) -> Side:
+    """`mapring.predict_udf`, with arguments besides the model."""
+    job = {"model": ground.model_directory, "arguments": arguments or {}}
+    return Side(name, ["-m", "benchmarks.scoring.our_side"], is_python_worker, job, **{"answers": LABELLED_ROWS, **how})
 
 
-def raw(ground: Ground, backend: Mapping[str, Any] | None = None) -> Side:
-    """Our backend without Spark."""
-    job = {"model": ground.model_directory, "backend": backend or {}}
-    return Side("raw", ["-m", "benchmarks.scoring.raw_side"], _is_spawned, job)
+def raw(ground: Ground) -> Side:
+    """Our fp32 backend without Spark."""
+    return Side("raw", ["-m", "benchmarks.scoring.raw_side"], _is_spawned, {"model": ground.model_directory})
 
 
 def in_spark(ground: Ground, variant: str, **how: Any) -> Side:
@@ -97,9 +94,9 @@ def slow_rows() -> int:
 
 def on_ray(ground: Ground) -> Side:
     """Ray Data."""
-    job = {"stock": ground.stock_directory, "batch": 32, "block_rows": 256}
+    job = {"stock": ground.stock_directory, "batch": 32, "block_rows": max(32, ROWS // _RAY_BLOCKS)}
     words = ["-m", "benchmarks.peers.ray_scoring"]
-    return Side("ray", words, _is_ray_actor, job, python=_RAY_PYTHON, gives_answers=True)
+    return Side("ray", words, _is_ray_actor, job, python=_RAY_PYTHON, answers=ROWS)
 
 
 def is_python_worker(process: psutil.Process) -> bool:
@@ -117,19 +114,20 @@ def _is_ray_actor(process: psutil.Process) -> bool:
     return any(word.startswith("ray::") and "Scorer" in word for word in process.cmdline()[:1])
 
 
-def _measure(ground: Ground, side: Side, *, with_answers: bool) -> tuple[Speed, dict[str, Any]]:
+def _measure(ground: Ground, side: Side, *, answers: int) -> tuple[Speed, dict[str, Any]]:
     HOME.mkdir(parents=True, exist_ok=True)
     job_file, output = HOME / f"{side.name}-job.json", HOME / f"{side.name}-found.json"
     output.unlink(missing_ok=True)
     job = {
         "texts": str(ground.texts),
         "rows": side.rows,
-        "warm_rows": min(_WARM_ROWS, side.rows),
+        "warm_rows": min(_WARM_ROWS, side.rows // 4),
         "partitions": _PARTITIONS,
         "tasks": side.tasks,
         "threads": side.threads,
         "max_length": ground.max_length,
-        "answers": str(_answers(side.name)) if with_answers else None,
+        "answer_rows": answers,
+        "answers": str(_answers(side.name)),
         "output": str(output),
         "began": time.time(),
         **side.job,

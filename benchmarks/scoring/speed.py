@@ -98,6 +98,13 @@ def speed_table(runs: Mapping[str, Sequence[Speed]], names: Mapping[str, str], r
     return "".join(f"{line}\n" for line in lines)
 
 
+def gate_table(backends: Mapping[str, str], agreement: Mapping[str, float], names: Mapping[str, str]) -> str:
+    """Which backend each gate let through, and how often it has the label of fp32 on the texts, in Markdown."""
+    lines = ["| | Chosen | Same label as fp32 |", "|---|---|---:|"]
+    lines += [f"| {name} | `{backends[side]}` | {agreement[side]:.2%} |" for side, name in names.items()]
+    return "".join(f"{line}\n" for line in lines)
+
+
 def thread_table(runs: Mapping[tuple[int, int], Sequence[Speed]]) -> str:
     """Speeds by (tasks at a time, threads of each) as a table in Markdown."""
     lines = ["| Tasks at a time | Threads of each | Texts/s | Memory of all workers |", "|---:|---:|---:|---:|"]
