@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from spark_jobs.backends.probe import AUTO, Probe, choose
-
 from benchmarks.scoring.ground import HOME, Ground
 from mapring.contract import read_manifest
+from spark_jobs.backends.probe import AUTO, Probe, choose
 
 GATES: Mapping[str, float] = {"gated995": 0.995, "gated98": 0.98}
 _MAX_METRIC_LOSS = 0.003

@@ -29,7 +29,7 @@ _RAY = "Ray Data 2.60.0, transformers 5.23.0"
 
 
 def peer_figures() -> list[Figure]:
-    """All sides in turn; raises AssertionError where ours gives other labels than the peers."""
+    """All sides in turn; raises ValueError where ours gives other labels than the peers."""
     base = ground()
     gated = {name: chosen_backend(base, agreement) for name, agreement in GATES.items()}
     sides: Sequence[Side] = (
@@ -43,16 +43,36 @@ def peer_figures() -> list[Figure]:
         in_spark(base, "pipeline", rows=slow_rows()),
     )
     measured = measure_in_turn(base, sides)
-    exact = {side: _agreement_in_fp32(measured, side, "batch_udf") for side in ("mapring", "ray")}
-    agreement = {**exact, **{name: _compare(measured, name, "mapring").agreement for name in gated}}
     backends = {name: name_of(directory) for name, directory in gated.items()}
-    note("peers", {"rows": ROWS, "agreement": agreement, "backends": backends, **_notes(measured)})
-    truth = pq.read_table(base.texts)["label"].to_pylist()  # of LABELLED_ROWS
-    loss = metric_loss(truth, _labels(measured, "mapring"), _labels(measured, "gated98"))
+    note("peers", {"rows": ROWS, "backends": backends, "agreement": agreements(measured), **_notes(measured)})
+    return figures_of(measured, pq.read_table(base.texts)["label"].to_pylist())
+
+
+def agreements(measured: Measured) -> dict[str, float]:
+    """Shares of rows with equal labels: of sides in fp32 with `predict_batch_udf`, of gated ones with ours in fp32.
+
+    Raises:
+        ValueError: sides in fp32 differ by more than ties.
+    """
+    found = {}
+    for side in ("mapring", "ray"):
+        comparison = _compare(measured, side, "batch_udf")
+        if comparison.surely_different:
+            raise ValueError(
+                f"{side} and batch_udf give other labels to {len(comparison.surely_different):,} rows, the first "
+                f"{comparison.surely_different[:5]}; expected the same from one model in fp32"
+            )
+        found[side] = comparison.agreement
+    return {**found, **{side: _compare(measured, side, "mapring").agreement for side in GATES}}
+
+
+def figures_of(measured: Measured, truth: Sequence[str]) -> list[Figure]:
+    """The figures of all sides' runs; `truth` are the labels of the rows that ours answered."""
     speeds = measured.speeds
     fp32, peer = speeds["mapring"], speeds["batch_udf"]
-    own = ("mapring", *gated)
-    loads = loads_per_worker([found["loads"] for side in own for found in measured.found[side]], CORES)
+    loads = [found["loads"] for side in ("mapring", *GATES) for found in measured.found[side]]
+    labels = {side: measured.answers[side]["label"].to_pylist() for side in ("mapring", "gated98")}
+    loss = metric_loss(truth, labels["mapring"], labels["gated98"])
     return [
         figure("fp32_vs_predict_batch_udf", times_as_fast(fp32, peer), 2, "ratio", peer=_BATCH_UDF),
         *(
@@ -62,26 +82,14 @@ def peer_figures() -> list[Figure]:
         figure("gated98_metric_loss", loss, 0.003, "share", better="lower", peer="fp32"),
         figure("spark_vs_raw_backend", times_as_fast(fp32, speeds["raw"]), 0.9, "ratio", peer="two processes"),
         figure("vs_ray_data", times_as_fast(fp32, speeds["ray"]), 1.2, "ratio", peer=_RAY),
-        figure("model_loads_per_worker", loads, 1, "loads", better="lower"),
+        figure("model_loads_per_worker", loads_per_worker(loads, CORES), 1, "loads", better="lower"),
     ]
 
 
-def _agreement_in_fp32(measured: Measured, side: str, peer: str) -> float:
-    """The share of equal labels of two sides in fp32, which must be equal but for ties."""
-    found = _compare(measured, side, peer)
-    assert not found.surely_different, f"{side} and {peer} give other labels to the rows {found.surely_different[:10]}"
-    return found.agreement
-
-
 def _compare(measured: Measured, side: str, peer: str) -> Comparison:
-    found, expected = (pq.read_table(measured.answers_of(name)) for name in (side, peer))
+    found, expected = measured.answers[side], measured.answers[peer]
     common = min(len(found), len(expected))  # sides that take long label fewer, the first ones
     return compare_labels(found.slice(0, common), expected.slice(0, common))
-
-
-def _labels(measured: Measured, side: str) -> list[str]:
-    labels: list[str] = pq.read_table(measured.answers_of(side))["label"].to_pylist()
-    return labels
 
 
 def _notes(measured: Measured) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks.corpus import FOLDER
 from benchmarks.processes import run
@@ -48,14 +50,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Measured:
-    """All runs of all sides, and what a side's process has written besides."""
+    """All runs of all sides, what a side's process has written besides, and the labels of those that give some.
 
-    speeds: Mapping[str, list[Speed]]
-    found: Mapping[str, list[dict[str, Any]]]
+    `answers` are tables of `id`, `label` and `probabilities`, in the order of `id`.
+    """
 
-    def answers_of(self, side: str) -> Path:
-        """The labels that a side has given to all rows."""
-        return _answers(side)
+    speeds: Mapping[str, Sequence[Speed]]
+    found: Mapping[str, Sequence[Mapping[str, Any]]]
+    answers: Mapping[str, pa.Table]
 
 
 def measure_in_turn(ground: Ground, sides: Sequence[Side], rounds: int = ROUNDS) -> Measured:
@@ -67,7 +69,7 @@ def measure_in_turn(ground: Ground, sides: Sequence[Side], rounds: int = ROUNDS)
             speeds[side.name].append(speed)
             found[side.name].append(values)
             _say(f"round {number + 1}: {side.name:24} {speed.rows_per_second:8.1f} texts/s")
-    return Measured(speeds, found)
+    return Measured(speeds, found, {side.name: pq.read_table(_answers(side.name)) for side in sides if side.answers})
 
 
 def ours(ground: Ground, name: str = "mapring", *, arguments: Mapping[str, Any] | None = None, **how: Any) -> Side:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
+from benchmarks.scoring.peers import agreements, figures_of
+from benchmarks.scoring.sides import Measured
 from benchmarks.scoring.speed import (
     Speed,
     compare_labels,
+    gate_table,
     loads_per_worker,
     median_speed,
     metric_loss,
@@ -85,3 +88,41 @@ def test_the_padding_is_what_the_stage_says() -> None:
     assert padding_share(log) == pytest.approx(0.034)
     with pytest.raises(ValueError, match="tells no padding"):
         padding_share("[mapring score] skipped: scores are already in the table")
+
+
+def measured(**changed: pa.Table) -> Measured:
+    """Two rows by every side, of which ours answers one more."""
+    sides = {"mapring": 200, "gated995": 500, "gated98": 800, "batch_udf": 100, "raw": 250, "ray": 80}
+    own = ("mapring", "gated995", "gated98")
+    found = {side: [{"loads": {"1": 1, "2": 1}}] * 3 for side in own}
+    usual = {**dict.fromkeys(own, answers("aba")), **dict.fromkeys(("batch_udf", "ray"), answers("ab"))}
+    return Measured({side: runs(*[float(rate)] * 3) for side, rate in sides.items()}, found, {**usual, **changed})
+
+
+def test_figures_are_speeds_beside_the_peers_and_the_labels_lost() -> None:
+    values = {figure.name: figure.value for figure in figures_of(measured(gated98=answers("aaa")), list("abb"))}
+    assert values == {
+        "fp32_vs_predict_batch_udf": 2,
+        "gated995_vs_predict_batch_udf": 5,
+        "gated98_vs_predict_batch_udf": 8,
+        "gated98_metric_loss": pytest.approx(1 / 3),
+        "spark_vs_raw_backend": 0.8,
+        "vs_ray_data": 2.5,
+        "model_loads_per_worker": 1,
+    }
+
+
+def test_gated_sides_may_differ_and_those_in_fp32_must_not() -> None:
+    assert agreements(measured(gated98=answers("aaa"))) == {
+        "mapring": 1,
+        "ray": 1,
+        "gated995": 1,
+        "gated98": pytest.approx(2 / 3),
+    }
+    with pytest.raises(ValueError, match="ray and batch_udf give other labels to 1 rows"):
+        agreements(measured(ray=answers("bb")))
+
+
+def test_the_table_of_gates_names_what_was_chosen() -> None:
+    table = gate_table({"gated98": "onnx-int8"}, {"gated98": 0.9871, "ray": 1.0}, {"gated98": "G"})
+    assert table.splitlines()[2:] == ["| G | `onnx-int8` | 98.71% |"]
