@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
+from benchmarks.results import write_figures
+from benchmarks.scoring import page
 from benchmarks.scoring.peers import agreements, figures_of
 from benchmarks.scoring.sides import Measured
 from benchmarks.scoring.speed import (
@@ -126,3 +130,25 @@ def test_gated_sides_may_differ_and_those_in_fp32_must_not() -> None:
 def test_the_table_of_gates_names_what_was_chosen() -> None:
     table = gate_table({"gated98": "onnx-int8"}, {"gated98": 0.9871, "ray": 1.0}, {"gated98": "G"})
     assert table.splitlines()[2:] == ["| G | `onnx-int8` | 98.71% |"]
+
+
+def test_the_page_takes_the_tables_of_a_measurement_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "scoring.md"
+    copy.write_text(page._PAGE.read_text())
+    sides = {side: [speed._asdict() for speed in runs(10, 20, 30)] for side in ("mapring", "one_task", "batch_udf")}
+    told = {"rows": 4096, "machine": "M", "date": "2026-01-01", "speeds": sides}
+    gates = dict.fromkeys(page.GATES, "onnx-int8")
+    values = {**told, "backends": gates, "agreement": dict.fromkeys(gates, 0.99)}
+    monkeypatch.setattr(page, "noted", {"peers": values}.get)
+    monkeypatch.setattr(page, "_PAGE", copy)
+    monkeypatch.setattr(page, "_RESULTS", write_figures("scoring", figures_of(measured(), list("aba")), tmp_path))
+    before = copy.read_text().split("<!-- ")[0]
+    page.main()
+    once = copy.read_text()
+    page.main()
+    assert copy.read_text() == once and once.startswith(before)
+    for line in ("4,096 texts; M; 2026-01-01.", "| 1 | 2 | 20 | 100 MiB |", "| `vs_ray_data` | 2.5 | ≥ 1.2 |"):
+        assert line in once
+    assert once.count("99.00%") == len(gates)
