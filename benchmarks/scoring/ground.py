@@ -79,11 +79,12 @@ def ground() -> Ground:
 def trained_plan() -> Plan:
     """The pipeline whose model is trained, on two ranks, unless that was done; `mapring score` goes on with it."""
     learned = [row for row in _sentences() if not _is_scored(row.text)]
+    scored = _scored()[: ROWS if IS_TRIAL else None]
     HOME.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(row._asdict(), ensure_ascii=False) for row in learned]
     (HOME / "learned.jsonl").write_text("".join(f"{line}\n" for line in lines))
     with _SCORED_CSV.open("w", newline="") as file:
-        csv.writer(file).writerows([("id", "text"), *((row.id, row.text) for row in _scored()[:ROWS])])
+        csv.writer(file).writerows([("id", "text"), *((row.id, row.text) for row in scored)])
     return trained("scoring", write_config("scoring", _values())).plan
 
 
