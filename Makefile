@@ -29,6 +29,7 @@ bench: setup ## Measure, and write benchmarks/results/*.json
 	@$(bin)/python -m benchmarks.demo
 	@$(bin)/python -m benchmarks.preprocessing
 	@$(bin)/python -m benchmarks.training
+	@$(bin)/python -m benchmarks.scoring
 	@$(bin)/python -m benchmarks.models
 
 dist: setup ## Build dist/mapring.zip, what spark-submit's --py-files needs

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # A venv of its own for each peer that benchmarks run against, below build/benchmarks/peers; done once.
+# `setup.sh [NAME ...]`: those of the names, or all.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=$PWD/.venv/bin/python
+wanted=" $* "
 install() {  # name, requirements; behind "--" those that pip would call a conflict, installed afterwards
     local home=build/benchmarks/peers/$1 first=() later=()
+    [ "$wanted" = "  " ] || [[ $wanted == *" $1 "* ]] || return 0
     [ -f "$home/complete" ] && return
     shift
     while [ $# -gt 0 ] && [ "$1" != -- ]; do first+=("$1") && shift; done
@@ -25,3 +28,5 @@ install streaming mosaicml-streaming==0.13.0 pyarrow==26.0.1 torch==2.14.1 torch
 install datasets datasets==5.2.0 torch==2.13.0
 # The same torch and transformers as ours: accelerate, which their Trainer needs, is all that .venv does not have.
 install hf -c constraints.txt torch==2.13.0 transformers==5.23.0 accelerate==1.15.0
+# The same torch and transformers as ours here, too, and the same Arrow.
+install ray -c constraints.txt 'ray[data]==2.60.0' torch==2.13.0 transformers==5.23.0

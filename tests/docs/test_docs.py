@@ -52,8 +52,20 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
         "README.md",
         *(
             f"docs/{name}.md"
-            for name in ("commands", "preprocessing", "failures", "corpora", "training", "models", "ring", "scores")
+            for name in (
+                "commands",
+                "preprocessing",
+                "failures",
+                "corpora",
+                "training",
+                "models",
+                "ring",
+                "scores",
+                "scoring",
+            )
         ),
+        "docs/scores.md",
+        "docs/scoring.md",
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
     ],
