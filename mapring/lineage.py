@@ -12,7 +12,7 @@ import hashlib
 import importlib.metadata
 import platform
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -60,8 +60,10 @@ class SourceFile:
         return {"source": self.source, "path": self.relative, "bytes": self.bytes, "identity": self.identity}
 
 
-def list_sources(config: str, key: str, inputs: tuple[Input, ...]) -> tuple[SourceFile, ...]:
-    """List the files of every input with their identities.
+def list_sources(
+    config: str, key: str, inputs: tuple[Input, ...], only: Callable[[str], bool] = lambda _uri: True
+) -> tuple[SourceFile, ...]:
+    """List the files of every input with their identities; of those that `only` picks by their URIs, where given.
 
     Raises:
         SettingsError: an input names nothing.
@@ -73,7 +75,7 @@ def list_sources(config: str, key: str, inputs: tuple[Input, ...]) -> tuple[Sour
             raise SettingsError(
                 f"{config}: {key}.{position}.path: found no file at {source.path!r}; check the path or the glob"
             )
-        found.extend((source.name, info) for info in files)
+        found.extend((source.name, info) for info in files if only(info.uri))
     with ThreadPoolExecutor(4) as pool:
         identities = list(pool.map(lambda item: content_identity(item[1].uri), found))
     return tuple(

@@ -65,12 +65,13 @@ def score(
     model: Annotated[str, typer.Option(help="Fingerprint of another model to score with (score.model).")] = "",
     rescore: Annotated[bool, typer.Option("--rescore", help="Also what the table has (score.rescore).")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be scored.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="In micro-batches, each with its own commit.")] = False,
 ) -> None:
     """Score what the scores table does not hold yet, with the published model."""
     named = {"since": since, "until": until, "model": model, "rescore": "true" if rescore else ""}
     words = [*(overrides or []), *(f"score.{key}={json.dumps(value)}" for key, value in named.items() if value)]
     if not dry_run:
-        _run_stage("score", config, words)
+        _run_stage("score_stream" if stream else "score", config, words)
         return
     from mapring.plan import make_plan
     from pipelines.dry_run import print_work

@@ -35,7 +35,10 @@ class Command:
 
 
 def stage_command(stage: str, plan: Plan, archive: Path) -> Command:
-    """The command that runs one stage of a plan; `archive` is what executors get of our code."""
+    """The command that runs one stage of a plan; `archive` is what executors get of our code.
+
+    `score_stream` is the streaming form of `score`.
+    """
     arguments = ("--config", plan.config, *plan.overrides)
     return _train(plan, arguments) if stage == "train" else _spark_submit(stage, plan, arguments, archive)
 
@@ -71,7 +74,7 @@ def _driver_memory(stage: str, plan: Plan) -> tuple[str, ...]:
     if DRIVER_MEMORY in spark.conf:
         return ()
     files = plan.preprocess_sources if stage == "preprocess" else plan.score_sources
-    fitted = fitted_driver_memory(stage, plan.settings, files, master=spark.master)
+    fitted = fitted_driver_memory(stage.removesuffix("_stream"), plan.settings, files, master=spark.master)
     return ("--driver-memory", jvm_size(fitted))
 
 

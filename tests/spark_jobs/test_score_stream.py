@@ -1,0 +1,52 @@
+"""Scoring as a stream that ends: a commit for each micro-batch, exactly once also after a kill between two of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+import spark_jobs.score_stream as module
+from mapring.errors import StageError
+from mapring.plan import Plan
+from spark_jobs.score import score
+from spark_jobs.score_stream import score_stream
+from tests.spark_jobs.scored_world import World
+
+pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
+
+
+def paths(world: World) -> list[str]:
+    return sorted({row["path"] for row in world.rows(world.plan())})
+
+
+def test_files_come_in_by_micro_batches_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path)
+    for name in ("b", "c d%", "e"):
+        world.add(name, 4, first=100)
+    plan = world.plan("score.files_per_batch=2")
+    done: list[int] = []
+
+    def score_once_then_fail(batch: Plan) -> None:
+        score(batch)
+        done.append(len(batch.score_sources))
+        if len(done) == 1:
+            raise StageError("after its commit, before Spark knew")
+
+    monkeypatch.setattr(module, "score", score_once_then_fail)
+    with pytest.raises(StageError, match="before Spark knew"):
+        score_stream(plan)
+    assert DeltaTable(plan.run.scores).version() == 0 and len(paths(world)) == 2
+    score_stream(plan)
+    assert done == [2, 2, 2], "the first one is handed over again, and finds nothing to do"
+    assert paths(world) == ["a.txt", "b.txt", "c d%.txt", "e.txt"]
+    assert DeltaTable(plan.run.scores).version() == 1
+    os.utime(world.add("late", 3), (0, 0))
+    score_stream(plan)
+    assert DeltaTable(plan.run.scores).version() == 2 and "late.txt" in paths(world)
+    before = world.rows(plan)
+    score(world.plan())
+    score_stream(plan)
+    assert world.rows(plan) == before, "both forms know the same table"
