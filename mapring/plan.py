@@ -18,7 +18,7 @@ from mapring.lineage import RunDirectory, SourceFile
 from mapring.settings import Input, Settings, load_settings
 from mapring.settings.base import changed_settings
 from mapring.settings.combinations import ModeName, answers_refusal, chosen_mode
-from mapring.settings.schema import Score
+from mapring.settings.score import Score
 
 
 @dataclass(frozen=True)

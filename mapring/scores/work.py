@@ -17,7 +17,7 @@ from mapring.plan import Plan
 from mapring.scores.empty import empty_name, known_empty
 from mapring.scores.statistics import ScoredInput
 from mapring.scores.table import ScoresTable, read_table
-from mapring.settings.schema import Score
+from mapring.settings.score import Score
 
 
 @dataclass(frozen=True, kw_only=True)

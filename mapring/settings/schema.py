@@ -5,19 +5,15 @@ One YAML file per pipeline, overridden by `KEY=VALUE` words.
 
 from __future__ import annotations
 
-import datetime
 from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from mapring.settings.answers import Answers
-from mapring.settings.backends import BackendName
 from mapring.settings.base import Section, changed_settings, execution, output
 from mapring.settings.combinations import answers_refusal, model_kind, scoring_refusal
 from mapring.settings.dedup import Duplicates
 from mapring.settings.filters import Filters
 from mapring.settings.inputs import (
-    FOR_PREPROCESSING,
     NOT_FOR_EVALUATION,
     Input,
     refuse_mixed_pairs,
@@ -25,6 +21,7 @@ from mapring.settings.inputs import (
     refuse_settings,
 )
 from mapring.settings.normalization import Normalization
+from mapring.settings.score import Score
 from mapring.settings.tokenizer import TokenizerSource
 from mapring.settings.train import Train
 from mapring.settings.tune import Tune, check_space
@@ -196,74 +193,6 @@ class Ring(Section):
                 f"found min_ranks {self.min_ranks}, ranks {self.ranks}, max_ranks {self.max_ranks}; expected them "
                 "in ascending order"
             )
-        return self
-
-
-class Score(Answers):
-    """New text to the scores table."""
-
-    inputs: tuple[Input, ...] = output(description="The sources to score, one entry each.", min_length=1)
-    max_quarantined_share: float = execution(
-        0.05, description="Share of malformed or undecodable records above which the run fails.", ge=0, le=1
-    )
-    max_failed_share: float = execution(
-        0.05, description="Share of texts that the model fails on above which the run fails.", ge=0, le=1
-    )
-    backend: Literal[BackendName, "auto"] = output(
-        "torch",
-        description="What computes: torch is the model as trained, in fp32 (ONNX Runtime where transformers does not "
-        "load it); others are held against it first; auto takes the fastest that passes on this machine.",
-    )
-    min_agreement: float = output(
-        0.995, description="Least share of validation rows to which another backend gives fp32's label.", ge=0, le=1
-    )
-    max_metric_loss: float = output(
-        0.003, description="Most accuracy on validation rows that another backend may lose against fp32.", ge=0, le=1
-    )
-    batch_tokens: int = execution(2048, description="Tokens of one padded batch in the model.", ge=16)
-    rows_per_file: int = execution(65_536, description="Most rows in one file of the scores table.", ge=1)
-    model: str | None = output(
-        None,
-        description="Fingerprint of the model in run_dir to score with; none is the one that these settings train.",
-        pattern=r"^[0-9a-f]{16}$",
-    )
-    new_model: Literal["rescore", "new_rows"] = execution(
-        "rescore",
-        description="With another model than before: rescore all inputs, or use it for new_rows only, those of new "
-        "and changed inputs.",
-    )
-    removed_inputs: Literal["keep", "drop"] = execution(
-        "keep", description="Whether rows of inputs that are no longer there stay in the table."
-    )
-    since: str | None = execution(
-        None,
-        description="Only inputs last modified at or after this moment (ISO 8601, UTC if it names no zone) are scored.",
-    )
-    until: str | None = execution(
-        None, description="Only inputs last modified before this moment (as since) are scored; with since, a backfill."
-    )
-    files_per_batch: int = execution(
-        100, description="Most files in one micro-batch, and so in one commit, of the streaming form.", ge=1
-    )
-    rescore: bool = execution(False, description="Score inputs again though the table has them as they are.")
-
-    @field_validator("since", "until", mode="before")
-    @classmethod
-    def _moments_are_iso(cls, value: Any) -> Any:
-        if isinstance(value, datetime.date):  # as YAML reads an unquoted date
-            return value.isoformat()
-        if isinstance(value, str):
-            try:
-                datetime.datetime.fromisoformat(value)
-            except ValueError:
-                raise ValueError(f"found {value!r}, expected a moment such as 2026-01-31 or 2026-01-31T06:00") from None
-        return value
-
-    @model_validator(mode="after")
-    def _inputs_are_sound(self) -> Score:
-        refuse_repeated_names(self.inputs)
-        refuse_mixed_pairs(self.inputs)
-        refuse_settings("inputs", self.inputs, FOR_PREPROCESSING, "scoring")
         return self
 
 
