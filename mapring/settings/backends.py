@@ -11,8 +11,8 @@ BackendName = Literal[
     "onnx-int8",
     "openvino",
     "openvino-bf16",
-    "openvino-int8",
     "openvino-int8-bf16",
     "openvino-int8-token",
+    "openvino-int8-checked",
 ]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)

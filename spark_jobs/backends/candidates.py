@@ -15,6 +15,7 @@ from mapring.contract import Manifest
 from mapring.errors import StageError
 from mapring.settings.backends import BackendName
 from spark_jobs.backends.calibration import calibrate
+from spark_jobs.backends.checked import margin_between
 from spark_jobs.backends.graphs import with_int8_weights, with_static_scales, without_nan_guards
 from spark_jobs.backends.loading import load_named, own_graph
 from spark_jobs.forward import Forward
@@ -23,13 +24,14 @@ Floats = npt.NDArray[np.float32]
 Sequences = Sequence[Sequence[int]]
 GraphKind = Literal["fp32", "int8 weights", "int8 static"]
 
+CHECKED: BackendName = "openvino-int8-checked"
 GRAPH_OF: dict[BackendName, GraphKind] = {
     "onnx-int8": "int8 static",
     "openvino": "fp32",
     "openvino-bf16": "fp32",
-    "openvino-int8": "int8 static",
     "openvino-int8-bf16": "int8 static",
     "openvino-int8-token": "int8 weights",
+    CHECKED: "int8 weights",
 }
 _TIMED_TOKENS = 4096  # some 160 sentences: two full batches, a second for a small model on one thread
 _TIMED_PASSES = 3  # the fastest counts, since other processes only slow it down
@@ -55,6 +57,7 @@ class Candidates:
     device: str
     batch_tokens: int
     _graphs: dict[GraphKind, Path] = field(default_factory=dict)
+    _margin: float | None = None
 
     def graph(self, name: BackendName) -> Path | None:
         """The ONNX file that a backend needs, made at the first call; None where it takes the model as published."""
@@ -67,8 +70,22 @@ class Candidates:
 
     def load(self, name: BackendName) -> Forward:
         """A backend that is ready to compute. Raises what the runtime raises where it cannot be loaded."""
-        backend = load_named(name, self.local, self.model.details, self.graph(name), self.threads, self.device)
+        backend = load_named(
+            name, self.local, self.model.details, self.graph(name), self.threads, self.device, self.margin(name)
+        )
         return Forward(backend, len(self.model.details["labels"]), self.batch_tokens)
+
+    def margin(self, name: BackendName) -> float | None:
+        """Below which a checked backend computes a row again, from the calibration rows; None for all others."""
+        if name != CHECKED:
+            return None
+        if self._margin is None:
+            quick, exact = (
+                finite_logits(self.load(part), self.calibration, "calibration")
+                for part in ("openvino-int8-token", "openvino")
+            )
+            self._margin = margin_between(quick, exact)
+        return self._margin
 
     def _make(self, kind: GraphKind) -> Path:
         import onnx

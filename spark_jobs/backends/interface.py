@@ -34,7 +34,7 @@ GOLDEN_TOLERANCE: dict[BackendName, float] = {
     "onnx-int8": 0.15,
     "openvino": 1e-4,
     "openvino-bf16": 0.15,
-    "openvino-int8": 0.15,
     "openvino-int8-bf16": 0.15,
     "openvino-int8-token": 0.15,
+    "openvino-int8-checked": 0.15,
 }

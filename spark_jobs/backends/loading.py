@@ -8,12 +8,13 @@ from typing import Any
 
 from mapring.errors import PublishedError
 from mapring.settings.backends import BackendName
+from spark_jobs.backends.checked import CheckedBackend
 from spark_jobs.backends.interface import Backend
 from spark_jobs.backends.onnx_backend import OnnxBackend
 from spark_jobs.backends.openvino_backend import OpenVinoBackend
 from spark_jobs.backends.torch_backend import TorchBackend
 
-_FLOAT32 = ("openvino", "openvino-int8")
+BY_TOKEN: tuple[BackendName, ...] = ("openvino-int8-token", "openvino-int8-checked")
 TOKEN_GROUP = 384  # channels with a scale of their own: smaller groups cost speed, larger ones agreement
 
 
@@ -25,7 +26,13 @@ def load_backend(directory: Path, details: Mapping[str, Any], threads: int, devi
 
 
 def load_named(
-    name: BackendName, directory: Path, details: Mapping[str, Any], graph: Path | None, threads: int, device: str
+    name: BackendName,
+    directory: Path,
+    details: Mapping[str, Any],
+    graph: Path | None,
+    threads: int,
+    device: str,
+    margin: float | None = None,
 ) -> Backend:
     """One backend of a model.
 
@@ -36,6 +43,7 @@ def load_named(
         graph: an ONNX file that was made for this backend, where it needs one.
         threads: that the task may use.
         device: that the task may use; only torch does.
+        margin: below which a checked backend computes a row again.
 
     Raises:
         PublishedError: the model was not published in the form that the backend needs.
@@ -49,12 +57,15 @@ def load_named(
     path = own_graph(directory, details) if graph is None else graph
     if name.startswith("onnx"):
         return OnnxBackend(path, threads)
-    return OpenVinoBackend(
-        path,
-        threads,
-        precision="f32" if name in _FLOAT32 else "bf16",
-        token_group=TOKEN_GROUP if name == "openvino-int8-token" else 0,
-    )
+    if name == "openvino":
+        return OpenVinoBackend(path, threads, precision="f32")
+    if name not in BY_TOKEN:
+        return OpenVinoBackend(path, threads, precision="bf16")
+    quick = OpenVinoBackend(path, threads, precision="bf16", token_group=TOKEN_GROUP)
+    if margin is None:
+        return quick
+    exact = OpenVinoBackend(own_graph(directory, details), threads, precision="f32")
+    return CheckedBackend(quick, exact, margin)
 
 
 def own_graph(directory: Path, details: Mapping[str, Any]) -> Path:

@@ -112,6 +112,7 @@ def choose(probe: Probe, *, threads: int, device: str = "cpu") -> Choice:
                 "rows": {"validation": len(validation.input_ids), "calibration": len(calibration.input_ids)},
                 "machine": machine,
                 "libraries": lineage.library_versions("backend"),
+                "margin": candidates.margin(chosen),
             },
         )
     return Choice(directory, None, lines)

@@ -36,7 +36,7 @@ class PublishedBackend:
         """Load it for its model's directory and details."""
         graph = self.manifest.details["graph"]
         path = None if graph is None else self.directory / graph
-        return load_named(self.name, model, details, path, threads, device)
+        return load_named(self.name, model, details, path, threads, device, self.manifest.details.get("margin"))
 
     def golden(self) -> Floats:
         """Its own logits of the model's golden rows, (N, C)."""

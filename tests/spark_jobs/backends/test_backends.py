@@ -22,8 +22,7 @@ BF16 = {"torch-bf16", "openvino-bf16", "openvino-int8-bf16"}
 MEAN_DIFFERENCE = {name: 1e-5 if name in FP32 else 0.08 if name in BF16 else 0.2 for name in BACKENDS}
 MEAN_DIFFERENCE["openvino-int8-bf16"] = 0.2
 # In bf16 a sum in another order rounds to another number of 8 bits, a step of 1/32 for logits of 4 to 8.
-# In OpenVINO's static int8 a difference of 1e-6 in front of a rounding can be a step behind it.
-BATCH_DIFFERENCE = {name: 0.07 if name in {*BF16, "openvino-int8"} else 1e-5 for name in BACKENDS}
+BATCH_DIFFERENCE = {name: 0.07 if name in BF16 else 1e-5 for name in BACKENDS}
 Load = Callable[[BackendName], Forward]
 
 

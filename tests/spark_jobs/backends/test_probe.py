@@ -44,7 +44,7 @@ def by_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "speed", lambda forward, sequences: float(next(speeds)))
 
 
-@pytest.mark.parametrize("name", ["onnx-int8", "openvino-int8-token", "torch-bf16"])
+@pytest.mark.parametrize("name", ["onnx-int8", "openvino-int8-token", "openvino-int8-checked", "torch-bf16"])
 def test_what_passes_is_published_once_and_scores(run: TinyRun, name: str) -> None:
     choice = choose(run.probe(name), threads=1)
     assert choice.directory is not None and choice.refusal is None
@@ -98,7 +98,7 @@ def test_a_damaged_graph_is_refused_with_its_figure_and_setting(run: TinyRun) ->
 @pytest.mark.usefixtures("by_order")
 def test_an_agreement_of_all_rows_is_not_given_away(run: TinyRun) -> None:
     """Of the tiny model int8 changes some labels, whose agreement is therefore below 1."""
-    choice = choose(run.probe("openvino-int8", min_agreement=1.0), threads=1)
+    choice = choose(run.probe("openvino-int8-token", min_agreement=1.0), threads=1)
     assert choice.directory is None
     assert choice.refusal is not None and "expected at least 1 (score.min_agreement)" in choice.refusal
 
@@ -110,7 +110,7 @@ def test_auto_takes_the_fastest_that_passes_and_names_those_refused(
     real = candidates.load_named
 
     def load(name: str, *arguments: object) -> object:
-        if name == "openvino-int8-token":
+        if name in ("openvino-int8-token", "openvino-int8-checked"):
             raise ModuleNotFoundError("No module named 'openvino'")
         return real(name, *arguments)  # type: ignore[arg-type]
 
@@ -122,13 +122,13 @@ def test_auto_takes_the_fastest_that_passes_and_names_those_refused(
     assert set(found) == set(BACKENDS)
     assert manifest.details["backend"] == "openvino-bf16", "the faster ones have damaged scales, or cannot be loaded"
     assert "ModuleNotFoundError" in found["openvino-int8-token"]["refused"]
-    assert "(score.min_agreement)" in found["openvino-int8"]["refused"]
-    assert found["openvino-int8"]["figures"]["agreement"] < 0.9
+    assert "(score.min_agreement)" in found["openvino-int8-bf16"]["refused"]
+    assert found["openvino-int8-bf16"]["figures"]["agreement"] < 0.9
     assert found["openvino-bf16"]["refused"] is None
     assert {found[name]["refused"] for name in ("torch", "onnx", "onnx-int8")} == {"slower than the chosen one"}
     told = "\n".join(choice.lines)
     assert (
-        "backend openvino-int8-bf16 8 docs/s: refused, 0." in told and "backend openvino-bf16 6 docs/s: chosen" in told
+        "backend openvino-int8-bf16 7 docs/s: refused, 0." in told and "backend openvino-bf16 6 docs/s: chosen" in told
     )
     assert verify(choice.directory) == []
 
