@@ -8,7 +8,7 @@ for another reason it is bisected until the rows that do it stand alone, so that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from mapring.errors import in_one_line
 from mapring.progress import say
 from spark_jobs.backends import Backend
+from spark_jobs.backends.checked import CheckedBackend
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation")
 
@@ -104,12 +105,25 @@ class Forward:
         self.budget = TokenBudget(batch_tokens)
         self._backend = backend
         self._classes = classes
+        self._exact = Forward(backend.exact, classes, batch_tokens) if isinstance(backend, CheckedBackend) else None
 
     def __call__(self, sequences: Sequence[Sequence[int]], second_starts: Sequence[int] | None = None) -> Outcome:
         """The logits of all sequences, in the order given; none of them makes it raise.
 
-        `second_starts` are those of pairs: the place of the second text's first token.
+        `second_starts` are those of pairs: the place of the second text's first token. Of a checked backend close
+        rows are computed again, all together, so that they fill batches of their own.
         """
+        outcome = self._computed(sequences, second_starts)
+        if self._exact is None or not isinstance(self._backend, CheckedBackend):
+            return outcome
+        close = [row for row in self._backend.close_rows(outcome.logits) if row not in outcome.failures]
+        starts = None if second_starts is None else [second_starts[row] for row in close]
+        again = self._exact([sequences[row] for row in close], starts)
+        outcome.logits[close] = again.logits
+        failures = {close[place]: reason for place, reason in again.failures.items()}
+        return replace(outcome, failures={**outcome.failures, **failures})
+
+    def _computed(self, sequences: Sequence[Sequence[int]], second_starts: Sequence[int] | None) -> Outcome:
         logits = np.zeros((len(sequences), self._classes), np.float32)
 
         def compute(batch: list[int]) -> dict[int, str]:

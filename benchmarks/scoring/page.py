@@ -14,7 +14,8 @@ _PAGE = Path(__file__).resolve().parents[2] / "docs/scoring.md"
 _RESULTS = FOLDER / "scoring.json"
 _END = "<!-- end -->"
 _NAMES = {
-    "mapring": "`mapring.predict_udf`, fp32",
+    "mapring": "`mapring.predict_udf`, fp32 by OpenVINO",
+    "torch": "`mapring.predict_udf`, fp32 by torch",
     "gated995": "`mapring.predict_udf`, agrees on 99.5 %",
     "gated98": "`mapring.predict_udf`, agrees on 98 %",
     "raw": "the fp32 backend without Spark",

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from benchmarks.results import Figure, figure
-from benchmarks.scoring.gates import GATES, chosen_backend, name_of
+from benchmarks.scoring.gates import FP32, GATES, chosen_backend, name_of
 from benchmarks.scoring.ground import ROWS, ground
 from benchmarks.scoring.noted import note
 from benchmarks.scoring.sides import (
@@ -31,13 +31,15 @@ _RAY = "Ray Data 2.60.0, transformers 5.23.0"
 def peer_figures() -> list[Figure]:
     """All sides in turn; raises ValueError where ours gives other labels than the peers."""
     base = ground()
+    fp32 = chosen_backend(base, max(GATES.values()), FP32)
     gated = {name: chosen_backend(base, agreement) for name, agreement in GATES.items()}
     sides: Sequence[Side] = (
-        ours(base),
+        ours(base, arguments={"backend": fp32}),
         in_spark(base, "batch_udf", answers=ROWS),
         *(ours(base, name, arguments={"backend": directory}) for name, directory in gated.items()),
-        ours(base, "one_task", tasks=1, threads=CORES, answers=0),
-        raw(base),
+        ours(base, "one_task", arguments={"backend": fp32}, tasks=1, threads=CORES, answers=0),
+        ours(base, "torch", answers=0),
+        raw(base, fp32),
         on_ray(base),
         in_spark(base, "padded", rows=slow_rows()),
         in_spark(base, "pipeline", rows=slow_rows()),

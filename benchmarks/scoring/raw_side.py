@@ -46,7 +46,7 @@ def main() -> None:
 
 def _score(job: Job, part: int, barrier: Barrier, found: Queue[dict[str, Any]]) -> None:
     texts = pq.read_table(job["texts"], columns=["text"])["text"].to_pylist()[: job["rows"]][part :: job["tasks"]]
-    predictor = load_predictor(job["model"], job["threads"], _BATCH_TOKENS)
+    predictor = load_predictor(job["model"], job["threads"], _BATCH_TOKENS, job["backend"])
     predictor.outputs(predictor.encode(texts[:1]))
     first = time.time()
     predictor.outputs(predictor.encode(texts[: job["warm_rows"] // job["tasks"]]))

@@ -78,9 +78,10 @@ def ours(ground: Ground, name: str = "mapring", *, arguments: Mapping[str, Any] 
     return Side(name, ["-m", "benchmarks.scoring.our_side"], is_python_worker, job, **{"answers": LABELLED_ROWS, **how})
 
 
-def raw(ground: Ground) -> Side:
-    """Our fp32 backend without Spark."""
-    return Side("raw", ["-m", "benchmarks.scoring.raw_side"], _is_spawned, {"model": ground.model_directory})
+def raw(ground: Ground, backend: str) -> Side:
+    """A backend of ours without Spark."""
+    job = {"model": ground.model_directory, "backend": backend}
+    return Side("raw", ["-m", "benchmarks.scoring.raw_side"], _is_spawned, job)
 
 
 def in_spark(ground: Ground, variant: str, **how: Any) -> Side:
