@@ -26,7 +26,8 @@ class Plan:
     """What a pipeline reads and where its stages publish.
 
     `evaluation_sources` are the files that the corpus is kept clean of. `shards` and `model` are the fingerprints of
-    what the first two stages publish; `score_settings` has that of what shapes the scores of each source.
+    what the first two stages publish; `score_settings` has that of what shapes the scores of each source. Of `is_part`
+    the `score_sources` are only some of the inputs, those of a micro-batch.
     """
 
     config: str
@@ -39,6 +40,7 @@ class Plan:
     shards: str
     model: str
     score_settings: Mapping[str, str]
+    is_part: bool = False
 
     @property
     def scoring(self) -> Score:

@@ -19,7 +19,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 import fsspec
@@ -250,6 +250,7 @@ def list_files(pattern: str) -> Iterator[FileInfo]:
     directories are followed, which fsspec does not do, but none that leads back to where it stands.
     """
     filesystem, path = _filesystem(pattern)
+    filesystem.invalidate_cache()  # a store's client may remember how a directory looked before
     if filesystem.isfile(path):
         root, found = str(Path(path).parent), [path]
     elif filesystem.isdir(path):
@@ -320,4 +321,5 @@ def localize(uri: str, cache: Path) -> Path:
 def store_identity(uri: str) -> str:
     """What a remote store keeps to tell versions of a file apart: checksum, tag, or size and time."""
     filesystem, path = _filesystem(uri)
+    filesystem.invalidate_cache(str(PurePosixPath(path).parent))
     return str(filesystem.ukey(path))

@@ -22,7 +22,7 @@ from pipelines.report_data import Data, Model, Scores, gather_data, gather_model
 def write_report(plan: Plan) -> None:
     """Gather what is published of a plan and write the page; what is missing is said on it."""
     data, model = gather_data(plan), gather_model(plan)
-    page = render(plan, data, model, gather_scores(plan, model), datetime.now(UTC))
+    page = render(plan, data, model, gather_scores(plan), datetime.now(UTC))
     storage.replace(plan.run.report, page.encode())
 
 

@@ -106,15 +106,15 @@ def gather_model(plan: Plan) -> Model | None:
     )
 
 
-def gather_scores(plan: Plan, model: Model | None) -> Scores | None:
-    """The scores of a plan, if the table is what its settings ask for."""
+def gather_scores(plan: Plan) -> Scores | None:
+    """The scores of a plan, if the table is what its settings ask for; drift where all rows are of one model."""
     if plan.settings.score is None:
         return None
-    table, work = find_work(plan)
+    table, work = find_work(plan, is_look=True)
     if table is None or not work.is_done:
         return None
     mode = plan.score_mode
-    reference = _reference(model)
+    reference = _reference(plan.scoring_model_directory) if table.models == [plan.scoring_model] else None
     uris = [storage.join(plan.run.scores, file.path) for file in table.files]
     columns = columns_of(mode)
     answers = count_answers(mode, _batches(uris, columns) if columns else (), reference)
@@ -195,12 +195,12 @@ def _examples(directory: str, manifest: Manifest) -> dict[str, list[dict[str, An
     return dict(found)
 
 
-def _reference(model: Model | None) -> dict[str, Any] | None:
+def _reference(directory: str) -> dict[str, Any] | None:
     """The histograms of its answers that a model was published with, and the split that they are of."""
-    path = model.manifest.details.get("reference") if model else None
-    if model is None or path is None:
+    path = read_manifest(directory).details.get("reference") if is_published(directory) else None
+    if path is None:
         return None
-    found: dict[str, Any] = json.loads(storage.read_bytes(storage.join(model.directory, path)))
+    found: dict[str, Any] = json.loads(storage.read_bytes(storage.join(directory, path)))
     return found
 
 

@@ -67,7 +67,7 @@ def _last_metrics(plan: Plan) -> str:
 def _scores(plan: Plan) -> tuple[str, ...]:
     if plan.settings.score is None:
         return "score", "not asked for", "", "", ""
-    table, work = find_work(plan)
+    table, work = find_work(plan, is_look=True)
     if table is None:
         return "score", "not published", "", "", tell_work(work)
     commit = latest_commit(plan.run.scores)

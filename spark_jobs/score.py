@@ -29,8 +29,8 @@ def score(plan: Plan) -> None:
             another run scored the same inputs at the same time.
     """
     table, work = find_work(plan)
+    _finish(plan, table)
     if work.is_done:
-        _finish(plan, table)
         say(STAGE, f"skipped: the table is up to date: {tell_work(work)}")
         return
     say(STAGE, tell_work(work))

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from mapring.contract import read_manifest
 from mapring.errors import InputError, StageError
 from mapring.lineage import SourceFile, content_identity
 from mapring.plan import Plan
 from mapring.scores.empty import remember_empty
 from mapring.scores.work import wanted_of
+from mapring.settings.normalization import Normalization
 from spark_jobs.backends.stage import chosen_backend
 from spark_jobs.prediction import MODEL_FAILED
 from spark_jobs.quarantine import check_quarantine
@@ -58,7 +60,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
         by_rule[row["rule"]] += row["count"]
         by_input[row["source"], row["path"]] += row["count"]
     read = by_input.total()
-    if not read and is_first:
+    if not read and is_first and not plan.is_part:
         raise InputError(f"{plan.config}: score.inputs: the files hold no records; check the inputs")
     check_quarantine(records, by_rule, allowed_share=settings.max_quarantined_share, stage=STAGE)
     backend = chosen_backend(spark, plan)
@@ -108,8 +110,9 @@ def _placed(plan: Plan, files: Sequence[SourceFile], places: Mapping[tuple[str, 
 def _read(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], on_rows: Callable[[int], None]) -> DataFrame:
     inputs = tuple(source.model_copy(update={"label_column": None}) for source in plan.scoring.inputs)
     segments = plan_segments(inputs, files, plan.settings.spark.split_bytes)
+    text = read_manifest(plan.scoring_model_directory).details["text"]  # as the model's own texts were normalized
     first_pass = FirstPass(
-        segments=segments, normalization=plan.settings.preprocess.normalization, filters=None, on_rows=on_rows
+        segments=segments, normalization=Normalization.model_validate(text), filters=None, on_rows=on_rows
     )
     count = partitions(spark)
     records = read_records(spark, first_pass, count)

@@ -88,12 +88,19 @@ def commit_scores(
 
     Raises:
         OvertakenError: another run committed since `table` was read; nothing of this commit is visible.
+        StageError: rows would stay that have other columns.
     """
     adds = [_add_action(file) for file in (*scoring.files, *carried)]
     columns, uri = score_schema(plan.score_mode), plan.run.scores
     schema = Schema.from_arrow(columns)
     application = f"{plan.settings.name}:{plan.scoring_model}"
     metadata = _metadata(plan, scoring)
+    has_other_columns = table is not None and list(table.columns) != columns.names
+    if table is not None and has_other_columns and len(removed) < len(table.files):
+        raise StageError(
+            f"{uri}: found rows with other columns than those to come, which another run has committed; nothing of "
+            "this run is visible. Give the runs a run_dir each"
+        )
     try:
         if table is None:
             create_table_with_add_actions(
@@ -109,7 +116,6 @@ def commit_scores(
         sequence = (delta.transaction_version(application) or 0) + 1
         now = int(time.time() * 1000)
         removes = [RemoveAction(file.path, True, now, file.bytes) for file in removed]
-        has_other_columns = list(table.columns) != columns.names
         delta.create_write_transaction(
             adds if has_other_columns else [*adds, *removes],
             "overwrite" if has_other_columns else "append",  # what is overwritten is all that was there, as it must be

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.progress import say
-from mapring.scores.table import ScoresTable
-from mapring.scores.work import Work, find_work, wanted_of
+from mapring.scores.table import ScoresTable, read_table
+from mapring.scores.work import Work
 from spark_jobs.scores_carry import affected_files, carry_over
 from spark_jobs.scores_commit import OvertakenError, Scoring, commit_scores
 from spark_jobs.scoring import ROWS_PER_ROW_GROUP
@@ -35,27 +35,23 @@ def update_table(spark: SparkSession, plan: Plan, table: ScoresTable | None, wor
         try:
             return commit_scores(plan, table, scoring, carried=carried, removed=removed)
         except OvertakenError as error:
-            table, work = _again(plan, work, error)
+            table, work = _again(plan, table, work, error)
     raise StageError(
         f"{plan.run.scores}: other runs committed {_ATTEMPTS} times while this one tried to; nothing of this "
         "run is visible. Run the command again when they are done"
     )
 
 
-def _again(plan: Plan, work: Work, error: OvertakenError) -> tuple[ScoresTable | None, Work]:
-    """The table and the work after another run's commit, where all that was scored here is still to be done."""
-    table, now = find_work(plan)
-    wanted = wanted_of(plan)
-    mine = {wanted.scored(file) for file in work.score}
-    if not mine <= {wanted.scored(file) for file in now.score}:
+def _again(
+    plan: Plan, before: ScoresTable | None, work: Work, error: OvertakenError
+) -> tuple[ScoresTable | None, Work]:
+    """The table and the work after another run's commit, where that one has not touched what was scored here."""
+    table = read_table(plan.run.scores)
+    if (before and before.version) == (table and table.version):
+        raise StageError(f"{plan.run.scores}: nothing can be committed to the table: {error.__cause__}") from None
+    keys = {(file.source, file.relative) for file in work.score} | {found.key for found in work.leaving}
+    had, has = (table.inputs if table is not None else {} for table in (before, table))
+    if any(had.get(key) != has.get(key) for key in keys):
         raise error
     say("score", "another run committed other inputs in the meantime; committing after it")
-    keys = {found.key for found in mine} | {found.key for found in work.leaving}
-    return table, Work(
-        score=work.score,
-        leaving=frozenset(found for found in now.leaving if found.key in keys),
-        reasons=work.reasons,
-        unchanged=now.unchanged,
-        outside=now.outside,
-        gone=now.gone,
-    )
+    return table, work

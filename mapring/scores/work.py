@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mapring import storage
 from mapring.lineage import SourceFile
@@ -46,7 +46,8 @@ class Work:
 class Wanted:
     """What the table should hold: inputs, the settings fingerprint of each source, the model.
 
-    `within` tells of a file whether since and until allow it.
+    `within` tells of a file whether since and until allow it. Of `is_part` the sources are only some of the inputs, so
+    none is gone for not being among them.
     """
 
     sources: Sequence[SourceFile]
@@ -56,6 +57,7 @@ class Wanted:
     rescore: bool = False
     keep_older_models: bool = False
     drop_gone: bool = False
+    is_part: bool = False
 
     def scored(self, file: SourceFile) -> ScoredInput:
         """What the rows of an input should be made with."""
@@ -86,7 +88,7 @@ def plan_work(wanted: Wanted, table: ScoresTable | None, empty: Collection[str] 
         if found is not None:
             leaving.add(found)
     keys = {(file.source, file.relative) for file in wanted.sources}
-    gone = [found for key, found in live.items() if key not in keys]
+    gone = [] if wanted.is_part else [found for key, found in live.items() if key not in keys]
     if wanted.drop_gone:
         leaving |= set(gone)
     return Work(
@@ -111,15 +113,16 @@ def _reason(target: ScoredInput, found: ScoredInput | None, wanted: Wanted, *, i
     return "asked for" if wanted.rescore else None
 
 
-def find_work(plan: Plan) -> tuple[ScoresTable | None, Work]:
-    """The table of a plan and what there is to do about it.
+def find_work(plan: Plan, *, is_look: bool = False) -> tuple[ScoresTable | None, Work]:
+    """The table of a plan and what there is to do about it; for a look only, `score.rescore` asks for nothing.
 
     Raises:
         SettingsError: the plan scores nothing.
         StageError: the table is none of ours.
     """
     table = read_table(plan.run.scores)
-    return table, plan_work(wanted_of(plan), table, known_empty(plan.run.scores))
+    wanted = replace(wanted_of(plan), rescore=False) if is_look else wanted_of(plan)
+    return table, plan_work(wanted, table, known_empty(plan.run.scores))
 
 
 def wanted_of(plan: Plan) -> Wanted:
@@ -133,6 +136,7 @@ def wanted_of(plan: Plan) -> Wanted:
         rescore=scoring.rescore,
         keep_older_models=scoring.new_model == "new_rows",
         drop_gone=scoring.removed_inputs == "drop",
+        is_part=plan.is_part,
     )
 
 

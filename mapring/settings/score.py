@@ -63,7 +63,9 @@ class Score(Answers):
         None, description="Only inputs last modified before this moment (as since) are scored; with since, a backfill."
     )
     files_per_batch: int = execution(
-        100, description="Most files in one micro-batch, and so in one commit, of the streaming form.", ge=1
+        100,
+        description="Most files of each input in one micro-batch, which is one commit, of the streaming form.",
+        ge=1,
     )
     rescore: bool = execution(False, description="Score inputs again though the table has them as they are.")
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from spark_jobs.predictor import Encoded, Predictor
 
-_ROWS_AT_ONCE = 64  # their shorter copies, each as many as it has tokens, are in memory together
+_TOKENS_AT_ONCE = 4 << 20  # of shorter copies that are in memory together, some 130 MB as Python's integers
 
 Outputs = npt.NDArray[np.float32]
 
@@ -43,12 +43,10 @@ def explanations(
     """
     support, special = _support_of(predictor), predictor.encoder.special_ids
     found: dict[int, list[dict[str, Any]]] = {}
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        shorter = [
-            (row, place) for row in rows[start : start + _ROWS_AT_ONCE] for place in _places(encoded, row, special)
-        ]
+    failed: set[int] = set()
+    for shorter in _in_parts(encoded, rows, special):
         outcome = predictor.outputs(_without(encoded, shorter))
-        failed = {shorter[number][0] for number in outcome.failures}
+        failed |= {shorter[number][0] for number in outcome.failures}
         for number, (row, place) in enumerate(shorter):
             if row in failed:
                 continue
@@ -56,7 +54,22 @@ def explanations(
             weight = support(outputs[row], answer) - support(outcome.logits[number], answer)
             token = predictor.encoder.token(encoded.ids[row][place])
             found.setdefault(row, []).append({"token": token, "weight": weight})
-    return found
+    return {row: weights for row, weights in found.items() if row not in failed}
+
+
+def _in_parts(encoded: Encoded, rows: Sequence[int], special: frozenset[int]) -> Iterator[list[tuple[int, int]]]:
+    """Rows and places to leave out, in parts of about 4 million tokens; a long row's may be in several."""
+    part: list[tuple[int, int]] = []
+    tokens = 0
+    for row in rows:
+        for place in _places(encoded, row, special):
+            part.append((row, place))
+            tokens += len(encoded.ids[row])
+            if tokens >= _TOKENS_AT_ONCE:
+                yield part
+                part, tokens = [], 0
+    if part:
+        yield part
 
 
 def _support_of(predictor: Predictor) -> Callable[[Outputs, int], float]:

@@ -260,18 +260,18 @@ def test_missing_parts_are_said(plan: Plan) -> None:
 
 def test_scores_of_other_settings_are_not_shown(plan: Plan, tmp_path: Path) -> None:
     score_rows(plan)
-    assert gather_scores(plan, None) is not None
+    assert gather_scores(plan) is not None
     values = config_values(tmp_path)
     values["train"]["epochs"] = 7
     Path(plan.config).write_text(yaml.safe_dump(values))
-    assert gather_scores(make_plan(plan.config), None) is None
+    assert gather_scores(make_plan(plan.config)) is None
 
 
 def test_scores_are_counted_by_label_and_bin(plan: Plan) -> None:
     publish_model(plan)
     score_rows(plan)
     write_report(plan)
-    scores = gather_scores(plan, None)
+    scores = gather_scores(plan)
     assert scores is not None
     assert scores.answers.labels == {"negative": 2, "neutral": 1, EVIL: 1}
     assert [(index, count) for index, count in enumerate(scores.answers.histogram) if count] == [

@@ -12,6 +12,7 @@ from deltalake import DeltaTable
 import spark_jobs.score as module
 from mapring.errors import StageError
 from mapring.plan import Plan
+from mapring.scores.seal import sealed_versions
 from mapring.scores.table import ScoresTable, read_table
 from mapring.scores.work import Work, find_work
 from pipelines.dry_run import print_work
@@ -119,6 +120,43 @@ def test_two_runs_at_once_that_score_other_inputs_both_come_in(world: World, mon
     monkeypatch.setattr(module, "find_work", look_then_be_overtaken)
     rows = world.score("score.since=1970-01-05", "score.until=1970-01-15")
     assert counted(rows) == {"a.txt": 30, "b.txt": 4, "c.txt": 4}
+
+
+def test_of_two_runs_at_once_that_rescore_the_same_input_the_later_one_stands(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.score()
+    real = find_work
+
+    def look_then_be_overtaken(plan: Plan) -> tuple[ScoresTable | None, Work]:
+        found = real(plan)
+        monkeypatch.setattr(module, "find_work", real)
+        score(world.plan("score.rescore=true"))
+        return found
+
+    monkeypatch.setattr(module, "find_work", look_then_be_overtaken)
+    score(world.plan("score.rescore=true"))
+    assert counted(world.rows(world.plan())) == {"a.txt": 30}
+    assert DeltaTable(world.plan().run.scores).version() == 2
+    assert find_work(world.plan("score.rescore=true"), is_look=True)[1].is_done, "a look rescores nothing"
+
+
+def test_a_table_that_takes_no_removals_says_so(world: World) -> None:
+    world.score()
+    DeltaTable(world.plan().run.scores).alter.set_table_properties({"delta.appendOnly": "true"})
+    with pytest.raises(StageError, match=r"nothing can be committed to the table: .*append"):
+        score(world.plan("score.rescore=true"))
+
+
+def test_a_killed_run_is_sealed_by_the_next_one_also_when_that_has_work(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "seal", lambda uri, version: None)
+    score(world.plan())
+    monkeypatch.undo()
+    world.add("b", 2)
+    world.score()
+    assert sealed_versions(world.plan().run.scores) >= {0, 1}
 
 
 def test_an_input_that_changes_while_it_is_scored_is_not_committed(

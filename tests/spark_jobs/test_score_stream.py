@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 import spark_jobs.score_stream as module
-from mapring.errors import StageError
+from mapring.errors import SettingsError, StageError
 from mapring.plan import Plan
 from spark_jobs.score import score
 from spark_jobs.score_stream import score_stream
@@ -24,7 +24,7 @@ def paths(world: World) -> list[str]:
 
 def test_files_come_in_by_micro_batches_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path)
-    for name in ("b", "c d%", "e"):
+    for name in ("b", "c d%20#1?", "e"):  # as Spark's paths are, and URIs are not
         world.add(name, 4, first=100)
     plan = world.plan("score.files_per_batch=2")
     done: list[int] = []
@@ -41,7 +41,7 @@ def test_files_come_in_by_micro_batches_and_once(tmp_path: Path, monkeypatch: py
     assert DeltaTable(plan.run.scores).version() == 0 and len(paths(world)) == 2
     score_stream(plan)
     assert done == [2, 2, 2], "the first one is handed over again, and finds nothing to do"
-    assert paths(world) == ["a.txt", "b.txt", "c d%.txt", "e.txt"]
+    assert paths(world) == ["a.txt", "b.txt", "c d%20#1?.txt", "e.txt"]
     assert DeltaTable(plan.run.scores).version() == 1
     os.utime(world.add("late", 3), (0, 0))
     score_stream(plan)
@@ -50,3 +50,26 @@ def test_files_come_in_by_micro_batches_and_once(tmp_path: Path, monkeypatch: py
     score(world.plan())
     score_stream(plan)
     assert world.rows(plan) == before, "both forms know the same table"
+
+
+def test_a_first_micro_batch_without_records_is_passed_over(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.add("a", 0)
+    world.add("b", 3)
+    os.utime(tmp_path / "days" / "a.txt", (0, 0))
+    score_stream(world.plan("score.files_per_batch=1"))
+    assert paths(world) == ["b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("score.since=2026-01-01", r"score\.since: found '2026-01-01', but what a stream passes over"),
+        ("score.removed_inputs=drop", r"score\.removed_inputs: found drop, but a stream sees only what comes"),
+        ("score.inputs.0.path={days}/**/*.txt", r"score\.inputs\.0\.path: found \*\*"),
+    ],
+)
+def test_what_a_stream_cannot_do_is_refused(tmp_path: Path, override: str, said: str) -> None:
+    world = World(tmp_path)
+    with pytest.raises(SettingsError, match=said):
+        score_stream(world.plan(override.format(days=tmp_path / "days")))
