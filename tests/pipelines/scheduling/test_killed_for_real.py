@@ -53,10 +53,10 @@ def test_a_scheduler_killed_at_random_moments_ends_with_the_table_of_an_undistur
 
     plan = world.plan()
     assert verify_scores(plan.run.scores) == []
-    undisturbed = world.plan(f"run_dir={tmp_path / 'peace'}", f"score.model={world.model!r}")
-    world_model = Path(undisturbed.scoring_model_directory)
-    world_model.parent.mkdir(parents=True)
-    world_model.symlink_to(plan.model_directory)
+    undisturbed = world.plan(f"run_dir={tmp_path / 'peace'}")
+    model = Path(undisturbed.model_directory)
+    model.parent.mkdir(parents=True)
+    model.symlink_to(plan.model_directory)
     world.score(*undisturbed.overrides)
     assert [_exact(row) for row in _rows(plan.run.scores)] == [_exact(row) for row in _rows(undisturbed.run.scores)]
     for row, other in zip(_rows(plan.run.scores), _rows(undisturbed.run.scores), strict=True):
