@@ -134,9 +134,12 @@ class Lease:
     def _give_back(self) -> None:
         with self._writing:
             self._mine = None
-            found = read_note(self._uri)
-            if found is not None and found.holder == self._holder:
-                storage.remove_tree(self._uri)
+            try:
+                found = read_note(self._uri)
+                if found is not None and found.holder == self._holder:
+                    storage.remove_tree(self._uri)
+            except Exception as error:  # it no longer beats, so it is dead within a minute
+                say("schedule", f"{self._uri}: the note of this run cannot be taken away: {error}")
 
 
 def read_note(uri: str) -> Note | None:
