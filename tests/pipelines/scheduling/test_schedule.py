@@ -332,8 +332,9 @@ def test_a_stage_that_a_killed_scheduler_left_is_ended_and_nothing_else(tmp_path
         lease.end_stage(ours.pid, "pipeline.yaml", 5)
         assert not psutil.pid_exists(ours.pid) and other.poll() is None
     finally:
-        other.kill()
-        other.wait()
+        for process in (ours, other):
+            process.kill()
+            process.wait()
 
 
 _STAGE = """
