@@ -25,7 +25,7 @@ from tests.spark_jobs.scoring_faults.ground import Ground, rows_of
 KILLS = 6
 _MOST_SECONDS = 300
 _OF_THE_RUN = ("run_id", "scored_at", "score", "probabilities")
-_WORDS = ("schedule.cron=*/3 * * * * *", "schedule.retry_seconds=1", "schedule.retries=1")
+_WORDS = ('schedule.cron="*/3 * * * * *"', "schedule.retry_seconds=1", "schedule.retries=1")
 
 
 def scheduler_killed(ground: Ground) -> None:
