@@ -211,6 +211,11 @@ class RunDirectory:
         return storage.join(self.root, "scores")
 
     @property
+    def schedule(self) -> str:
+        """What scheduled runs have done and are doing."""
+        return storage.join(self.root, "schedule")
+
+    @property
     def report(self) -> str:
         """The report page."""
         return storage.join(self.root, "report.html")

@@ -79,6 +79,19 @@ def score(
     print_work(make_plan(config, words))
 
 
+@app.command()
+def schedule(
+    config: Config,
+    overrides: Overrides = None,
+    once: Annotated[bool, typer.Option("--once", help="Run what is due, and end: for crontab.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell the next ten times.")] = False,
+) -> None:
+    """Score, or run all stages, whenever the pipeline's cron says so; catch up on missed times."""
+    from pipelines.schedule import schedule
+
+    schedule(config, overrides or [], once=once, dry_run=dry_run)
+
+
 @scores_app.command("history")
 def scores_history(config: Config) -> None:
     """List the versions of the scores table."""

@@ -12,14 +12,20 @@ from mapring.contract import RECORD_NAME
 from mapring.plan import Plan
 from mapring.progress import say, seconds_text
 from pipelines.archive import write_archive
-from pipelines.process import log_path, run_process
+from pipelines.process import STOP_SECONDS, log_path, run_process
 from pipelines.stages import published, stage_command
 
 
-def run_stage(stage: str, plan: Plan, started: Callable[[int], None] = lambda _process_id: None) -> bool:
+def run_stage(
+    stage: str,
+    plan: Plan,
+    started: Callable[[int], None] = lambda _process_id: None,
+    *,
+    stop_seconds: float = STOP_SECONDS,
+) -> bool:
     """Run one stage unless its output is there under the plan's fingerprint; returns whether it ran.
 
-    `started` is told the id of its process.
+    `started` is told the id of its process, which has `stop_seconds` to end when it is told to stop.
 
     Raises:
         SettingsError, StageError: the stage failed; what to do next is said.
@@ -33,7 +39,14 @@ def run_stage(stage: str, plan: Plan, started: Callable[[int], None] = lambda _p
     say(stage, f"starting; log: {log}")
     with tempfile.TemporaryDirectory(prefix="mapring-") as folder:
         command = stage_command(stage, plan, write_archive(Path(folder, "mapring.zip")))
-        run_process(command, stage=stage, log=log, advice=lambda: _advice(stage, plan), started=started)
+        run_process(
+            command,
+            stage=stage,
+            log=log,
+            advice=lambda: _advice(stage, plan),
+            started=started,
+            stop_seconds=stop_seconds,
+        )
     say(stage, f"done in {seconds_text(time.monotonic() - start)}")
     return True
 

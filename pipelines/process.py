@@ -23,14 +23,19 @@ from pipelines.stages import Command
 
 _LAUNCHER_PREFIX = re.compile(r"^\[[\d,]+\](?:<std(?:out|err)>)?:? ?")
 _LAST_LINES = 15
-_STOP_SECONDS = 20
+STOP_SECONDS = 20.0  # from the polite signal to the other one
 _SHELL_SIGNAL = 128
 
 
-def log_path(run_dir: str, stage: str) -> Path:
-    """A new log file's path: below the run directory when that is local, else below `.mapring` here."""
+def log_folder(run_dir: str) -> Path:
+    """Where logs are: below the run directory when that is local, else below `.mapring` here."""
     local = storage.local_path(run_dir)
-    folder = (local if local is not None else Path(".mapring")) / "logs"
+    return (local if local is not None else Path(".mapring")) / "logs"
+
+
+def log_path(run_dir: str, stage: str) -> Path:
+    """A new log file's path in a folder that is there."""
+    folder = log_folder(run_dir)
     folder.mkdir(parents=True, exist_ok=True)
     time = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%f")
     return folder / f"{stage}-{time[:-3]}.log"
@@ -43,6 +48,7 @@ def run_process(
     log: Path,
     advice: Callable[[], str],
     started: Callable[[int], None] = lambda _process_id: None,
+    stop_seconds: float = STOP_SECONDS,
 ) -> None:
     """Run a command to its end, showing its progress lines.
 
@@ -52,6 +58,7 @@ def run_process(
         log: file that gets every line.
         advice: tells what to do next; asked when it has failed.
         started: is told the id of the process, which is also that of its group.
+        stop_seconds: how long it may take to end when it is told to stop.
 
     Raises:
         SettingsError: the stage said that a setting is wrong (exit code 2).
@@ -59,7 +66,7 @@ def run_process(
     """
     last: deque[str] = deque(maxlen=_LAST_LINES)
     errors: list[str] = []
-    with _Log(log, stage) as sink, _started(command) as process:
+    with _Log(log, stage) as sink, _started(command, stop_seconds) as process:
         started(process.pid)
         assert process.stdout is not None
         for raw in process.stdout:
@@ -125,7 +132,7 @@ def _ending(code: int) -> str:
 
 
 @contextmanager
-def _started(command: Command) -> Iterator[subprocess.Popen[str]]:
+def _started(command: Command, stop_seconds: float) -> Iterator[subprocess.Popen[str]]:
     """A process in a group of its own; the group is stopped when the body ends early or we are told to stop."""
     process = subprocess.Popen(
         command.words,
@@ -145,19 +152,19 @@ def _started(command: Command) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        _stop_group(process, command.stop_signal)
+        _stop_group(process, command.stop_signal, stop_seconds)
         assert process.stdout is not None
         process.stdout.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _stop_group(process: subprocess.Popen[str], polite: signal.Signals) -> None:
+def _stop_group(process: subprocess.Popen[str], polite: signal.Signals, seconds: float) -> None:
     """End what is left of the process group, first politely, so that a trainer can write its checkpoint."""
     for number in (polite, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
-            process.wait(_STOP_SECONDS)
+            process.wait(seconds)
         except ProcessLookupError:
             break
         except subprocess.TimeoutExpired:

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mapring.plan import make_plan
 from mapring.progress import say, seconds_text
 from pipelines.launch import run_stage
+from pipelines.process import STOP_SECONDS
 from pipelines.report import write_report
 from pipelines.stages import STAGES
 from pipelines.summary import print_summary
 
 
-def run(config: str, overrides: Sequence[str]) -> None:
-    """Run all stages, then write the report and print the closing table."""
+def run(
+    config: str,
+    overrides: Sequence[str],
+    started: Callable[[int], None] = lambda _process_id: None,
+    *,
+    stop_seconds: float = STOP_SECONDS,
+) -> bool:
+    """Run all stages, then write the report and print the closing table; returns whether a stage had anything to do.
+
+    `started` and `stop_seconds` are those of `run_stage`.
+    """
     plan = make_plan(config, overrides)
     seconds: dict[str, float] = {}
     for stage in STAGES if plan.settings.score is not None else STAGES[:-1]:
         start = time.monotonic()
-        if run_stage(stage, plan):
+        if run_stage(stage, plan, started, stop_seconds=stop_seconds):
             seconds[stage] = time.monotonic() - start
     start = time.monotonic()
     write_report(plan)
     say("report", f"wrote {plan.run.report} in {seconds_text(time.monotonic() - start)}")
     print_summary(plan, seconds)
+    return bool(seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Sequence
 
@@ -13,8 +14,10 @@ from mapring.contract import is_published, read_manifest
 from mapring.plan import Plan, make_plan
 from mapring.scores.table import latest_commit
 from mapring.scores.work import find_work, tell_work
+from mapring.settings.schedule import Schedule
 from pipelines.launch import last_checkpoint
 from pipelines.names import told_figures
+from pipelines.scheduling.told import schedule_rows
 
 
 def print_status(config: str, overrides: Sequence[str]) -> None:
@@ -24,6 +27,17 @@ def print_status(config: str, overrides: Sequence[str]) -> None:
     for heading in ("stage", "state", "fingerprint", "when (UTC)", "what"):
         table.add_column(heading, overflow="fold")
     for row in (_shards(plan), _model(plan), _scores(plan)):
+        table.add_row(*row)
+    Console().print(table)
+    if plan.settings.schedule is not None:
+        _print_schedule(plan, plan.settings.schedule)
+
+
+def _print_schedule(plan: Plan, schedule: Schedule) -> None:
+    table = Table(title=f"schedule {schedule.cron} ({schedule.timezone})", title_justify="left", show_header=False)
+    for _ in range(2):
+        table.add_column(overflow="fold")
+    for row in schedule_rows(plan, schedule, datetime.datetime.now(datetime.UTC)):
         table.add_row(*row)
     Console().print(table)
 

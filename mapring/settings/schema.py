@@ -21,6 +21,7 @@ from mapring.settings.inputs import (
     refuse_settings,
 )
 from mapring.settings.normalization import Normalization
+from mapring.settings.schedule import Schedule
 from mapring.settings.score import Score
 from mapring.settings.tokenizer import TokenizerSource
 from mapring.settings.train import Train
@@ -239,6 +240,7 @@ class Settings(Section):
     ring: Ring = execution(Ring(), description="How the ring is started.")
     spark: Spark = execution(Spark(), description="The Spark session.")
     tune: Tune = execution(Tune(), description="The search for hyperparameters.")
+    schedule: Schedule | None = execution(None, description="When `mapring schedule` runs; a text is its cron.")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Settings:
@@ -282,6 +284,15 @@ class Settings(Section):
                 f"score.inputs.0.second_text_column: found {given or 'none'!r} with train.task={train.task} on "
                 f"{'pairs of' if self.preprocess.has_pairs else 'single'} texts, whose models read "
                 f"{'pairs; name the second text' if expected else 'one text; remove it'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _schedule_has_something_to_run(self) -> Settings:
+        if self.schedule is not None and self.schedule.command == "score" and self.score is None:
+            raise ValueError(
+                "schedule.command: found score in a pipeline without score; add what is to be scored, or set "
+                "schedule.command=run"
             )
         return self
 

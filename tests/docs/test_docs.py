@@ -62,6 +62,7 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
                 "ring",
                 "scores",
                 "scoring",
+                "schedule",
             )
         ),
         "docs/scores.md",

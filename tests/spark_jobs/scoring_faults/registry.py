@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fault_table import Fault
-from tests.spark_jobs.scoring_faults import bad_inputs, disturbed
+from tests.spark_jobs.scoring_faults import bad_inputs, disturbed, scheduled
 from tests.spark_jobs.scoring_faults.ground import Ground
 
 FAULTS: list[Fault[Ground]] = [
@@ -21,6 +21,9 @@ FAULTS: list[Fault[Ground]] = [
             bad_inputs.one_huge_text,
             disturbed.disk_full,
             disturbed.two_drivers_at_once,
+            scheduled.scheduler_killed,
+            scheduled.two_schedulers_at_once,
+            scheduled.model_of_a_schedule_missing,
         )
     ),
 ]

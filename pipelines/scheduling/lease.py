@@ -1,0 +1,193 @@
+"""One scheduler at a time works on a run directory: a note that says who, and beats while he does.
+
+It saves work and nothing else. Where two work at the same time all the same, the scores table takes each input once,
+and a finished time has one file. So a note is never trusted for long: it is dead when it did not change for a minute of
+looks (of looks, not of clocks, which differ between hosts), or at once when its process on this host is gone.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import os
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import psutil
+
+from mapring import storage
+from mapring.contract.manifest import canonical_json
+from mapring.progress import say
+from pipelines.scheduling.stopping import Clock
+
+BEAT_SECONDS = 10.0
+DEAD_SECONDS = 60.0
+_KILLED_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """Who is at work, on which time and since when; `stage` is the process group of its stage, if one runs."""
+
+    holder: str
+    host: str
+    process: int
+    time: str
+    since: str
+    stage: int | None = None
+    beat: int = 0
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}"
+
+
+class Lease:
+    """The note of a run directory, seen by one scheduler.
+
+    Args:
+        uri: its file.
+        config: the pipeline, by which a stage that a killed scheduler left is known.
+        grace_seconds: what such a stage has to end.
+    """
+
+    def __init__(self, uri: str, config: str, clock: Clock, grace_seconds: float) -> None:
+        self._uri, self._config, self._clock, self._grace = uri, config, clock, grace_seconds
+        self._holder = uuid.uuid4().hex
+        self._seen: tuple[Note, float] | None = None  # a note of somebody else, and when it was first seen as it is
+        self._mine: Note | None = None
+        self._writing = threading.Lock()
+
+    def take(self, time: datetime.datetime) -> Literal["taken", "busy", "unknown"]:
+        """Try to become the one who works; `unknown` is a note that may be dead, which further looks will tell."""
+        since = self._clock.now().isoformat(timespec="seconds")
+        note = Note(
+            holder=self._holder, host=socket.gethostname(), process=os.getpid(), time=time.isoformat(), since=since
+        )
+        if storage.create(self._uri, _bytes(note)):
+            self._mine, self._seen = note, None
+            return "taken"
+        other = read_note(self._uri)
+        if other is None:  # its work ended just now
+            return "unknown"
+        first = self._seen is None or self._seen[0].holder != other.holder
+        if first or self._seen is None or self._seen[0] != other:
+            self._seen = (other, self._clock.steady())
+            if not is_gone(other):
+                return "unknown" if first else "busy"
+        elif not is_gone(other) and self._clock.steady() - self._seen[1] < DEAD_SECONDS:
+            return "unknown"
+        if read_note(self._uri) != other:  # a third one was faster
+            return "unknown"
+        say("schedule", f"{other} is gone in the midst of its work, which is done again")
+        if other.stage is not None and other.host == note.host:
+            end_stage(other.stage, self._config, self._grace)
+        storage.remove_tree(self._uri)
+        return self.take(time)
+
+    @property
+    def other(self) -> Note | None:
+        """The note of somebody else, as it was last seen."""
+        return None if self._seen is None else self._seen[0]
+
+    def tell_stage(self, process_id: int) -> None:
+        """Remember the process of the stage that has been started."""
+        self._write(process_id)
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Let the note beat while the body runs, and take it away at its end."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            while not stop.wait(BEAT_SECONDS):
+                self._write()
+
+        thread = threading.Thread(target=beat, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            self._give_back()
+
+    def _write(self, stage: int | None = None) -> None:
+        with self._writing:
+            if self._mine is None:
+                return
+            try:
+                found = read_note(self._uri)
+                if found is None or found.holder != self._holder:  # we stood still and were taken for dead
+                    return
+                self._mine = replace(self._mine, beat=self._mine.beat + 1, stage=stage or self._mine.stage)
+                storage.replace(self._uri, _bytes(self._mine))
+            except Exception as error:  # a store that does not answer must not end the work that it is about
+                say("schedule", f"{self._uri}: the note of this run cannot be renewed: {error}")
+
+    def _give_back(self) -> None:
+        with self._writing:
+            self._mine = None
+            try:
+                found = read_note(self._uri)
+                if found is not None and found.holder == self._holder:
+                    storage.remove_tree(self._uri)
+            except Exception as error:  # it no longer beats, so it is dead within a minute
+                say("schedule", f"{self._uri}: the note of this run cannot be taken away: {error}")
+
+
+def read_note(uri: str) -> Note | None:
+    """Who says to be at work; None where nobody does."""
+    try:
+        content = storage.read_bytes(uri)
+    except FileNotFoundError:
+        return None
+    try:
+        return Note(**json.loads(content))
+    except (ValueError, TypeError):  # cut off by a store, or of another version; it is dead once it stays as it is
+        return Note(holder="unknown", host="unknown", process=0, time="", since=hashlib.sha256(content).hexdigest())
+
+
+def is_gone(note: Note) -> bool:
+    """Whether the process of a note was on this host, and is there no more; of other hosts it is not known."""
+    return note.host == socket.gethostname() and not psutil.pid_exists(note.process)
+
+
+def end_stage(group: int, config: str, grace_seconds: float) -> None:
+    """End the processes that a killed scheduler left, where they still are what they were."""
+    left = [process for process in psutil.process_iter() if _group(process) == group]
+    if not any(_names_config(process, config) for process in left):
+        return
+    say("schedule", f"its stage still runs without it (process group {group}) and is ended first")
+    for number, seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, _KILLED_SECONDS)):
+        try:
+            os.killpg(group, number)
+        except ProcessLookupError:
+            return
+        _, left = psutil.wait_procs(left, timeout=seconds)
+        if not left:
+            return
+
+
+def _group(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except (OSError, psutil.Error):
+        return None
+
+
+def _names_config(process: psutil.Process, config: str) -> bool:
+    try:
+        return config in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def _bytes(note: Note) -> bytes:
+    return canonical_json(asdict(note))

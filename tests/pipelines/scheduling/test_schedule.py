@@ -1,0 +1,447 @@
+"""The scheduler's loop: catch-up, overlap, errors, restarts at every step, two at once, clocks, signals."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from mapring import storage
+from mapring.errors import SettingsError, StageError
+from pipelines.cli import app
+from pipelines.schedule import Scheduler, make_scheduler, schedule
+from pipelines.scheduling import lease, records
+from pipelines.scheduling.stopping import SystemClock
+from tests.pipelines.scheduling.world import MINUTE, START, FakeClock, Killed, Life, at
+from tests.tiny import write_world
+
+
+def fail_times(count: int, error: Exception) -> Callable[[], bool]:
+    """Work that fails so many times, and then does something."""
+    left = [error] * count
+
+    def work() -> bool:
+        if left:
+            raise left.pop()
+        return True
+
+    return work
+
+
+def test_runs_begin_at_their_times_and_nothing_before_the_first_start_is_missed(tmp_path: Path) -> None:
+    life = Life(tmp_path, FakeClock()).until(at(12, 30))
+    assert life.runs == [at(10), at(11), at(12)]
+    assert life.finished() == [(at(10), "done", 0), (at(11), "done", 0), (at(12), "done", 0)]
+    assert not (tmp_path / "running.json").exists()
+
+
+def test_a_run_with_nothing_to_do_is_done_and_says_so(tmp_path: Path) -> None:
+    life = Life(tmp_path, FakeClock())
+    life.work = lambda: False
+    [record] = life.until(at(10, 30)).records()
+    assert (record.state, record.is_news, record.attempts) == ("done", False, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "runs", "finished"),
+    [
+        ({}, [at(10), at(12, 30)], [(at(10), "done", 0), (at(12), "done", 1)]),
+        (
+            {"catch_up": "all"},
+            [at(10), at(12, 30), at(12, 32)],
+            [(at(10), "done", 0), (at(11), "done", 0), (at(12), "done", 0)],
+        ),
+        (
+            {"catch_up": "all", "most_missed": 1},
+            [at(10), at(12, 30)],
+            [(at(10), "done", 0), (at(12), "done", 1)],
+        ),
+        ({"catch_up": "none"}, [at(10)], [(at(10), "done", 0), (at(12), "passed over", 1)]),
+    ],
+)
+def test_times_missed_by_a_scheduler_that_was_down(
+    settings: dict[str, Any], runs: list[datetime.datetime], finished: list[Any], tmp_path: Path
+) -> None:
+    clock = FakeClock()
+    before = Life(tmp_path, clock, **settings).until(at(10, 30))
+    clock.time = at(12, 30)
+    after = Life(tmp_path, clock, **settings).until(at(12, 50))
+    assert before.runs + after.runs == runs and after.finished() == finished
+
+
+@pytest.mark.parametrize(
+    ("settings", "finished"),
+    [
+        ({}, [(at(10), "done", 0), (at(12), "done", 1)]),
+        ({"catch_up": "all"}, [(at(10), "done", 0), (at(11), "done", 0), (at(12), "done", 0)]),
+        ({"catch_up": "none"}, [(at(10), "done", 0), (at(12), "passed over", 1)]),
+    ],
+)
+def test_a_run_longer_than_its_interval_never_overlaps_the_next(
+    settings: dict[str, Any], finished: list[Any], tmp_path: Path
+) -> None:
+    life = Life(tmp_path, FakeClock(), **settings)
+    lengths = [150 * 60, 60, 60]
+    life.work = lambda: life.clock.advance(lengths.pop(0))
+    assert life.until(at(12, 50)).finished() == finished
+    assert life.runs == sorted(life.runs)
+
+
+def test_a_failed_run_is_tried_again_after_longer_and_longer_pauses(tmp_path: Path) -> None:
+    life = Life(tmp_path, FakeClock(), retries=3, retry_seconds=60)
+    life.work = fail_times(3, StageError("score: the store is away\nand more"))
+    [record] = life.until(at(10, 30)).records()
+    assert life.runs == [at(10), at(10, 1), at(10, 3), at(10, 7)]
+    assert (record.state, record.attempts, record.error) == ("done", 4, None)
+
+
+def test_a_missing_model_is_an_error_of_its_time_and_not_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    life = Life(tmp_path, FakeClock(), retries=1)
+    life.work = fail_times(2, StageError("score: found no model at models/0a\nRun it again."))
+    first, second = life.until(at(11, 30)).records()
+    assert (first.time, first.state, first.attempts) == (at(10), "failed", 2)
+    assert first.error == "score: found no model at models/0a"
+    assert (second.time, second.state) == (at(11), "done")
+    assert "10:00 UTC failed at attempt 2 of 2: score: found no model" in capsys.readouterr().err
+
+
+def test_an_error_that_nobody_thought_of_is_recorded_with_its_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    life = Life(tmp_path, FakeClock(), retries=0)
+    life.work = fail_times(1, ZeroDivisionError("by zero"))
+    assert [record.error for record in life.until(at(11, 30)).records()] == ["ZeroDivisionError: by zero", None]
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_run_directory_that_does_not_answer_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, broken = records.publish, [OSError("no route to the store")] * 2
+
+    def publish(root: str, record: records.Record) -> bool:
+        if broken:
+            raise broken.pop()
+        return real(root, record)
+
+    monkeypatch.setattr(records, "publish", publish)
+    life = Life(tmp_path, FakeClock()).until(at(10, 30))
+    assert life.finished() == [(at(10), "done", 0)] and len(life.runs) == 3
+
+
+def test_a_stop_while_waiting_to_try_again_leaves_the_time_for_the_next_start(tmp_path: Path) -> None:
+    clock = FakeClock()
+    life = Life(tmp_path, clock, retry_seconds=600)
+    life.work = fail_times(9, StageError("away"))
+    assert life.until(at(10, 1)).finished() == [] and life.runs == [at(10)]
+    assert Life(tmp_path, clock).until(at(10, 30)).finished() == [(at(10), "done", 0)]
+
+
+def test_a_clock_that_goes_back_runs_nothing_again(tmp_path: Path) -> None:
+    clock = FakeClock()
+    life = Life(tmp_path, clock).until(at(12, 30))
+    clock.time = at(9, 30)
+    life.until(at(13, 30))
+    assert life.runs == [at(10), at(11), at(12), at(13)]
+    assert life.finished() == [(at(hour), "done", 0) for hour in (10, 11, 12, 13)]
+
+
+def test_a_clock_that_was_years_ahead_does_not_hold_up_what_comes(tmp_path: Path) -> None:
+    clock = FakeClock()
+    clock.time = START + datetime.timedelta(days=5000)
+    Life(tmp_path, clock).until(clock.time + 61 * MINUTE)
+    clock.time = START
+    life = Life(tmp_path, clock).until(at(11, 30))
+    assert life.runs == [at(10), at(11)]
+
+
+def test_a_changed_cron_does_not_make_up_for_its_own_past(tmp_path: Path) -> None:
+    clock = FakeClock()
+    Life(tmp_path, clock, cron="0 10 * * *").until(at(14))
+    life = Life(tmp_path, clock, cron="0 13 * * *").until(at(15))
+    assert life.runs == [] and life.finished() == [(at(10), "done", 0)]
+
+
+STEPS: list[tuple[object, str]] = [
+    (records, "remember_start"),
+    (lease.Lease, "take"),
+    (lease.Lease, "tell_stage"),
+    (Scheduler, "_finish"),
+    (records, "publish"),
+    (lease.Lease, "_give_back"),
+    (storage, "create"),
+]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("home", "name"), STEPS, ids=[name for _, name in STEPS])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_scheduler_that_is_killed_at_any_step_goes_on_where_it_was(
+    home: Any, name: str, when: str, nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start ends with the records, and the work, of a scheduler that nobody killed."""
+    done: list[str] = []  # as the scores table does, work that is there is not done again
+
+    def life(clock: FakeClock) -> Life:
+        made = Life(tmp_path, clock)
+
+        def work() -> bool:
+            made.scheduler.lease.tell_stage(os.getpid())
+            clock.advance(60)
+            hour = made.runs[-1].strftime("%H")
+            is_news = hour not in done
+            done.extend([hour] * is_news)
+            return is_news
+
+        made.work = work
+        return made
+
+    clock, real, calls = FakeClock(), getattr(home, name), []
+
+    @functools.wraps(real)
+    def deadly(*given: Any, **named: Any) -> Any:
+        calls.append(name)
+        if len(calls) == nth and when == "before":
+            raise Killed
+        result = real(*given, **named)
+        if len(calls) == nth:
+            raise Killed
+        return result
+
+    with monkeypatch.context() as patched:
+        patched.setattr(home, name, deadly)
+        if name != "_give_back":  # a kill does not take the note away
+            patched.setattr(lease.Lease, "_give_back", lambda self: None)
+        with pytest.raises(Killed):
+            life(clock).until(at(12, 30))
+    monkeypatch.setattr(lease, "is_gone", lambda note: True)
+    monkeypatch.setattr(lease, "end_stage", lambda *given: None)
+    clock.while_waiting = lambda: None
+    again = life(clock).until(at(12, 30))
+    assert again.finished() == [(at(hour), "done", 0) for hour in (10, 11, 12)]
+    assert done == ["10", "11", "12"]
+    assert not (tmp_path / "running.json").exists()
+
+
+def test_a_note_of_another_host_is_dead_after_a_minute_of_looks(tmp_path: Path) -> None:
+    note = {"holder": "a", "host": "elsewhere", "process": 1, "time": "", "since": "2026"}
+    (tmp_path / "running.json").write_text(json.dumps(note))
+    life = Life(tmp_path, FakeClock()).until(at(10, 30))
+    [begin] = life.runs
+    assert at(10, 1) <= begin <= at(10, 2) and life.finished() == [(at(10), "done", 0)]
+
+
+def test_a_note_that_beats_is_left_alone_however_long(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = FakeClock()
+    life = Life(tmp_path, clock)
+    beats = []
+
+    def beat() -> None:
+        beats.append(1)
+        note = {"holder": "a", "host": "elsewhere", "process": 1, "time": "", "since": "2026", "beat": len(beats)}
+        (tmp_path / "running.json").write_text(json.dumps(note))
+
+    clock.while_waiting = beat
+    assert life.until(at(13, 30)).runs == []
+    life.clock.stop_at = at(15)
+    life.scheduler.once()
+    assert life.runs == [] and "process 1 on elsewhere is at work" in capsys.readouterr().err
+
+
+def test_a_note_that_cannot_be_read_is_dead_once_it_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "running.json").write_bytes(b'{"holder": ')
+    assert Life(tmp_path, FakeClock()).until(at(10, 30)).finished() == [(at(10), "done", 0)]
+
+
+def test_two_schedulers_at_once_give_a_time_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first one stands still in its work, is taken for dead, and comes back."""
+    clock = FakeClock()
+    first, second = Life(tmp_path, clock), Life(tmp_path, clock)
+
+    def stand_still() -> None:
+        if not second.runs:
+            clock.time = at(10, 5)
+            second.scheduler.once()
+
+    first.work = stand_still
+    first.until(at(11, 30))
+    assert [run.hour for run in first.runs] == [10, 11] and [run.hour for run in second.runs] == [10]
+    assert first.finished() == [(at(10), "done", 0), (at(11), "done", 0)]
+    assert "10:00 UTC was also finished by another scheduler" in capsys.readouterr().err
+
+
+def test_the_other_one_s_work_is_not_done_again_by_one_who_waited(tmp_path: Path) -> None:
+    clock = FakeClock()
+    first, second = Life(tmp_path, clock), Life(tmp_path, clock)
+    second.scheduler.missed(START)  # it was there from the start
+    clock.time = at(10)
+    note = {"holder": "a", "host": "elsewhere", "process": 1, "time": "", "since": "2026"}
+    (tmp_path / "running.json").write_text(json.dumps(note))
+    looks = []
+
+    def other_ends() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            (tmp_path / "running.json").unlink()
+            first.scheduler.once()
+
+    clock.while_waiting = other_ends
+    second.until(at(10, 30))
+    assert len(first.runs) == 1 and second.runs == []
+
+
+def test_once_runs_what_is_due_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = FakeClock()
+    life = Life(tmp_path, clock, catch_up="all")
+    life.scheduler.once()
+    assert life.runs == [] and "nothing is due; the next time is 2026-03-28 10:00 UTC" in capsys.readouterr().err
+    clock.time = at(12, 1)
+    life.scheduler.once()
+    assert [record.time for record in life.records()] == [at(10), at(11), at(12)]
+
+
+def test_once_ends_with_the_error_of_its_last_run(tmp_path: Path) -> None:
+    clock = FakeClock()
+    life = Life(tmp_path, clock, retries=0)
+    life.scheduler.once()
+    life.work = fail_times(1, StageError("score: no"))
+    clock.time = at(10, 1)
+    with pytest.raises(StageError, match=r"schedule: 2026-03-28 10:00 UTC: score: no"):
+        life.scheduler.once()
+    assert life.finished() == [(at(10), "failed", 0)]
+
+
+def test_a_stage_that_a_killed_scheduler_left_is_ended_and_nothing_else(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", "import time; time.sleep(600)"]
+    ours = subprocess.Popen([*words, "pipeline.yaml"], start_new_session=True)
+    other = subprocess.Popen([*words, "another.yaml"], start_new_session=True)
+    try:
+        lease.end_stage(other.pid, "pipeline.yaml", 5)
+        lease.end_stage(ours.pid, "pipeline.yaml", 5)
+        assert not psutil.pid_exists(ours.pid) and other.poll() is None
+    finally:
+        for process in (ours, other):
+            process.kill()
+            process.wait()
+
+
+_STAGE = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(open({told!r}, 'w').close()))
+time.sleep(600)
+"""
+_SCHEDULER = """
+import sys
+from pathlib import Path
+from mapring.settings.schedule import Schedule
+from pipelines.process import run_process
+from pipelines.schedule import Scheduler
+from pipelines.scheduling.stopping import SystemClock
+from pipelines.stages import Command
+
+def work(started):
+    command = Command((sys.executable, "-c", {stage!r}), {{}})
+    run_process(command, stage="s", log=Path({log!r}), advice=str, started=started)
+    return True
+
+clock = SystemClock()
+with clock.listening():
+    Scheduler("p", Schedule(cron={cron!r}), {root!r}, clock, work, clock.at_work).loop()
+"""
+
+
+def start(tmp_path: Path, cron: str) -> subprocess.Popen[str]:
+    stage = _STAGE.format(told=str(tmp_path / "told"))
+    code = _SCHEDULER.format(stage=stage, log=str(tmp_path / "log"), cron=cron, root=str(tmp_path / "schedule"))
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_scheduler_that_waits_ends_at_once_with_exit_code_0(number: signal.Signals, tmp_path: Path) -> None:
+    process = start(tmp_path, "0 0 1 1 *")
+    assert process.stderr is not None and "next run at" in process.stderr.readline()
+    process.send_signal(number)
+    assert process.wait(10) == 0
+    assert "stopped as asked" in process.stderr.read()
+    process.stderr.close()
+
+
+def test_a_stop_in_a_run_asks_the_stage_politely_and_leaves_its_time_for_the_next_start(tmp_path: Path) -> None:
+    process = start(tmp_path, "* * * * * *")
+    note = tmp_path / "schedule" / "running.json"
+
+    def stage_runs() -> bool:
+        found = lease.read_note(str(note))
+        return found is not None and found.stage is not None
+
+    wait_for(stage_runs)
+    found = lease.read_note(str(note))
+    assert found is not None and found.stage is not None
+    time.sleep(0.5)  # until the stage's own handler is there
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 128 + signal.SIGTERM
+    assert (tmp_path / "told").exists(), "the stage was not asked"
+    assert not psutil.pid_exists(found.stage) and not note.exists()
+    assert not (tmp_path / "schedule" / "times").exists()
+    assert process.stderr is not None
+    process.stderr.close()
+
+
+def test_a_wrong_plan_is_an_error_of_the_time_and_a_wrong_schedule_one_of_the_start(tmp_path: Path) -> None:
+    config, _ = write_world(tmp_path)
+    (tmp_path / "unseen.txt").unlink()
+    scheduler = make_scheduler(config, ["schedule.cron=0 * * * *"], SystemClock())
+    with pytest.raises(SettingsError, match=r"score\.inputs\.0\.path: found no file"):
+        scheduler.run(lambda _process_id: None)
+    with pytest.raises(SettingsError, match="schedule: is missing; add it"):
+        schedule(config, [])
+
+
+def test_the_command_tells_the_next_ten_times_and_writes_nothing(tmp_path: Path) -> None:
+    config, _ = write_world(tmp_path)
+    words = ["schedule", config, "schedule.cron=30 6 * * *", "schedule.timezone=Europe/Berlin", "--dry-run"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0 and done.stdout.count("06:30:00+0") == 10
+    assert not (tmp_path / "run" / "schedule").exists()
+
+
+def test_status_tells_the_last_run_errors_lag_and_what_comes(tmp_path: Path) -> None:
+    config, _ = write_world(tmp_path)
+    words = ["schedule.cron=0 * * * *"]
+    root = make_scheduler(config, words, SystemClock()).root
+    now = datetime.datetime.now(datetime.UTC)
+    for hours, state, error in ((1, "done", None), (2, "failed", "score: found no model")):
+        moment = now.replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=hours)
+        records.publish(
+            root, records.Record(time=moment, state=state, started=moment, finished=moment, attempts=4, error=error)
+        )
+    note = {"holder": "a", "host": "elsewhere", "process": 7, "time": "10:00", "since": "10:01", "stage": 1, "beat": 1}
+    storage.replace(storage.join(root, "running.json"), json.dumps(note).encode())
+    log = tmp_path / "run" / "logs" / "score-20260328T100000.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("noise\n[mapring score] scoring  3/9 tasks  ETA 2m05s\nnoise\n")
+    told = " ".join(CliRunner(env={"COLUMNS": "200"}).invoke(app, ["status", config, *words]).stdout.split())
+    assert "done, nothing to do in 0s at attempt 4" in told
+    assert "failed at attempt 4: score: found no model" in told
+    assert "1 inputs wait, the newest (unseen.txt) for" in told
+    assert "process 7 on elsewhere, ETA 2m05s" in told
+    assert "next run" in told
