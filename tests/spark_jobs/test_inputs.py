@@ -18,11 +18,12 @@ from mapring.plan import Plan, make_plan
 from spark_jobs.fitting import fit_session
 from spark_jobs.preprocess import preprocess
 from spark_jobs.sample import take_sample
-from spark_jobs.score import _read as read_for_scoring
+from spark_jobs.scored_inputs import _read as read_for_scoring
 from spark_jobs.session import start_session
 from tests.spark_jobs.formats.archives import info, page, response
 from tests.spark_jobs.formats.test_compression import zstd
 from tests.tiny import config_values, sentence, write_world
+from tests.tiny_model import publish_tiny_model
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
 SHARED = [f"{sentence(number)[0]} is shared" for number in range(30)]
@@ -170,7 +171,9 @@ def test_scoring_reads_all_formats_and_spreads_what_one_task_read(
     spark = start_session(small.settings, "score")
     sample = take_sample(small.settings.score.inputs, small.score_sources)
     fit_session(spark, "score", small.settings, sample, small.score_sources)
-    records = read_for_scoring(spark, small, lambda _: None)
+    tokenizer = Path(str(small.settings.preprocess.tokenizer.directory))
+    publish_tiny_model(small.scoring_model_directory, tokenizer, small.model)
+    records = read_for_scoring(spark, small, small.score_sources, lambda _: None)
     assert records.count() == 42 + 31 + 200 + 20 + 20 + 130
     assert {row["rule"] for row in records.select("rule").distinct().collect()} == {
         None, "empty_text", "http_status", "not_html",
@@ -180,5 +183,5 @@ def test_scoring_reads_all_formats_and_spreads_what_one_task_read(
     said = capfd.readouterr().err
     assert "large files cannot be split (the largest is" in said and "spread over all partitions" in said
     small = make_plan(plan.config, ["spark.split_bytes=1000000"])
-    read_for_scoring(start_session(small.settings, "score"), small, lambda _: None)
+    read_for_scoring(start_session(small.settings, "score"), small, small.score_sources, lambda _: None)
     assert "cannot be split" not in capfd.readouterr().err
