@@ -1,31 +1,21 @@
-"""The scheduler's loop: catch-up, overlap, errors, restarts at every step, two at once, clocks, signals."""
+"""The scheduler's loop: catch-up, overlap, errors, restarts at every step, clocks."""
 
 from __future__ import annotations
 
 import datetime
 import functools
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from typer.testing import CliRunner
 
 from mapring import storage
-from mapring.errors import SettingsError, StageError
-from pipelines.cli import app
-from pipelines.schedule import Scheduler, make_scheduler, schedule
+from mapring.errors import StageError
+from pipelines.schedule import Scheduler
 from pipelines.scheduling import lease, records
-from pipelines.scheduling.stopping import SystemClock
 from tests.pipelines.scheduling.world import MINUTE, START, FakeClock, Killed, Life, at
-from tests.tiny import write_world
 
 
 def fail_times(count: int, error: Exception) -> Callable[[], bool]:
@@ -235,73 +225,6 @@ def test_a_scheduler_that_is_killed_at_any_step_goes_on_where_it_was(
     assert not (tmp_path / "running.json").exists()
 
 
-def test_a_note_of_another_host_is_dead_after_a_minute_of_looks(tmp_path: Path) -> None:
-    note = {"holder": "a", "host": "elsewhere", "process": 1, "time": "", "since": "2026"}
-    (tmp_path / "running.json").write_text(json.dumps(note))
-    life = Life(tmp_path, FakeClock()).until(at(10, 30))
-    [begin] = life.runs
-    assert at(10, 1) <= begin <= at(10, 2) and life.finished() == [(at(10), "done", 0)]
-
-
-def test_a_note_that_beats_is_left_alone_however_long(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    clock = FakeClock()
-    life = Life(tmp_path, clock)
-    beats = []
-
-    def beat() -> None:
-        beats.append(1)
-        note = {"holder": "a", "host": "elsewhere", "process": 1, "time": "", "since": "2026", "beat": len(beats)}
-        (tmp_path / "running.json").write_text(json.dumps(note))
-
-    clock.while_waiting = beat
-    assert life.until(at(13, 30)).runs == []
-    life.clock.stop_at = at(15)
-    life.scheduler.once()
-    assert life.runs == [] and "process 1 on elsewhere is at work" in capsys.readouterr().err
-
-
-def test_a_note_that_cannot_be_read_is_dead_once_it_stays_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "running.json").write_bytes(b'{"holder": ')
-    assert Life(tmp_path, FakeClock()).until(at(10, 30)).finished() == [(at(10), "done", 0)]
-
-
-def test_two_schedulers_at_once_give_a_time_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The first one stands still in its work, is taken for dead, and comes back."""
-    clock = FakeClock()
-    first, second = Life(tmp_path, clock), Life(tmp_path, clock)
-
-    def stand_still() -> None:
-        if not second.runs:
-            clock.time = at(10, 5)
-            second.scheduler.once()
-
-    first.work = stand_still
-    first.until(at(11, 30))
-    assert [run.hour for run in first.runs] == [10, 11] and [run.hour for run in second.runs] == [10]
-    assert first.finished() == [(at(10), "done", 0), (at(11), "done", 0)]
-    assert "10:00 UTC was also finished by another scheduler" in capsys.readouterr().err
-
-
-def test_the_other_one_s_work_is_not_done_again_by_one_who_waited(tmp_path: Path) -> None:
-    clock = FakeClock()
-    first, second = Life(tmp_path, clock), Life(tmp_path, clock)
-    second.scheduler.missed(START)  # it was there from the start
-    clock.time = at(10)
-    note = {"holder": "a", "host": "elsewhere", "process": 1, "time": "", "since": "2026"}
-    (tmp_path / "running.json").write_text(json.dumps(note))
-    looks = []
-
-    def other_ends() -> None:
-        looks.append(1)
-        if len(looks) == 3:
-            (tmp_path / "running.json").unlink()
-            first.scheduler.once()
-
-    clock.while_waiting = other_ends
-    second.until(at(10, 30))
-    assert len(first.runs) == 1 and second.runs == []
-
-
 def test_once_runs_what_is_due_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clock = FakeClock()
     life = Life(tmp_path, clock, catch_up="all")
@@ -321,127 +244,3 @@ def test_once_ends_with_the_error_of_its_last_run(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"schedule: 2026-03-28 10:00 UTC: score: no"):
         life.scheduler.once()
     assert life.finished() == [(at(10), "failed", 0)]
-
-
-def test_a_stage_that_a_killed_scheduler_left_is_ended_and_nothing_else(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", "import time; time.sleep(600)"]
-    ours = subprocess.Popen([*words, "pipeline.yaml"], start_new_session=True)
-    other = subprocess.Popen([*words, "another.yaml"], start_new_session=True)
-    try:
-        lease.end_stage(other.pid, "pipeline.yaml", 5)
-        lease.end_stage(ours.pid, "pipeline.yaml", 5)
-        assert not psutil.pid_exists(ours.pid) and other.poll() is None
-    finally:
-        for process in (ours, other):
-            process.kill()
-            process.wait()
-
-
-_STAGE = """
-import signal, sys, time
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(open({told!r}, 'w').close()))
-time.sleep(600)
-"""
-_SCHEDULER = """
-import sys
-from pathlib import Path
-from mapring.settings.schedule import Schedule
-from pipelines.process import run_process
-from pipelines.schedule import Scheduler
-from pipelines.scheduling.stopping import SystemClock
-from pipelines.stages import Command
-
-def work(started):
-    command = Command((sys.executable, "-c", {stage!r}), {{}})
-    run_process(command, stage="s", log=Path({log!r}), advice=str, started=started)
-    return True
-
-clock = SystemClock()
-with clock.listening():
-    Scheduler("p", Schedule(cron={cron!r}), {root!r}, clock, work, clock.at_work).loop()
-"""
-
-
-def start(tmp_path: Path, cron: str) -> subprocess.Popen[str]:
-    stage = _STAGE.format(told=str(tmp_path / "told"))
-    code = _SCHEDULER.format(stage=stage, log=str(tmp_path / "log"), cron=cron, root=str(tmp_path / "schedule"))
-    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-
-
-def wait_for(what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_scheduler_that_waits_ends_at_once_with_exit_code_0(number: signal.Signals, tmp_path: Path) -> None:
-    process = start(tmp_path, "0 0 1 1 *")
-    assert process.stderr is not None and "next run at" in process.stderr.readline()
-    process.send_signal(number)
-    assert process.wait(10) == 0
-    assert "stopped as asked" in process.stderr.read()
-    process.stderr.close()
-
-
-def test_a_stop_in_a_run_asks_the_stage_politely_and_leaves_its_time_for_the_next_start(tmp_path: Path) -> None:
-    process = start(tmp_path, "* * * * * *")
-    note = tmp_path / "schedule" / "running.json"
-
-    def stage_runs() -> bool:
-        found = lease.read_note(str(note))
-        return found is not None and found.stage is not None
-
-    wait_for(stage_runs)
-    found = lease.read_note(str(note))
-    assert found is not None and found.stage is not None
-    time.sleep(0.5)  # until the stage's own handler is there
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 128 + signal.SIGTERM
-    assert (tmp_path / "told").exists(), "the stage was not asked"
-    assert not psutil.pid_exists(found.stage) and not note.exists()
-    assert not (tmp_path / "schedule" / "times").exists()
-    assert process.stderr is not None
-    process.stderr.close()
-
-
-def test_a_wrong_plan_is_an_error_of_the_time_and_a_wrong_schedule_one_of_the_start(tmp_path: Path) -> None:
-    config, _ = write_world(tmp_path)
-    (tmp_path / "unseen.txt").unlink()
-    scheduler = make_scheduler(config, ["schedule.cron=0 * * * *"], SystemClock())
-    with pytest.raises(SettingsError, match=r"score\.inputs\.0\.path: found no file"):
-        scheduler.run(lambda _process_id: None)
-    with pytest.raises(SettingsError, match="schedule: is missing; add it"):
-        schedule(config, [])
-
-
-def test_the_command_tells_the_next_ten_times_and_writes_nothing(tmp_path: Path) -> None:
-    config, _ = write_world(tmp_path)
-    words = ["schedule", config, "schedule.cron=30 6 * * *", "schedule.timezone=Europe/Berlin", "--dry-run"]
-    done = CliRunner().invoke(app, words)
-    assert done.exit_code == 0 and done.stdout.count("06:30:00+0") == 10
-    assert not (tmp_path / "run" / "schedule").exists()
-
-
-def test_status_tells_the_last_run_errors_lag_and_what_comes(tmp_path: Path) -> None:
-    config, _ = write_world(tmp_path)
-    words = ["schedule.cron=0 * * * *"]
-    root = make_scheduler(config, words, SystemClock()).root
-    now = datetime.datetime.now(datetime.UTC)
-    for hours, state, error in ((1, "done", None), (2, "failed", "score: found no model")):
-        moment = now.replace(minute=0, second=0, microsecond=0) - datetime.timedelta(hours=hours)
-        records.publish(
-            root, records.Record(time=moment, state=state, started=moment, finished=moment, attempts=4, error=error)
-        )
-    note = {"holder": "a", "host": "elsewhere", "process": 7, "time": "10:00", "since": "10:01", "stage": 1, "beat": 1}
-    storage.replace(storage.join(root, "running.json"), json.dumps(note).encode())
-    log = tmp_path / "run" / "logs" / "score-20260328T100000.log"
-    log.parent.mkdir(parents=True)
-    log.write_text("noise\n[mapring score] scoring  3/9 tasks  ETA 2m05s\nnoise\n")
-    told = " ".join(CliRunner(env={"COLUMNS": "200"}).invoke(app, ["status", config, *words]).stdout.split())
-    assert "done, nothing to do in 0s at attempt 4" in told
-    assert "failed at attempt 4: score: found no model" in told
-    assert "1 inputs wait, the newest (unseen.txt) for" in told
-    assert "process 7 on elsewhere, ETA 2m05s" in told
-    assert "next run" in told
