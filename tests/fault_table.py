@@ -28,6 +28,13 @@ class Fault(NamedTuple, Generic[_Ground]):
         return self.check.__name__
 
 
+def fault_table(
+    *, fast: Iterable[Callable[[_Ground], object]], slow: Iterable[Callable[[_Ground], object]]
+) -> list[Fault[_Ground]]:
+    """The rows of a stage: those of the fast suite, then those of the long tests."""
+    return [*(Fault(check, slow=False) for check in fast), *(Fault(check, slow=True) for check in slow)]
+
+
 def as_parameters(faults: Iterable[Fault[_Ground]]) -> list[object]:
     """The rows for `pytest.mark.parametrize`, the slow ones marked."""
     return [pytest.param(fault, id=fault.name, marks=[pytest.mark.slow] * fault.slow) for fault in faults]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from deltalake import DeltaTable
 
 from mapring.plan import Plan, make_plan
+from mapring.scores.table import ScoresTable
 from mapring.scores.verify import verify_scores
+from mapring.scores.work import Work, find_work
+from spark_jobs import score as stage
 from spark_jobs.score import score
 from tests.tiny import config_values, sentence, write_corpus, write_tokenizer
 from tests.tiny_model import publish_tiny_model
@@ -55,3 +60,16 @@ class World:
         found = DeltaTable(plan.run.scores).to_pyarrow_table().to_pylist()
         assert len({row["doc_id"] for row in found}) == len(found)
         return sorted(found, key=lambda row: (row["path"], row["record"]))
+
+
+def overtake_once(monkeypatch: pytest.MonkeyPatch, other_run: Callable[[], None]) -> None:
+    """The next scoring finds another run's commit between its look at the table and its own commit."""
+    real = find_work
+
+    def look_then_be_overtaken(plan: Plan) -> tuple[ScoresTable | None, Work]:
+        found = real(plan)
+        monkeypatch.setattr(stage, "find_work", real)
+        other_run()
+        return found
+
+    monkeypatch.setattr(stage, "find_work", look_then_be_overtaken)

@@ -11,16 +11,15 @@ from deltalake import DeltaTable
 
 import spark_jobs.score as module
 from mapring.errors import StageError
-from mapring.plan import Plan
 from mapring.scores.seal import sealed_versions
-from mapring.scores.table import ScoresTable, read_table
-from mapring.scores.work import Work, find_work
+from mapring.scores.table import read_table
+from mapring.scores.work import find_work
 from pipelines.dry_run import print_work
 from pipelines.scores import remove_dead_files, roll_back
 from pipelines.stages import published
 from spark_jobs import scored_inputs
 from spark_jobs.score import score
-from tests.spark_jobs.scored_world import World
+from tests.spark_jobs.scored_world import World, overtake_once
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
 
@@ -109,15 +108,7 @@ def test_two_runs_at_once_that_score_other_inputs_both_come_in(world: World, mon
         os.utime(world.add(name, 4), (moment, moment))
     os.utime(world.root / "days" / "a.txt", (0, 0))
     world.score("score.until=1970-01-05")
-    real = find_work
-
-    def look_then_be_overtaken(plan: Plan) -> tuple[ScoresTable | None, Work]:
-        found = real(plan)
-        monkeypatch.setattr(module, "find_work", real)
-        score(world.plan("score.since=1970-01-15"))
-        return found
-
-    monkeypatch.setattr(module, "find_work", look_then_be_overtaken)
+    overtake_once(monkeypatch, lambda: score(world.plan("score.since=1970-01-15")))
     rows = world.score("score.since=1970-01-05", "score.until=1970-01-15")
     assert counted(rows) == {"a.txt": 30, "b.txt": 4, "c.txt": 4}
 
@@ -126,15 +117,7 @@ def test_of_two_runs_at_once_that_rescore_the_same_input_the_later_one_stands(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.score()
-    real = find_work
-
-    def look_then_be_overtaken(plan: Plan) -> tuple[ScoresTable | None, Work]:
-        found = real(plan)
-        monkeypatch.setattr(module, "find_work", real)
-        score(world.plan("score.rescore=true"))
-        return found
-
-    monkeypatch.setattr(module, "find_work", look_then_be_overtaken)
+    overtake_once(monkeypatch, lambda: score(world.plan("score.rescore=true")))
     score(world.plan("score.rescore=true"))
     assert counted(world.rows(world.plan())) == {"a.txt": 30}
     assert DeltaTable(world.plan().run.scores).version() == 2

@@ -20,13 +20,13 @@ from mapring.contract import read_manifest
 from mapring.contract.schemas import score_schema
 from mapring.errors import InputError, PublishedError, StageError
 from mapring.plan import Plan, make_plan
-from mapring.scores.table import ScoresTable, is_sealed, latest_commit, read_table
+from mapring.scores.table import is_sealed, latest_commit, read_table
 from mapring.scores.verify import verify_scores
-from mapring.scores.work import Work, find_work
 from mapring.settings.answers import Answers
 from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import Predictor
 from spark_jobs.score import score
+from tests.spark_jobs.scored_world import overtake_once
 from tests.tiny import sentence, write_world
 from tests.tiny_model import publish_tiny_model
 
@@ -113,25 +113,15 @@ def test_partitions_change_no_score(plan: Plan, tmp_path: Path, partitions: int)
 
 
 def test_of_two_runs_that_race_one_commits_and_the_other_says_so(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other run's commit lands between this run's look at the table and its own commit."""
-    real = find_work
-
-    def look_then_lose(mine: Plan) -> tuple[ScoresTable | None, Work]:
-        found = real(mine)
-        monkeypatch.setattr(module, "find_work", real)
-        score(other)
-        return found
-
     def race() -> None:
-        monkeypatch.setattr(module, "find_work", look_then_lose)
+        overtake_once(monkeypatch, lambda: score(plan))
         with pytest.raises(StageError, match="another run committed"):
             score(plan)
 
-    other = plan
     race()
     assert len(rows(plan)) == 205
     Path(plan.settings.score.inputs[0].path).write_bytes(b"good film\n")
-    plan = other = make_plan(plan.config)
+    plan = make_plan(plan.config)
     race()
     assert len(rows(plan)) == 1
 

@@ -5,44 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.fault_table import Fault, count_survived
+from tests.fault_table import Fault, count_survived, fault_table
 from tests.spark_jobs.faults import dirty_records, disturbed, full_disks, huge, kills, overtaken, refused_inputs
 from tests.spark_jobs.faults.ground import Ground
 
-FAULTS: list[Fault[Ground]] = [
-    *(
-        Fault(check, slow=False)
-        for check in (
-            dirty_records.invalid_utf8,
-            dirty_records.nul_bytes,
-            dirty_records.lone_surrogates,
-            dirty_records.ragged_csv,
-            dirty_records.empty_file,
-            dirty_records.duplicate_ids,
-            refused_inputs.truncated_gzip,
-            refused_inputs.empty_corpus,
-            refused_inputs.missing_columns,
-            disturbed.disk_full_in_a_task,
-            disturbed.disk_full_in_the_driver,
-            disturbed.killed_worker_in_process,
-        )
-    ),
-    *(
-        Fault(check, slow=True)
-        for check in (
-            huge.huge_document,
-            full_disks.full_run_dir,
-            full_disks.full_spark_disk,
-            kills.killed_worker,
-            kills.worker_killed_at_every_attempt,
-            kills.killed_executor,
-            kills.killed_driver_jvm,
-            kills.killed_driver_python,
-            kills.tasks_killed_at_random,
-            overtaken.speculation,
-        )
-    ),
-]
+FAULTS: list[Fault[Ground]] = fault_table(
+    fast=[
+        dirty_records.invalid_utf8,
+        dirty_records.nul_bytes,
+        dirty_records.lone_surrogates,
+        dirty_records.ragged_csv,
+        dirty_records.empty_file,
+        dirty_records.duplicate_ids,
+        refused_inputs.truncated_gzip,
+        refused_inputs.empty_corpus,
+        refused_inputs.missing_columns,
+        disturbed.disk_full_in_a_task,
+        disturbed.disk_full_in_the_driver,
+        disturbed.killed_worker_in_process,
+    ],
+    slow=[
+        huge.huge_document,
+        full_disks.full_run_dir,
+        full_disks.full_spark_disk,
+        kills.killed_worker,
+        kills.worker_killed_at_every_attempt,
+        kills.killed_executor,
+        kills.killed_driver_jvm,
+        kills.killed_driver_python,
+        kills.tasks_killed_at_random,
+        overtaken.speculation,
+    ],
+)
 
 
 def fault_points_survived(faults: Sequence[Fault[Ground]] = FAULTS) -> int:
