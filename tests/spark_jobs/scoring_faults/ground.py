@@ -13,7 +13,6 @@ from deltalake import DeltaTable
 
 from mapring.plan import Plan
 from mapring.scores.verify import verify_scores
-from spark_jobs.score import score
 from tests.spark_jobs.scored_world import World
 
 _EXEMPT = ("run_id", "scored_at", "score", "probabilities")
@@ -71,11 +70,6 @@ def _prepared(shared: Path) -> tuple[World, Path, list[dict[str, Any]]]:
 def rows_of(plan: Plan) -> list[dict[str, Any]]:
     """All rows of a plan's table, in one order."""
     return _sorted(DeltaTable(plan.run.scores).to_pyarrow_table().to_pylist())
-
-
-def score_in_peace(plan: Plan) -> None:
-    """One more run."""
-    score(plan)
 
 
 def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

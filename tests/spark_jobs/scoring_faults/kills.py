@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from spark_jobs.score import score
 from tests.fault_table import count_survived
 from tests.spark_jobs.faults.ground import faults_done, planted, run_job
-from tests.spark_jobs.scoring_faults.ground import Ground, score_in_peace
+from tests.spark_jobs.scoring_faults.ground import Ground
 from tests.spark_jobs.scoring_faults.points import POINTS, KillPoint
 
 
@@ -24,9 +25,9 @@ def killed_in_process(ground: Ground, point: KillPoint) -> None:
     """The driver's run ends at the point, and the next one ends as if nothing had been."""
     plan = ground.plan(is_first=point.is_first)
     with _deadly(point) as deaths, suppress(Killed):
-        score_in_peace(plan)
+        score(plan)
     assert deaths == [point.name], "the point was not reached"
-    score_in_peace(plan)
+    score(plan)
     ground.assert_undisturbed(plan, is_first=point.is_first)
 
 
