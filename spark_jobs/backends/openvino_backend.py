@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from spark_jobs.backends.interface import Ids
+
+if TYPE_CHECKING:
+    from openvino import Core
 
 
 class OpenVinoBackend:
@@ -25,9 +29,7 @@ class OpenVinoBackend:
     padding_id = 0  # masked out, so any id will do
 
     def __init__(self, path: Path, threads: int, *, precision: Literal["f32", "bf16"], token_group: int = 0) -> None:
-        import openvino
-
-        compiled = openvino.Core().compile_model(
+        compiled = _core().compile_model(
             str(path),
             "CPU",
             {
@@ -48,3 +50,16 @@ class OpenVinoBackend:
         found = self._request.infer({name: given[name] for name in self._names}, share_inputs=True)
         values: npt.NDArray[np.float32] = found["logits"].copy()  # the request writes the next batch into the same
         return values
+
+
+@cache
+def _core() -> Core:
+    """OpenVINO, for the whole life of the process.
+
+    A Core gives its thread a signal stack of its own, and its end puts back the one before it. Where two Cores overlap
+    and the first ends first, the second puts back freed memory: the next signal, a SIGTERM too, is then a segmentation
+    fault (2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
