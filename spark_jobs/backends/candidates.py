@@ -16,6 +16,7 @@ from mapring.errors import StageError
 from mapring.settings.backends import BackendName
 from spark_jobs.backends.calibration import calibrate
 from spark_jobs.backends.checked import margin_between
+from spark_jobs.backends.first_token import first_token_only
 from spark_jobs.backends.graphs import with_int8_weights, with_static_scales, without_nan_guards
 from spark_jobs.backends.loading import load_named, own_graph
 from spark_jobs.forward import Forward
@@ -90,7 +91,7 @@ class Candidates:
     def _make(self, kind: GraphKind) -> Path:
         import onnx
 
-        model = without_nan_guards(onnx.load(own_graph(self.local, self.model.details)))
+        model = first_token_only(without_nan_guards(onnx.load(own_graph(self.local, self.model.details))))
         if kind == "int8 static":
             model = with_static_scales(model, calibrate(model, self.calibration, self.threads))
         if kind != "fp32":

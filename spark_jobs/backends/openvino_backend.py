@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from spark_jobs.backends.first_token import LEAST_ROWS
 from spark_jobs.backends.interface import Ids
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class OpenVinoBackend:
     def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids | None = None) -> npt.NDArray[np.float32]:
         """Logits (B, C)."""
         types = np.zeros_like(input_ids) if token_type_ids is None else token_type_ids
+        if input_ids.size < LEAST_ROWS:  # a row or two of three tokens
+            again = [np.repeat(values, LEAST_ROWS, axis=0) for values in (input_ids, attention_mask, types)]
+            return self.logits(*again)[::LEAST_ROWS]
         given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": types}
         found = self._request.infer({name: given[name] for name in self._names}, share_inputs=True)
         values: npt.NDArray[np.float32] = found["logits"].copy()  # the request writes the next batch into the same
