@@ -6,19 +6,16 @@ import os
 import sys
 from collections.abc import Iterator
 
-import hypothesis
 import pytest
 from hypothesis import HealthCheck, settings
 
-# The same examples on every machine, however busy: a failure here is one that everybody can see again.
+# The same examples on every machine, however busy (slow is not wrong): a failure here is one that all can see again.
 settings.register_profile(
     "repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("repeatable")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["PYSPARK_PYTHON"] = sys.executable
-hypothesis.settings.register_profile("mapring", deadline=None)  # a busy machine is slow, not wrong
-hypothesis.settings.load_profile("mapring")
 
 
 @pytest.fixture(scope="session")
