@@ -76,11 +76,17 @@ def mapring_dag(
     )
     policy = settings.schedule or Schedule(cron="0 0 * * *")  # of which only what does not speak of times is used
     is_of_settings = isinstance(schedule, str) and schedule == OF_SETTINGS
+    has_catchup = policy.catch_up == "all" and schedule is not None
+    if has_catchup and start_date is None:
+        raise SettingsError(
+            f"{config}: schedule.catch_up: found all, which needs the DAG's start_date: the moment from which missed "
+            "times are made up for"
+        )
     with DAG(
         dag_id or f"mapring_{settings.name}",
         schedule=_timetable(config, settings) if is_of_settings else schedule,
-        start_date=_start(config, start_date, policy),
-        catchup=policy.catch_up == "all",
+        start_date=start_date,
+        catchup=has_catchup,
         max_active_runs=1,
         default_args={**_retries(policy), **dag_arguments.pop("default_args", {})},
         **{"tags": ["mapring"], **dag_arguments},
@@ -157,15 +163,6 @@ def _timetable(config: str, settings: Settings) -> Any:
             "schedule=None for runs by hand"
         )
     return CronDataIntervalTimetable(dag_tasks.cron_of(found), timezone=found.timezone)
-
-
-def _start(config: str, given: datetime.datetime | None, policy: Schedule) -> datetime.datetime | None:
-    if policy.catch_up == "all" and given is None:
-        raise SettingsError(
-            f"{config}: schedule.catch_up: found all, which needs the DAG's start_date: the moment from which missed "
-            "times are made up for"
-        )
-    return given
 
 
 def _retries(policy: Schedule) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from deltalake import DeltaTable
 
 from mapring.contract import read_manifest
 from mapring.plan import Plan, make_plan
+from mapring.settings import Settings
 from mapring.settings.schedule import Schedule
 from pipelines.archive import write_archive
 from pipelines.launch import last_checkpoint
@@ -35,6 +36,7 @@ HOME = ROOT / "build/airflow"
 RUNS = Path(__file__).with_name("airflow_runs.py")
 EXAMPLE = ROOT / "docs/airflow_example.py"
 CRON = {"cron": "30 6 * * 1-5", "timezone": "Europe/Berlin", "command": "run", "retries": 2, "retry_seconds": 1}
+TASKS = ["check", "preprocess", "train", "score", *(["alerts"] if "alerts" in Settings.model_fields else [])]
 PIPELINE, UNSCHEDULED, LATE, ALL, WRONG = "mapring_tiny", "by_hand", "late", "all", "wrong"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -95,7 +97,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     write_base_model(root / "tokenizer")
     values = yaml.safe_load(Path(config).read_text())
     values["train"] |= {"epochs": 20, "checkpoint_every_steps": 10, "learning_rate": 1e-3, "precision": "fp32"}
-    Path(config).write_text(yaml.safe_dump({**values, "schedule": CRON}))
+    alerts = {"alerts": {}} if "alerts" in TASKS else {}
+    Path(config).write_text(yaml.safe_dump({**values, **alerts, "schedule": CRON}))
     archive = write_archive(root / "mapring.zip")
     here = f"python={sys.executable!r}, archive={str(archive)!r}"
     dags = {
@@ -104,6 +107,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
         LATE: made_dag(f"{config!r}, ['schedule.catch_up=none'], dag_id={LATE!r}, {here}"),
         ALL: made_dag(f"{config!r}, ['schedule.catch_up=all'], dag_id={ALL!r}, start_date=FIRST, {here}"),
         WRONG: made_dag(f"{config!r}, ['score.inputs.0.path=/missing.txt'], dag_id={WRONG!r}, {here}"),
+        "unbounded": made_dag(f"{config!r}, ['schedule.catch_up=all'], dag_id='unbounded', {here}"),
         "refused": made_dag(f"{config!r}, ['schedule.cron=0 0 6 * * *'], dag_id='refused', {here}"),
     }
     assert config in dags[PIPELINE]
@@ -130,17 +134,19 @@ def made_dag(arguments: str) -> str:
 def test_airflow_imports_the_example_and_plans_it_as_the_settings_say(airflow: Airflow) -> None:
     found = airflow.start("imports").result()
     assert found["due"] == [True, False, True]
-    (refused,) = found["errors"].items()
-    assert refused[0].endswith("refused.py") and "Airflow runs at whole minutes" in refused[1]
+    errors = {Path(name).stem: text for name, text in found["errors"].items()}
+    assert set(errors) == {"refused", "unbounded"}
+    assert "Airflow runs at whole minutes" in errors["refused"] and "needs the DAG's start_date" in errors["unbounded"]
     dags = found["dags"]
     assert set(dags) == {PIPELINE, UNSCHEDULED, LATE, ALL, WRONG}
     dag = dags[PIPELINE]
     assert dag["file"] == str(airflow.root / "dags" / f"{PIPELINE}.py")
-    assert dag["tasks"] == ["check", "preprocess", "train", "score"]
+    assert dag["tasks"] == TASKS
     assert set(dag["retries"].values()) == {2} and dag["max_active_runs"] == 1
     assert [dags[name]["catchup"] for name in (PIPELINE, LATE, ALL)] == [False, False, True]
     assert dags[LATE]["tasks"] == ["due", *dag["tasks"]]
-    assert dags[UNSCHEDULED]["tasks"] == ["check", "score"] and "times" not in dags[UNSCHEDULED]
+    assert dags[UNSCHEDULED]["tasks"] == [name for name in TASKS if name not in ("preprocess", "train")]
+    assert "times" not in dags[UNSCHEDULED]
     assert dag["backfill"][-2:] == [
         "score.since=2026-03-28T05:00:00+00:00",
         "score.until=2026-03-28T06:00:00+00:00",
@@ -162,8 +168,7 @@ def test_a_killed_training_is_retried_and_the_next_run_has_nothing_to_do(airflow
     log = started.log.read_text()
     assert done["state"] == "success", log[-6000:]
     attempts = {name: task["attempts"] for name, task in done["tasks"].items()}
-    assert attempts == {"check": 1, "preprocess": 1, "train": 2, "score": 1}
-    assert list(done["tasks"]) == ["check", "preprocess", "train", "score"]
+    assert attempts == {**dict.fromkeys(TASKS, 1), "train": 2} and list(done["tasks"]) == TASKS
     assert "Spark-Submit cmd: spark-submit --master local[2] --conf spark.driver.memory=" in log
     assert f"going on from the checkpoint of step {int(step.removeprefix('step-'))}" in log
     assert read_manifest(plan.model_directory).details["world_size"] == 2
@@ -207,10 +212,8 @@ def test_a_wrong_setting_fails_at_once(airflow: Airflow) -> None:
     done = started.result()
     assert done["state"] == "failed"
     assert {name: (task["state"], task["attempts"]) for name, task in done["tasks"].items()} == {
+        **dict.fromkeys(TASKS, ("upstream_failed", 0)),
         "check": ("failed", 1),
-        "preprocess": ("upstream_failed", 0),
-        "train": ("upstream_failed", 0),
-        "score": ("upstream_failed", 0),
     }
     assert "score.inputs.0.path: found no file" in started.log.read_text()
     error = airflow.start("final", PIPELINE).result()["error"]
