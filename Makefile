@@ -35,6 +35,9 @@ bench: setup ## Measure, and write benchmarks/results/*.json
 dist: setup ## Build dist/mapring.zip, what spark-submit's --py-files needs
 	@$(bin)/python -m pipelines.archive dist/mapring.zip
 
+airflow: setup ## Make build/airflow, a venv of its own with Airflow 3
+	@scripts/setup_airflow.sh
+
 docs: setup ## Rewrite docs/settings.md from the settings
 	@$(bin)/python scripts/write_docs.py
 
@@ -44,4 +47,4 @@ constraints: ## Rewrite constraints.txt from what is installed in .venv
 clean: ## Remove what was made here, but not .venv
 	@rm -rf build dist runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 
-.PHONY: help setup demo test test-slow lint bench dist docs constraints clean
+.PHONY: help setup demo test test-slow lint bench dist airflow docs constraints clean

@@ -20,7 +20,8 @@ from pipelines.archive import package_directory
 STAGES = ("preprocess", "train", "score")
 CLASS_ARCHIVE = Path(sys.prefix, "share", "mapring", "spark-classes.jsa")  # made by `class_archive.py`
 
-_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+_OPTIONS = {DRIVER_MEMORY: "--driver-memory", JAVA_OPTIONS: "--driver-java-options"}  # as spark-submit has them
 # The second compiler and the concurrent collector take more of two cores than they give back within minutes.
 SHORT_LIVED_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseParallelGC")
 
@@ -40,56 +41,76 @@ def stage_command(stage: str, plan: Plan, archive: Path) -> Command:
     `score_stream` is the streaming form of `score`.
     """
     arguments = ("--config", plan.config, *plan.overrides)
-    return _train(plan, arguments) if stage == "train" else _spark_submit(stage, plan, arguments, archive)
+    if stage == "train":
+        return train_command(plan.settings.ring, arguments)
+    return _spark_submit(stage, plan, arguments, archive)
 
 
 def _spark_submit(stage: str, plan: Plan, arguments: tuple[str, ...], archive: Path) -> Command:
     spark = plan.settings.spark
+    options = [word for key, value in driver_options(stage, plan).items() for word in (_OPTIONS[key], value)]
     conf = [word for key, value in spark.conf.items() for word in ("--conf", f"{key}={value}")]
     words = (
-        *(_program("spark-submit"), "--master", spark.master),
-        *_driver_memory(stage, plan),
-        *_java_options(spark),
+        *(program("spark-submit"), "--master", spark.master),
+        *options,
         *conf,
-        *("--py-files", str(archive), str(package_directory("spark_jobs") / f"{stage}.py")),
+        *("--py-files", str(archive), str(spark_script(stage))),
         *arguments,
     )
     home = {"SPARK_HOME": str(package_directory("pyspark"))} if "SPARK_HOME" not in os.environ else {}
     return Command(words, {"PYSPARK_PYTHON": sys.executable, **home})
 
 
-def _java_options(spark: Spark) -> tuple[str, ...]:
-    """A quick start of the driver's JVM, where it works here and the settings leave it to us."""
-    if _JAVA_OPTIONS in spark.conf or not spark.master.startswith("local"):
-        return ()
+def spark_script(stage: str) -> Path:
+    """What spark-submit runs for a stage."""
+    return package_directory("spark_jobs") / f"{stage}.py"
+
+
+def driver_options(stage: str, plan: Plan) -> dict[str, str]:
+    """What the driver's JVM is told before it starts, by Spark's names of it, besides what spark.conf says.
+
+    Memory is as set, else fitted to this machine and the files. A driver here starts quickly, unless the settings say
+    how it starts.
+    """
+    spark = plan.settings.spark
+    options = {}
+    for name in driver_option_names(spark):
+        options[name] = _driver_memory(stage, plan) if name == DRIVER_MEMORY else _java_options()
+    return options
+
+
+def driver_option_names(spark: Spark) -> tuple[str, ...]:
+    """Names of the driver's options that are told beside spark.conf; they follow from the settings alone."""
+    is_memory_ours = spark.driver_memory is not None or DRIVER_MEMORY not in spark.conf
+    is_start_ours = spark.master.startswith("local") and JAVA_OPTIONS not in spark.conf
+    return (*((DRIVER_MEMORY,) if is_memory_ours else ()), *((JAVA_OPTIONS,) if is_start_ours else ()))
+
+
+def _java_options() -> str:
     archive = [f"-XX:SharedArchiveFile={CLASS_ARCHIVE}", "-Xlog:cds=off,cds+dynamic=off"]
-    return ("--driver-java-options", " ".join([*(archive if CLASS_ARCHIVE.exists() else ()), *SHORT_LIVED_JVM]))
+    return " ".join([*(archive if CLASS_ARCHIVE.exists() else ()), *SHORT_LIVED_JVM])
 
 
-def _driver_memory(stage: str, plan: Plan) -> tuple[str, ...]:
-    """The JVM's memory as set, else fitted to this machine; what spark.conf says of it stands among the --conf."""
+def _driver_memory(stage: str, plan: Plan) -> str:
     spark = plan.settings.spark
     if spark.driver_memory is not None:
-        return ("--driver-memory", spark.driver_memory)
-    if DRIVER_MEMORY in spark.conf:
-        return ()
+        return spark.driver_memory
     files = plan.preprocess_sources if stage == "preprocess" else plan.score_sources
-    fitted = fitted_driver_memory(stage.removesuffix("_stream"), plan.settings, files, master=spark.master)
-    return ("--driver-memory", jvm_size(fitted))
+    return jvm_size(fitted_driver_memory(stage.removesuffix("_stream"), plan.settings, files, master=spark.master))
 
 
-def _train(plan: Plan, arguments: tuple[str, ...]) -> Command:
-    ring = plan.settings.ring
-    train = (sys.executable, "-m", "training.train", *arguments)
+def train_command(ring: Ring, arguments: tuple[str, ...], python: Path = Path(sys.executable)) -> Command:
+    """The command that trains on a ring; the launcher and the ranks are those of the environment of `python`."""
+    train = (str(python), "-m", "training.train", *arguments)
     hosts = _discovered(ring) if ring.discovery_script else ("-H", ring.hosts) if ring.hosts else ()
     if ring.ranks == 1 and not hosts:
         return Command(train, {})
     if ring.launcher == "horovodrun":
-        return Command((_program("horovodrun"), "--gloo", "-np", str(ring.ranks), *hosts, *train), {})
+        return Command((program("horovodrun", python), "--gloo", "-np", str(ring.ranks), *hosts, *train), {})
     # Without yielding, an idle rank spins on the core that the other one needs; binding would give both one core.
     options = ("--bind-to", "none", "--mca", "mpi_yield_when_idle", "1")
     as_root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} if os.geteuid() == 0 else {}
-    words = (_program("mpirun"), "-np", str(ring.ranks), *options, *hosts, *train)
+    words = (program("mpirun", python), "-np", str(ring.ranks), *options, *hosts, *train)
     # After a SIGTERM mpirun kills its ranks within half a second, too soon for a checkpoint; SIGUSR1 it passes on.
     return Command(words, as_root, signal.SIGUSR1)
 
@@ -100,9 +121,9 @@ def _discovered(ring: Ring) -> tuple[str, ...]:
     return (*sizes, "--host-discovery-script", str(ring.discovery_script))
 
 
-def _program(name: str) -> str:
-    """A launcher from the environment of this interpreter, where it is there; else from PATH."""
-    beside = Path(sys.executable).parent / name
+def program(name: str, python: Path = Path(sys.executable)) -> str:
+    """A launcher from the environment of an interpreter, where it is there; else from PATH."""
+    beside = python.parent / name
     return str(beside) if beside.exists() else name
 
 
