@@ -212,6 +212,10 @@ class RunDirectory:
         """The Delta table of scores."""
         return storage.join(self.root, "scores")
 
+    def ranked(self, fingerprint: str) -> str:
+        """Directory of the ranking with this fingerprint."""
+        return storage.join(self.root, "ranked", fingerprint)
+
     @property
     def schedule(self) -> str:
         """What scheduled runs have done and are doing."""

@@ -80,6 +80,12 @@ def score(
 
 
 @app.command()
+def rank(config: Config, overrides: Overrides = None) -> None:
+    """Publish the first rows of the scores table, of all or of each group, sorted and without duplicates."""
+    _run_stage("rank", config, overrides)
+
+
+@app.command()
 def schedule(
     config: Config,
     overrides: Overrides = None,

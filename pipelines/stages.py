@@ -12,7 +12,8 @@ from pathlib import Path
 from mapring.contract import is_published
 from mapring.driver_memory import DRIVER_MEMORY, fitted_driver_memory, jvm_size
 from mapring.plan import Plan
-from mapring.scores.table import is_sealed
+from mapring.scores.ranked import ranked_directory
+from mapring.scores.table import is_sealed, read_table
 from mapring.scores.work import find_work, tell_work
 from mapring.settings.schema import Ring, Spark
 from pipelines.archive import package_directory
@@ -20,6 +21,7 @@ from pipelines.archive import package_directory
 STAGES = ("preprocess", "train", "score")
 CLASS_ARCHIVE = Path(sys.prefix, "share", "mapring", "spark-classes.jsa")  # made by `class_archive.py`
 
+_SIZED_AS = {"score_stream": "score", "rank": "score"}
 _JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 # The second compiler and the concurrent collector take more of two cores than they give back within minutes.
 SHORT_LIVED_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseParallelGC")
@@ -37,7 +39,7 @@ class Command:
 def stage_command(stage: str, plan: Plan, archive: Path) -> Command:
     """The command that runs one stage of a plan; `archive` is what executors get of our code.
 
-    `score_stream` is the streaming form of `score`.
+    `score_stream` is the streaming form of `score`; `rank` follows it where it is asked for.
     """
     arguments = ("--config", plan.config, *plan.overrides)
     return _train(plan, arguments) if stage == "train" else _spark_submit(stage, plan, arguments, archive)
@@ -74,7 +76,7 @@ def _driver_memory(stage: str, plan: Plan) -> tuple[str, ...]:
     if DRIVER_MEMORY in spark.conf:
         return ()
     files = plan.preprocess_sources if stage == "preprocess" else plan.score_sources
-    fitted = fitted_driver_memory(stage.removesuffix("_stream"), plan.settings, files, master=spark.master)
+    fitted = fitted_driver_memory(_SIZED_AS.get(stage, stage), plan.settings, files, master=spark.master)
     return ("--driver-memory", jvm_size(fitted))
 
 
@@ -112,8 +114,19 @@ def published(stage: str, plan: Plan) -> str | None:
         return f"shards {plan.shards} are already published" if is_published(plan.shards_directory) else None
     if stage == "train":
         return f"model {plan.model} is already published" if is_published(plan.model_directory) else None
+    if stage == "rank":
+        return _published_ranking(plan)
     if plan.settings.score is None:
         return None  # the stage itself says what is missing
     table, work = find_work(plan)
     is_done = table is not None and work.is_done and is_sealed(table)
     return f"the scores table is up to date: {tell_work(work)}" if is_done else None
+
+
+def _published_ranking(plan: Plan) -> str | None:
+    table = read_table(plan.run.scores) if plan.settings.rank is not None else None
+    if table is None:  # the stage itself says what is missing
+        return None
+    directory = ranked_directory(plan, table)
+    is_there = is_published(directory)
+    return f"version {table.version} of the scores table is already ranked in {directory}" if is_there else None

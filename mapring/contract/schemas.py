@@ -245,3 +245,16 @@ def score_schema(mode: ModeName) -> pa.Schema:
             pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
         ]
     )
+
+
+RANKED = ("rank", "ranked_by", "rows")
+
+
+def ranked_schema(scores: pa.Schema) -> pa.Schema:
+    """Columns of a ranking of a scores table with these columns: RANKED, then those."""
+    own = (
+        pa.field("rank", pa.int32(), nullable=False),  # from 1, of all rows or in its group
+        pa.field("ranked_by", pa.float64(), nullable=False),  # the number that sorts
+        pa.field("rows", pa.int64(), nullable=False),  # with this text, of which this is the first
+    )
+    return pa.schema([*own, *scores])

@@ -22,6 +22,7 @@ from mapring.settings.inputs import (
     refuse_settings,
 )
 from mapring.settings.normalization import Normalization
+from mapring.settings.rank import Rank
 from mapring.settings.schedule import Schedule
 from mapring.settings.score import Score
 from mapring.settings.tokenizer import TokenizerSource
@@ -239,6 +240,7 @@ class Settings(Section):
     preprocess: Preprocess = output(description="Raw text to shards.")
     train: Train = output(description="Shards to a model.")
     score: Score | None = output(None, description="New text to scores; without it a pipeline ends with the model.")
+    rank: Rank | None = output(None, description="The first rows of the scores table, for `mapring rank`.")
     ring: Ring = execution(Ring(), description="How the ring is started.")
     spark: Spark = execution(Spark(), description="The Spark session.")
     tune: Tune = execution(Tune(), description="The search for hyperparameters.")
@@ -286,6 +288,19 @@ class Settings(Section):
                 f"score.inputs.0.second_text_column: found {given or 'none'!r} with train.task={train.task} on "
                 f"{'pairs of' if self.preprocess.has_pairs else 'single'} texts, whose models read "
                 f"{'pairs; name the second text' if expected else 'one text; remove it'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ranking_has_its_numbers(self) -> Settings:
+        if self.rank is None:
+            return self
+        if self.score is None:
+            raise ValueError("rank: found it in a pipeline without score; add what is to be scored, or remove it")
+        if self.rank.label is not None and not self.score.probabilities:
+            raise ValueError(
+                f"rank.label: found {self.rank.label!r}, but its probability is not in the table; set "
+                "score.probabilities=true"
             )
         return self
 

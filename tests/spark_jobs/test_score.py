@@ -81,6 +81,8 @@ def test_every_row_is_there_once_with_its_lineage_and_the_model_s_own_probabilit
         "read": 205,
         "scored": 202,
         "errors": {"empty_text": 2, "undecodable_bytes": 1},
+        "computed": 201,
+        "fanned_out": 1,  # one line stands twice
         "unread": {},
     }
     assert verify_scores(plan.run.scores) == []
