@@ -26,7 +26,7 @@ from mapring.settings.base import output_settings
 from mapring.settings.inputs import Input
 from mapring.settings.schema import Settings
 
-ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 1, "score": 3, "backend": 2}
+ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 2, "score": 4, "backend": 2}
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "preprocess": (
