@@ -23,9 +23,10 @@ Columns = dict[str, list[Any]]
 
 
 class Rows(NamedTuple):
-    """Normalized texts that are not empty, each once, and the places of those to explain, ascending."""
+    """Normalized texts that are not empty, each once, their tokens, and the places of those to explain, ascending."""
 
     texts: list[str]
+    encoded: Encoded
     explained: list[int]
 
 
@@ -36,6 +37,14 @@ class Computed(NamedTuple):
     fanned_out: int
     tokens: int
     padded_tokens: int
+
+
+class Predicted(NamedTuple):
+    """Columns of `answer_schema`, what the model did for them, and the columns of READ that tokens tell."""
+
+    columns: Columns
+    computed: Computed
+    read: Columns
 
 
 class Answered(NamedTuple):
@@ -58,6 +67,14 @@ def predict_columns(
         answers: what it is asked for.
         keys: of the rows, which choose those to explain; None takes the texts themselves.
     """
+    predicted = predict_rows(predictor, texts, answers, keys)
+    return predicted.columns, predicted.passes
+
+
+def predict_rows(
+    predictor: Predictor, texts: Sequence[str | None], answers: Answers, keys: Sequence[str] | None = None
+) -> Predicted:
+    """As `predict_columns`, and what of the texts the model was given."""
     mode = predictor.published.mode_for(answers)
     found = [row for row, text in enumerate(texts) if text]
     own = [texts[row] or "" for row in found]
@@ -65,7 +82,8 @@ def predict_columns(
     own_keys = own if keys is None else [keys[row] for row in found]
     is_explained = [is_chosen(key, answers.explain_share) for key in own_keys]
     explained = sorted({place for place, chosen in zip(distinct.places, is_explained, strict=True) if chosen})
-    answered = _MODES[mode](predictor, Rows(distinct.texts, explained), answers)
+    encoded = predictor.encode(distinct.texts)
+    answered = _MODES[mode](predictor, Rows(distinct.texts, encoded, explained), answers)
     columns: Columns = {name: [None] * len(texts) for name in answer_schema(mode).names}
     columns["error"] = [EMPTY] * len(texts)
     passes = answered.passes
@@ -78,37 +96,47 @@ def predict_columns(
         for name, values in answered.columns.items():
             columns[name][row] = values[place] if chosen or name != "explanation" else None
     texts_given = len(distinct.texts)
-    return columns, Computed(texts_given, len(found) - texts_given, passes.tokens, passes.padded_tokens)
+    computed = Computed(texts_given, len(found) - texts_given, passes.tokens, passes.padded_tokens)
+    ids = [encoded.ids[place] for place in distinct.places]
+    return Predicted(columns, computed, _read(predictor, ids, found, len(texts)))
+
+
+def _read(predictor: Predictor, ids: Sequence[Sequence[int]], rows: Sequence[int], count: int) -> Columns:
+    """The columns that the tokens of some rows tell, null in the others of `count` rows."""
+    unknown_id = predictor.encoder.unknown_id
+    read: Columns = {"input_tokens": [None] * count, "unknown_tokens": [None] * count}
+    for row, own in zip(rows, ids, strict=True):
+        read["input_tokens"][row] = len(own)
+        if unknown_id is not None:
+            read["unknown_tokens"][row] = own.count(unknown_id)
+    return read
 
 
 def _one_label(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
-    encoded = predictor.encode(rows.texts)
-    outcome = predictor.outputs(encoded)
+    outcome = predictor.outputs(rows.encoded)
     columns = columns_of_one(softmax(outcome.logits, predictor.temperature), predictor.labels, answers)
-    return _explained(predictor, rows, encoded, outcome, columns)
+    return _explained(predictor, rows, outcome, columns)
 
 
 def _several_labels(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
-    encoded = predictor.encode(rows.texts)
-    outcome = predictor.outputs(encoded)
+    outcome = predictor.outputs(rows.encoded)
     columns = columns_of_several(sigmoid(outcome.logits), predictor.labels, answers)
-    return _explained(predictor, rows, encoded, outcome, columns)
+    return _explained(predictor, rows, outcome, columns)
 
 
 def _number(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
-    encoded = predictor.encode(rows.texts)
-    outcome = predictor.outputs(encoded)
-    return _explained(predictor, rows, encoded, outcome, {"value": outcome.logits[:, 0].tolist()})
+    outcome = predictor.outputs(rows.encoded)
+    return _explained(predictor, rows, outcome, {"value": outcome.logits[:, 0].tolist()})
 
 
 def _vector(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
-    outcome = predictor.outputs(predictor.encode(rows.texts))
+    outcome = predictor.outputs(rows.encoded)
     return Answered({"embedding": list(outcome.logits)}, _passes(outcome))
 
 
 def _perplexity(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
     """The exponential of the mean negative log likelihood; texts of one token have none."""
-    encoded = predictor.encode(rows.texts)
+    encoded = rows.encoded
     long = [row for row, ids in enumerate(encoded.ids) if len(ids) > 1]
     starts = encoded.second_starts
     outcome = predictor.likelihoods(
@@ -129,10 +157,10 @@ def _continuation(predictor: Predictor, rows: Rows, answers: Answers) -> Answere
     return Answered(columns, continued.passes)
 
 
-def _explained(predictor: Predictor, rows: Rows, encoded: Encoded, outcome: Outcome, columns: Columns) -> Answered:
+def _explained(predictor: Predictor, rows: Rows, outcome: Outcome, columns: Columns) -> Answered:
     """With the column explanation, of the texts that are chosen and did not fail."""
     chosen = [place for place in rows.explained if place not in outcome.failures]
-    found = explanations(predictor, encoded, outcome.logits, chosen) if chosen else {}
+    found = explanations(predictor, rows.encoded, outcome.logits, chosen) if chosen else {}
     return Answered(
         {**columns, "explanation": [found.get(place) for place in range(len(rows.texts))]}, _passes(outcome)
     )

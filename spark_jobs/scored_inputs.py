@@ -19,6 +19,8 @@ from mapring.plan import Plan
 from mapring.scores.empty import remember_empty
 from mapring.scores.work import wanted_of
 from mapring.settings.normalization import Normalization
+from mapring.watch.stored import CountKeeper
+from mapring.watch.watched import counting_of
 from spark_jobs.backends.stage import chosen_backend
 from spark_jobs.carried import SCORED_RECORD, carry, check_unread, unread_counts
 from spark_jobs.prediction import MODEL_FAILED
@@ -90,6 +92,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
             files=file_count(places),
             rows_per_file=rows_per_file,
             directory=plan.run.scores,
+            keep_counts=CountKeeper(uri=plan.run.scores, counting=counting_of(plan, [plan.scoring_model])),
         )
     records.unpersist()
     seconds = time.monotonic() - start

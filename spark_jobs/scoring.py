@@ -13,9 +13,12 @@ import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
 from mapring.contract.schemas import CARRIED, score_schema
+from mapring.pairs import as_lines
 from mapring.scores.statistics import file_statistics
-from mapring.settings.answers import Answers
-from spark_jobs.prediction import predict_columns
+from mapring.settings.score import Score
+from mapring.watch.stored import CountKeeper
+from spark_jobs.filters.language import identify_languages
+from spark_jobs.prediction import predict_rows
 from spark_jobs.predictor import load_predictor
 from spark_jobs.scores_placing import place_rows, rows_of_a_text
 from spark_jobs.tables import Built, WrittenFile, write_groups
@@ -42,7 +45,7 @@ class ScoreBuilder:
 
     model_directory: str
     batch_tokens: int
-    answers: Answers
+    answers: Score
     model_fingerprint: str
     run_id: str
     scored_at: datetime.datetime
@@ -55,15 +58,17 @@ class ScoreBuilder:
             self.model_directory, task_threads(), self.batch_tokens, self.backend_directory, task_device()
         )
         schema = score_schema(predictor.published.mode_for(self.answers))
-        predicted, computed = predict_columns(
-            predictor, table.column("text").to_pylist(), self.answers, table.column("doc_id").to_pylist()
+        texts = table.column("text")
+        predicted, computed, read = predict_rows(
+            predictor, texts.to_pylist(), self.answers, table.column("doc_id").to_pylist()
         )
         error = pc.coalesce(table.column("rule"), pa.chunked_array([pa.array(predicted.pop("error"), pa.string())]))
         detail = pc.coalesce(table.column("detail"), pa.chunked_array([pa.array(predicted.pop("detail"), pa.string())]))
         count = table.num_rows
         columns = {
             **{name: table.column(name).cast(schema.field(name).type) for name in _GIVEN},
-            **{name: pa.array(values, schema.field(name).type) for name, values in predicted.items()},
+            **{name: pa.array(values, schema.field(name).type) for name, values in {**predicted, **read}.items()},
+            "language": _languages(texts) if self.answers.languages else pa.nulls(count, pa.string()),
             "error": error,
             "detail": detail,
             "model_fingerprint": pa.repeat(self.model_fingerprint, count),
@@ -79,10 +84,23 @@ class ScoreBuilder:
         return Built(built, {**counts, "delta": file_statistics(built)})
 
 
+def _languages(texts: pa.ChunkedArray) -> pa.Array:
+    """The language of each text, of a pair that of both together; null where there is no text or it has no letters."""
+    different = as_lines(pc.fill_null(texts, "").combine_chunks()).dictionary_encode()
+    return pc.take(identify_languages(different.dictionary)[0], different.indices)
+
+
 def write_scores(
-    records: DataFrame, build: ScoreBuilder, *, inputs: pa.Table, files: int, rows_per_file: int, directory: str
+    records: DataFrame,
+    build: ScoreBuilder,
+    *,
+    inputs: pa.Table,
+    files: int,
+    rows_per_file: int,
+    directory: str,
+    keep_counts: CountKeeper,
 ) -> list[WrittenFile]:
-    """Score all records and write them as `files` files below `directory`.
+    """Score all records and write them as `files` files below `directory`, and what they count.
 
     Args:
         records: rows of the SCORED_RECORD schema.
@@ -92,6 +110,7 @@ def write_scores(
         files: how many files there are.
         rows_per_file: about how many rows the largest of them have.
         directory: of the table.
+        keep_counts: keeps the counts of each file.
     """
     if not files:
         return []
@@ -102,4 +121,11 @@ def write_scores(
         .drop("file")
         .sortWithinPartitions("file_group", "source", "path", "record")
     )
-    return write_groups(spread, build, directory=directory, folder="data", rows_per_row_group=ROWS_PER_ROW_GROUP)
+    return write_groups(
+        spread,
+        build,
+        directory=directory,
+        folder="data",
+        rows_per_row_group=ROWS_PER_ROW_GROUP,
+        then=keep_counts,
+    )

@@ -222,6 +222,13 @@ CARRIED = (
 )
 
 
+READ = (  # of texts that a model was given, also where it failed on them
+    pa.field("input_tokens", pa.int32()),  # that the model reads, special ones included, after cutting
+    pa.field("unknown_tokens", pa.int32()),  # those that the vocabulary has not; null where it can write everything
+    pa.field("language", pa.string()),  # where score.languages asks for it, and the text has letters
+)
+
+
 def answer_schema(mode: ModeName) -> pa.Schema:
     """Columns of what a model gives in a mode; the same ones whatever settings ask for."""
     return pa.schema([*_ANSWERS[mode], *_WHY_NOT])
@@ -238,6 +245,7 @@ def score_schema(mode: ModeName) -> pa.Schema:
             pa.field("record", pa.int64(), nullable=False),
             *CARRIED,
             *answer_schema(mode),
+            *READ,
             pa.field("input_identity", pa.string(), nullable=False),  # of the content of the input file
             pa.field("model_fingerprint", pa.string(), nullable=False),
             pa.field("settings_fingerprint", pa.string(), nullable=False),  # of what shapes the scores of this source

@@ -28,6 +28,7 @@ from mapring.settings.score import Score
 from mapring.settings.tokenizer import TokenizerSource
 from mapring.settings.train import Train
 from mapring.settings.tune import Tune, check_space
+from mapring.settings.watch import Watch
 from mapring.settings.words import Words
 
 
@@ -245,6 +246,7 @@ class Settings(Section):
     spark: Spark = execution(Spark(), description="The Spark session.")
     tune: Tune = execution(Tune(), description="The search for hyperparameters.")
     schedule: Schedule | None = execution(None, description="When `mapring schedule` runs; a text is its cron.")
+    watch: Watch = execution(Watch(), description="How scored rows are counted and watched for drift.")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Settings:
