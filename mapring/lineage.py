@@ -222,6 +222,11 @@ class RunDirectory:
         return storage.join(self.root, "schedule")
 
     @property
+    def watch(self) -> str:
+        """What watching has found."""
+        return storage.join(self.root, "watch")
+
+    @property
     def report(self) -> str:
         """The report page."""
         return storage.join(self.root, "report.html")

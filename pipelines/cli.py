@@ -98,6 +98,15 @@ def schedule(
     schedule(config, overrides or [], once=once, dry_run=dry_run)
 
 
+@app.command()
+def watch(config: Config, overrides: Overrides = None) -> None:
+    """Tell what of the scored rows has drifted from what the model was published with."""
+    from mapring.plan import make_plan
+    from pipelines.watch import watch
+
+    watch(make_plan(config, overrides or []))
+
+
 @scores_app.command("history")
 def scores_history(config: Config) -> None:
     """List the versions of the scores table."""

@@ -24,18 +24,22 @@ class Watch(Section):
     judged_windows: int = execution(
         800, description="Windows back from the newest that are judged; 744 hours are a month.", ge=1
     )
+    season: str = execution(
+        "1d",
+        description="Time over which shorter windows are joined with those before them, so that the hours of a day, "
+        "which differ, are no drift.",
+    )
     minimum_rows: int = execution(
         500,
-        description="Rows without which nothing is judged; a window that has fewer is joined with those before it.",
+        description="Rows without which nothing is judged; where there are fewer, further windows are joined, or "
+        "scorings, of rows without a time.",
         ge=2,
     )
-    joined_windows: int = execution(
-        24, description="Most windows, or scorings, that are joined until they have so many rows.", ge=1
-    )
+    longest_join: str = execution("7d", description="Longest time over which windows or scorings are joined.")
     tolerated_drift: float = execution(
         0.02,
         description="Population stability index up to which a difference from the model's reference is no drift; less "
-        "than 0.1 is usually read as stable. The hours of a day often differ by 0.01.",
+        "than 0.1 is usually read as stable.",
         ge=0,
         le=10,
     )
@@ -47,11 +51,10 @@ class Watch(Section):
         le=10,
     )
 
-    @field_validator("window")
+    @field_validator("window", "season", "longest_join")
     @classmethod
-    def _window_is_a_length(cls, value: str) -> str:
-        found = re.fullmatch(r"(\d{1,6})([mhd])", value)
-        length = datetime.timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else datetime.timedelta()
+    def _times_are_lengths(cls, value: str) -> str:
+        length = _length(value)
         if not length or (length < _DAY and _DAY % length) or length > 366 * _DAY:
             raise ValueError(
                 f"found {value!r}, expected minutes or hours that divide a day, or up to 366 days, such as 15m, 1h, 7d"
@@ -59,6 +62,21 @@ class Watch(Section):
         return value
 
     @property
-    def length(self) -> datetime.timedelta:
+    def window_length(self) -> datetime.timedelta:
         """The length of a window."""
-        return datetime.timedelta(**{_UNITS[self.window[-1]]: int(self.window[:-1])})
+        return _length(self.window)
+
+    @property
+    def season_length(self) -> datetime.timedelta:
+        """The time over which shorter windows are joined."""
+        return _length(self.season)
+
+    @property
+    def longest_length(self) -> datetime.timedelta:
+        """The longest time over which windows are joined, at least a season."""
+        return max(_length(self.longest_join), self.season_length)
+
+
+def _length(text: str) -> datetime.timedelta:
+    found = re.fullmatch(r"(\d{1,6})([mhd])", text)
+    return datetime.timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else datetime.timedelta()

@@ -13,6 +13,7 @@ import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +103,33 @@ class DriftLook:
         ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """One drift: its judgments, one after the other, and whether it lasts to the newest of its quantity."""
+
+    judged: Sequence[Judged]
+    lasts: bool
+
+    @property
+    def strongest(self) -> Judged:
+        """The judgment with the largest index."""
+        return max(self.judged, key=lambda found: found.psi)
+
+
+def episodes(judged: Iterable[Judged]) -> list[Episode]:
+    """Judgments in the order of time to drifts, by when they began."""
+    series: defaultdict[tuple[str, str, str, bool], list[Judged]] = defaultdict(list)
+    for found in judged:
+        series[found.source, found.model_fingerprint, found.quantity, found.window_end is None].append(found)
+    told: list[Episode] = []
+    for own in series.values():
+        for is_drift, group in groupby(own, key=lambda found: found.is_drift):
+            if is_drift:
+                together = list(group)
+                told.append(Episode(judged=together, lasts=together[-1] is own[-1]))
+    return sorted(told, key=lambda found: (found.judged[0].window_start, found.judged[0].quantity))
+
+
 def find_drift(
     counts: pa.Table, references: Mapping[str, Reference], settings: Watch, now: datetime.datetime
 ) -> DriftLook:
@@ -117,7 +145,7 @@ def find_drift(
     not_judged: list[NotJudged] = []
     open_rows = 0
     for series in count_series(counts):
-        ended = series.before(now, settings.length)
+        ended = series.before(now, settings.window_length)
         open_rows += series.scored - ended.scored
         reference = references.get(series.model)
         if reference is None:
@@ -126,10 +154,10 @@ def find_drift(
             continue
         not_judged += [_not(series, quantity, reason) for quantity, reason in reference.missing.items()]
         for compared in compared_with(ended, reference):
-            some, reason = _judge(ended, compared, settings)
+            some, why_not = _judge(ended, compared, settings)
             judged += some
-            if reason is not None:
-                not_judged.append(_not(series, compared.name, reason))
+            if why_not is not None:
+                not_judged.append(_not(series, compared.name, why_not))
     return DriftLook(judged=_corrected(judged, settings), not_judged=not_judged, open_rows=open_rows)
 
 
@@ -144,7 +172,9 @@ def _judge(series: CountSeries, compared: Compared, settings: Watch) -> tuple[li
     reason = None
     for window in range(max(0, len(series.starts) - settings.judged_windows), len(series.starts)):
         first = _first_joined(series, rows, window, settings)
-        reason = _reason(series, compared, int(rows[window + 1] - rows[first]), withheld[first : window + 1], settings)
+        reason = _too_early(series, window, settings) or _reason(
+            series, compared, int(rows[window + 1] - rows[first]), withheld[first : window + 1], settings
+        )
         if reason is None and rows[window + 1] > rows[window]:  # without rows of its own, it tells nothing new
             judged.append(_judgment(series, compared, sums[window + 1] - sums[first], (first, window), settings))
     return judged, reason
@@ -152,13 +182,22 @@ def _judge(series: CountSeries, compared: Compared, settings: Watch) -> tuple[li
 
 def _first_joined(series: CountSeries, rows: Counts, window: int, settings: Watch) -> int:
     """The first of the windows that are judged together with a window, by the sums (W + 1,) of all rows before each."""
-    if series.has_time:
-        back = microseconds(settings.length) * (settings.joined_windows - 1)
-        earliest = int(np.searchsorted(series.starts, series.starts[window] - back))
-    else:
-        earliest = max(0, window - settings.joined_windows + 1)
+    own = settings.window_length if series.has_time else datetime.timedelta()
+    end = series.starts[window] + microseconds(own)
+    season = settings.season_length if series.has_time else own
     enough = int(np.searchsorted(rows, rows[window + 1] - settings.minimum_rows, side="right")) - 1
-    return min(window, max(earliest, enough))
+    of_season, of_longest = (
+        int(np.searchsorted(series.starts, end - microseconds(length))) for length in (season, settings.longest_length)
+    )
+    return min(window, max(of_longest, min(of_season, enough)))
+
+
+def _too_early(series: CountSeries, window: int, settings: Watch) -> str | None:
+    """Whether a season had not passed yet when a window ended, since when there are rows."""
+    if not series.has_time:
+        return None
+    passed = _moment(series.starts[window]) + settings.window_length - _moment(series.starts[0])
+    return None if passed >= settings.season_length else f"its rows do not go back by {settings.season} (watch.season)"
 
 
 def _reason(series: CountSeries, compared: Compared, rows: int, withheld: Counts, settings: Watch) -> str | None:
@@ -168,8 +207,8 @@ def _reason(series: CountSeries, compared: Compared, rows: int, withheld: Counts
         return "labels are withheld (score.abstain_below), so the others are not all that the model would answer"
     if rows < settings.minimum_rows:
         return (
-            f"found {rows:,} rows in at most {settings.joined_windows} windows, expected {settings.minimum_rows:,} "
-            "(watch.minimum_rows)"
+            f"found {rows:,} rows, expected at least {settings.minimum_rows:,} (watch.minimum_rows) within "
+            f"{settings.longest_join} (watch.longest_join)"
         )
     return None
 
@@ -191,7 +230,7 @@ def _judgment(
         source=series.source,
         model_fingerprint=series.model,
         window_start=last,
-        window_end=last + settings.length if series.has_time else None,
+        window_end=last + settings.window_length if series.has_time else None,
         joined_start=first,
         rows=int(found.sum()),
         psi=max(0.0, population_stability_index(before, now) - by_chance),
@@ -214,7 +253,7 @@ def _corrected(judged: Iterable[Judged], settings: Watch) -> list[Judged]:
         looks[found.window_end is None, found.window_start].append(found)
     corrected = []
     for _, look in sorted(looks.items(), key=lambda item: item[0][::-1]):
-        adjusted = benjamini_hochberg([found.p_value for found in look]) * (MONTH / settings.length)
+        adjusted = benjamini_hochberg([found.p_value for found in look]) * (MONTH / settings.window_length)
         for found, q_value in zip(look, adjusted.tolist(), strict=True):
             is_drift = q_value <= settings.false_alarms
             corrected.append(replace(found, q_value=min(1.0, q_value), is_drift=is_drift))

@@ -15,9 +15,9 @@ class Finding:
     Rows without a time are judged scoring by scoring: then `window_start` is the moment of the scoring, `scored_at` of
     its rows, and `window_end` is None.
 
-    `observed` and `expected` are what `quantity` says (of a drift, the part of the distribution that changed the
-    most), `statistic` is what was tested, `q_value` the p-value corrected for all that was tested beside it. `rows`
-    are those of the window.
+    Of a drift, `observed` is the population stability index, `expected` the one that is tolerated, and `statistic` the
+    G that was tested. `q_value` is the p-value corrected for all that was tested beside it. `rows` are those that were
+    judged.
     """
 
     kind: Literal["drift", "surge"]

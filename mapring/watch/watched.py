@@ -57,4 +57,4 @@ def references_of(plan: Plan, models: Iterable[str]) -> dict[str, Reference]:
 def counting_of(plan: Plan, models: Iterable[str]) -> Counting:
     """How the rows of these models are counted."""
     edges = {model: reference.edges for model, reference in references_of(plan, models).items() if reference.edges}
-    return Counting(window=plan.settings.watch.length, edges=edges)
+    return Counting(window=plan.settings.watch.window_length, edges=edges)
