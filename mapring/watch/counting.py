@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ from mapring.watch.bins import Strings, interval_bins, length_bins, unknown_bins
 
 _VERSION = 1  # of what is counted, and how
 _MOMENT = pa.timestamp("us", tz="UTC")
+_EARLIEST = (datetime.datetime.min - datetime.datetime(1970, 1, 1)) // datetime.timedelta(microseconds=1)
 _MONDAY = datetime.datetime(1970, 1, 5, tzinfo=datetime.UTC)  # windows begin here: those of 7 days with a Monday
 SCORE_EDGES = tuple(np.linspace(0, 1, 21).tolist())  # of probabilities, as in a model's reference
 
@@ -59,9 +61,20 @@ class Counting:
 
     def identity(self, models: Iterable[str]) -> str:
         """16 hex digits that tell it from other ways to count the rows of these models."""
+        return hashlib.sha256(self.to_bytes(models)).hexdigest()[:16]
+
+    def to_bytes(self, models: Iterable[str]) -> bytes:
+        """What tells how rows of these models are counted."""
         edges = {model: list(self.edges[model]) for model in sorted(models) if model in self.edges}
-        content = [_VERSION, self.window // datetime.timedelta(microseconds=1), edges]
-        return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
+        return canonical_json([_VERSION, self.window // datetime.timedelta(microseconds=1), edges])
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Counting:
+        """What `to_bytes` wrote. Raises ValueError where that is none, or of an older or newer mapring."""
+        version, window, edges = json.loads(content)
+        if version != _VERSION:
+            raise ValueError(f"found version {version} of counts, expected {_VERSION}")
+        return cls(window=datetime.timedelta(microseconds=window), edges=edges)
 
 
 def columns_of(names: Iterable[str]) -> list[str]:
@@ -129,6 +142,7 @@ def _keys(table: pa.Table, window: datetime.timedelta) -> dict[str, pa.ChunkedAr
         monday = int(_MONDAY.timestamp()) * 1_000_000
         times = table["time"].cast(_MOMENT).cast(pa.int64())
         numbers = (times.fill_null(0).to_numpy() - monday) // length * length + monday
+        numbers = np.maximum(numbers, _EARLIEST)  # the first window of all began before there was a calendar
         starts = pa.array(numbers, pa.int64(), mask=times.is_null().to_numpy()).cast(_MOMENT)
     scored_at = pc.if_else(pc.is_null(starts), table["scored_at"].cast(_MOMENT), pa.scalar(None, _MOMENT))
     names = ("source", "model_fingerprint")

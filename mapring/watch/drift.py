@@ -1,9 +1,8 @@
 """Which quantities of scored rows have drifted from the model's reference, in which windows. Pure.
 
 Each window, or scoring of rows without a time, is one look. Its quantities are tested against a tolerated difference
-(`mapring.watch.homogeneity`); their p-values are corrected for each other by Benjamini and Hochberg (1995), which holds
-the rate of false discoveries where tests depend on each other as these do (Benjamini and Yekutieli 2001), and for the
-looks of 30 days by Bonferroni. So a q-value is how many false alarms as strong as this are expected in 30 days without
+(`mapring.watch.homogeneity`); their p-values are corrected for each other by Benjamini and Hochberg (1995), also right
+where tests depend positively on each other (Benjamini and Yekutieli 2001), and for the looks of 30 days by Bonferroni. So a q-value is how many false alarms as strong as this are expected in 30 days without
 a drift, at most. It hangs on nothing that comes later, so what was told once stays, but for rows that come late.
 """
 
@@ -196,8 +195,8 @@ def _too_early(series: CountSeries, window: int, settings: Watch) -> str | None:
     """Whether a season had not passed yet when a window ended, since when there are rows."""
     if not series.has_time:
         return None
-    passed = _moment(series.starts[window]) + settings.window_length - _moment(series.starts[0])
-    return None if passed >= settings.season_length else f"its rows do not go back by {settings.season} (watch.season)"
+    passed = int(series.starts[window] - series.starts[0]) + microseconds(settings.window_length)
+    return None if passed >= microseconds(settings.season_length) else f"its rows do not go back by {settings.season} (watch.season)"
 
 
 def _reason(series: CountSeries, compared: Compared, rows: int, withheld: Counts, settings: Watch) -> str | None:

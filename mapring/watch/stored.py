@@ -22,6 +22,7 @@ from mapring.scores.table import LiveFile, ScoresTable
 from mapring.watch.counting import COUNTS, Counting, add_counts, columns_of, count_rows
 
 _FOLDER = "_counts"
+_HOW = b"mapring.counting"  # key of the file's metadata
 _READERS = 8
 
 
@@ -37,7 +38,8 @@ class CountKeeper:
         models = rows.column("model_fingerprint").unique().to_pylist()
         counts = count_rows(rows, self.counting)
         sink = BytesIO()
-        pq.write_table(counts, sink, compression="zstd")
+        told = counts.replace_schema_metadata({_HOW: self.counting.to_bytes(models)})
+        pq.write_table(told, sink, compression="zstd")
         storage.create_identical(_place(self.uri, path, self.counting, models), sink.getvalue())
         return counts
 
@@ -51,23 +53,33 @@ def read_counts(table: ScoresTable, counting: Counting) -> pa.Table:
 def drop_counts(uri: str, paths: Iterable[str]) -> None:
     """Remove the counts of data files, by their paths below the table, which are no longer there."""
     stems = {_stem(path) for path in paths}
-    for name in storage.list_names(storage.join(uri, _FOLDER)):
+    for name in kept_names(uri):
         if name.rpartition(".counts-")[0] in stems:
             storage.remove_tree(storage.join(uri, _FOLDER, name))
 
 
-def count_problem(uri: str, file: LiveFile, rows: pa.Table, counting: Counting) -> str | None:
-    """What is wrong with the kept counts of a data file, given its rows; None where they are right, or not kept."""
-    place = _place(uri, file.path, counting, {found.model for found in file.inputs})
-    if not storage.exists(place):
-        return None
-    try:
-        kept = _read(place)
-    except (OSError, pa.ArrowException) as error:
-        return f"{place}: cannot be read ({error}); remove it, and it is counted again"
-    if not kept.equals(count_rows(rows, counting)):
-        return f"{place}: are not the counts of the rows of {file.path}; remove it, and they are counted again"
-    return None
+def count_problems(uri: str, path: str, rows: pa.Table, names: Iterable[str]) -> list[str]:
+    """What is wrong with the kept counts of a data file, given its rows and `kept_names` of its table."""
+    problems = []
+    for name in names:
+        if name.rpartition(".counts-")[0] != _stem(path):
+            continue
+        place = storage.join(uri, _FOLDER, name)
+        try:
+            found = pq.read_table(BytesIO(storage.read_bytes(place)))
+            counting = Counting.from_bytes((found.schema.metadata or {})[_HOW])
+            is_right = found.cast(COUNTS).equals(count_rows(rows, counting))
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            problems.append(f"{place}: cannot be read ({error}); remove it, and the rows are counted again")
+            continue
+        if not is_right:
+            problems.append(f"{place}: is not what the rows of {path} count; remove it, and they are counted again")
+    return problems
+
+
+def kept_names(uri: str) -> list[str]:
+    """The names of all kept counts of a table."""
+    return storage.list_names(storage.join(uri, _FOLDER))
 
 
 def _counts_of(uri: str, file: LiveFile, counting: Counting) -> pa.Table:

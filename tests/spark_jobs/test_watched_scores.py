@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
@@ -128,6 +129,23 @@ def test_what_is_not_kept_is_counted_from_the_columns(world: TimedWorld, monkeyp
     assert table is not None and len(table.files) == 1
     kept = storage.list_names(storage.join(table.uri, "_counts"))
     assert len(kept) == 2, "an hour's and a day's, of the one file that is left"
+
+
+def test_verify_finds_counts_that_are_not_those_of_the_rows(world: TimedWorld) -> None:
+    score(world.plan())
+    uri = world.plan().run.scores
+    (name,) = storage.list_names(storage.join(uri, "_counts"))
+    place = Path(uri, "_counts", name)
+    content = place.read_bytes()
+    found = pq.read_table(place)
+    pq.write_table(found.slice(1), place)
+    (problem,) = verify_scores(uri)
+    assert "is not what the rows of data/" in problem
+    place.write_bytes(content[:-20])
+    (problem,) = verify_scores(uri)
+    assert "cannot be read" in problem and "remove it" in problem
+    place.write_bytes(content)
+    assert verify_scores(uri) == []
 
 
 def test_tokens_languages_and_unknown_ones_are_columns(world: TimedWorld) -> None:

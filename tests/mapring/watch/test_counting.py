@@ -128,6 +128,8 @@ def test_windows_are_those_of_utc_and_weeks_begin_with_a_monday() -> None:
     for moment in (at(8, 59), datetime.datetime(1955, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)):
         assert window_of(moment, week).weekday() == 0 and window_of(moment, week) <= moment
     assert window_of(at(8, 59), quarter) == at(8, 45)
+    first = count_rows(rows("classify", 1, time=[datetime.datetime.min]), Counting(window=week))
+    assert first["window_start"][0].as_py().year == 1
     old = datetime.datetime(1, 1, 2, 0, 0, 1, tzinfo=datetime.UTC)
     counts = count_rows(rows("classify", 2, time=[old, at(8, 59)]), Counting(window=quarter))
     starts = {row["window_start"] for row in counts.to_pylist() if row["quantity"] == "row"}
