@@ -68,7 +68,7 @@ def predict_columns(
         keys: of the rows, which choose those to explain; None takes the texts themselves.
     """
     predicted = predict_rows(predictor, texts, answers, keys)
-    return predicted.columns, predicted.passes
+    return predicted.columns, predicted.computed
 
 
 def predict_rows(

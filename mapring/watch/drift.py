@@ -2,8 +2,9 @@
 
 Each window, or scoring of rows without a time, is one look. Its quantities are tested against a tolerated difference
 (`mapring.watch.homogeneity`); their p-values are corrected for each other by Benjamini and Hochberg (1995), also right
-where tests depend positively on each other (Benjamini and Yekutieli 2001), and for the looks of 30 days by Bonferroni. So a q-value is how many false alarms as strong as this are expected in 30 days without
-a drift, at most. It hangs on nothing that comes later, so what was told once stays, but for rows that come late.
+where tests depend positively on each other (Benjamini and Yekutieli 2001), and for the looks of 30 days by Bonferroni.
+So a q-value is how many false alarms as strong as this are expected in 30 days without a drift, at most. It hangs on
+nothing that comes later, so what was told once stays, but for rows that come late.
 """
 
 from __future__ import annotations
@@ -196,7 +197,9 @@ def _too_early(series: CountSeries, window: int, settings: Watch) -> str | None:
     if not series.has_time:
         return None
     passed = int(series.starts[window] - series.starts[0]) + microseconds(settings.window_length)
-    return None if passed >= microseconds(settings.season_length) else f"its rows do not go back by {settings.season} (watch.season)"
+    if passed >= microseconds(settings.season_length):
+        return None
+    return f"its rows do not go back by {settings.season} (watch.season)"
 
 
 def _reason(series: CountSeries, compared: Compared, rows: int, withheld: Counts, settings: Watch) -> str | None:
