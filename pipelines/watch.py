@@ -36,7 +36,8 @@ def watch(plan: Plan) -> None:
     found = watched.drift(now)
     uri = storage.join(plan.run.watch, "drift.json")
     storage.replace(uri, (json.dumps(as_json(watched, found, now), indent=2) + "\n").encode())
-    Console().print(as_table(found, f"{plan.run.scores}, version {watched.table.version}"))
+    if found.judged:
+        Console().print(as_table(found, f"{plan.run.scores}, version {watched.table.version}"))
     for line in notes(found):
         say("watch", line)
     lasting = sum(one.lasts for one in episodes(found.judged))

@@ -10,7 +10,7 @@ So the p-value is of the hypothesis that the index is at most d: a billion rows 
 make none of chance.
 
 Of the statistics that could be taken, G has the best tails: Pearson's, of two bins with the shares 0.1 and 0.9 and 50
-rows, says 3e-6 where the truth is 7e-5. Rare bins are put together until chance would put 5 rows in each.
+rows, says 3e-6 where the truth is 7e-5. Rare bins are put together until chance would put 5 rows in each but one.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def differ(expected: Counts, found: Counts, *, tolerated: float, is_ordered: boo
 def joined_bins(expected: Counts, found: Counts, *, is_ordered: bool) -> Counts:
     """For each bin the number of its group, counted from 0 without a gap; bins that are empty in both are in the first.
 
-    Chance would put at least LEAST_EXPECTED rows of the smaller histogram in each group, or there is only one.
+    Chance would put at least LEAST_EXPECTED rows of the smaller histogram in each group but the last. That one has what
+    is left, the rarest or the highest bins: in a group with others they could grow without being seen, and of one
+    group with few rows the tails are still right.
     """
     total = expected.astype(np.float64) + found
     rows = float(total.sum())
@@ -93,6 +95,4 @@ def _neighbours(rows: Shares) -> Counts:
             group, held = group + 1, 0.0
         groups[place] = group
         held += value
-    if held < LEAST_EXPECTED and group:  # what is left at the end is too little for a group of its own
-        groups[groups == group] = group - 1
     return groups

@@ -36,7 +36,8 @@ def test_it_is_the_jensen_shannon_divergence_with_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "reference", "pooled"), [(50, 1000, 105), (200, 1000, 60), (50, 200, 50), (500, 500, 40)]
+    ("rows", "reference", "pooled"),
+    [(50, 1000, 105), (200, 1000, 60), (50, 200, 50), (500, 500, 40), (67, 900, 54), (100, 2000, 9), (40, 900, 25)],
 )
 def test_small_p_values_are_nearly_exact_with_few_rows(rows: int, reference: int, pooled: int) -> None:
     """Of two bins the truth is known: with the margins given, one cell is hypergeometric."""
@@ -89,9 +90,10 @@ def test_rare_bins_are_joined_until_chance_fills_them() -> None:
     reference, found = counts(1, 400, 2, 2, 400, 3, 192), counts(0, 40, 0, 1, 40, 0, 19)
     neighbours = joined_bins(reference, found, is_ordered=True)
     assert neighbours.tolist() == [0, 0, 1, 1, 1, 2, 2]
+    assert joined_bins(counts(90, 9, 1), counts(90, 8, 2), is_ordered=True).tolist() == [0, 1, 2]
     groups = joined_bins(reference, found, is_ordered=False)
     pooled = join(reference + found, groups) / 1100 * 100
-    assert (pooled >= LEAST_EXPECTED).all() and len({groups[1], groups[4], groups[6]}) == 3
+    assert (pooled[:-1] >= LEAST_EXPECTED).all() and len({groups[1], groups[4], groups[6]}) == 3
     assert join(reference, groups).sum() == reference.sum()
 
 
@@ -106,6 +108,11 @@ def test_bins_that_are_empty_on_both_sides_are_no_bins() -> None:
 )
 def test_nothing_one_row_and_one_bin_tell_nothing(before: tuple[int, int], now: tuple[int, int]) -> None:
     assert differ(counts(*before), counts(*now), tolerated=0.02, is_ordered=True).p_value == 1
+
+
+def test_a_rare_label_that_fills_half_of_a_small_window_is_seen() -> None:
+    """Of 967 rows it has 54, so chance would put 3.7 into the window, fewer than a group of several has."""
+    assert differ(counts(20, 440, 440), counts(34, 17, 16), tolerated=0.02, is_ordered=False).p_value < 1e-15
 
 
 def test_thirty_rows_of_one_label_among_many_are_seen() -> None:
