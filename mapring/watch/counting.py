@@ -129,11 +129,6 @@ def label_counts(counts: pa.Table) -> pa.Table:
     return found.rename_columns(["source", "window_start", "label", "model_fingerprint", "rows"])
 
 
-def window_of(moment: datetime.datetime, window: datetime.timedelta) -> datetime.datetime:
-    """When the window that a moment is in begins."""
-    return moment - (moment - _MONDAY) % window
-
-
 def _keys(table: pa.Table, window: datetime.timedelta) -> dict[str, pa.ChunkedArray]:
     """The columns that rows are told apart by: source, model, and window or else scoring."""
     starts = pa.nulls(table.num_rows, _MOMENT)

@@ -13,7 +13,7 @@ import pytest
 from mapring.contract.schemas import score_schema
 from mapring.settings.combinations import ModeName
 from mapring.watch.bins import counted, interval_bins, length_bins, unknown_bins
-from mapring.watch.counting import COUNTS, Counting, add_counts, columns_of, count_rows, label_counts, window_of
+from mapring.watch.counting import COUNTS, Counting, add_counts, columns_of, count_rows, label_counts
 
 HOUR = Counting(window=datetime.timedelta(hours=1))
 SCORED_AT = datetime.datetime(2026, 3, 9, 12, tzinfo=datetime.UTC)
@@ -123,17 +123,22 @@ def test_a_billion_counted_rows_are_added_without_loss() -> None:
     assert set(added["rows"].to_pylist()) == {1000 * (10**15 + 1)}
 
 
-def test_windows_are_those_of_utc_and_weeks_begin_with_a_monday() -> None:
-    week, quarter = datetime.timedelta(days=7), datetime.timedelta(minutes=15)
-    for moment in (at(8, 59), datetime.datetime(1955, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)):
-        assert window_of(moment, week).weekday() == 0 and window_of(moment, week) <= moment
-    assert window_of(at(8, 59), quarter) == at(8, 45)
-    first = count_rows(rows("classify", 1, time=[datetime.datetime.min]), Counting(window=week))
-    assert first["window_start"][0].as_py().year == 1
-    old = datetime.datetime(1, 1, 2, 0, 0, 1, tzinfo=datetime.UTC)
-    counts = count_rows(rows("classify", 2, time=[old, at(8, 59)]), Counting(window=quarter))
-    starts = {row["window_start"] for row in counts.to_pylist() if row["quantity"] == "row"}
-    assert starts == {window_of(old, quarter), at(8, 45)}, "also of times that nobody meant"
+@pytest.mark.parametrize(
+    ("moment", "minutes", "start"),
+    [
+        (at(8, 59), 15, at(8, 45)),
+        (at(8, 59), 24 * 60, at(0)),
+        (at(8, 59), 7 * 24 * 60, datetime.datetime(2026, 3, 2, tzinfo=datetime.UTC)),  # a Monday
+        (datetime.datetime(1955, 1, 2, 3, 4), 7 * 24 * 60, datetime.datetime(1954, 12, 27, tzinfo=datetime.UTC)),
+        (datetime.datetime.min, 7 * 24 * 60, datetime.datetime.min.replace(tzinfo=datetime.UTC)),
+        (datetime.datetime.max, 60, datetime.datetime(9999, 12, 31, 23, tzinfo=datetime.UTC)),
+    ],
+)
+def test_windows_are_those_of_utc_also_of_times_that_nobody_meant(
+    moment: datetime.datetime, minutes: int, start: datetime.datetime
+) -> None:
+    counting = Counting(window=datetime.timedelta(minutes=minutes))
+    assert set(count_rows(rows("classify", 1, time=[moment]), counting)["window_start"].to_pylist()) == {start}
 
 
 def test_another_way_to_count_has_another_name() -> None:
