@@ -204,8 +204,8 @@ def test_a_complete_run_has_every_part(plan: Plan) -> None:
     score_rows(plan)
     page = page_of(plan)
     assert page.ids == ["data", "training", "evaluation", "scores", "watch", "lineage", "settings"]
-    # tokens, characters, a measure, loss, learning rate, throughput, calibration, scores
-    assert page.tags.count("svg") == 8
+    # tokens, characters, a measure, loss, learning rate, throughput, calibration, scores, shares of labels
+    assert page.tags.count("svg") == 9
     for part in (
         *("1,068 records were read; 1,060 documents were kept", "malformed_record", "0.1 %"),
         *("50 steps on 2 ranks in bf16", "123 samples/s", "2,346 tokens/s"),
