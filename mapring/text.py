@@ -8,6 +8,7 @@ characters.
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -151,6 +152,16 @@ class Encoder:
     def special_ids(self) -> frozenset[int]:
         """Ids of the tokens that the tokenizer puts around texts and between those of a pair."""
         return frozenset([*self._uncut.encode("").ids, *self._uncut.encode("", "").ids])
+
+    @cached_property
+    def unknown_id(self) -> int | None:
+        """Id of the token that stands for what the vocabulary has not; None where it can write everything."""
+        model = json.loads(self._tokenizer.to_str())["model"]
+        if model["type"] == "Unigram":
+            found: int | None = model["unk_id"]
+            return found
+        unknown = model.get("unk_token")
+        return None if unknown is None else self._tokenizer.token_to_id(unknown)
 
     def token(self, token_id: int) -> str:
         """A token as the vocabulary writes it."""

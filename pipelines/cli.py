@@ -80,6 +80,12 @@ def score(
 
 
 @app.command()
+def rank(config: Config, overrides: Overrides = None) -> None:
+    """Publish the first rows of the scores table, of all or of each group, sorted and without duplicates."""
+    _run_stage("rank", config, overrides)
+
+
+@app.command()
 def schedule(
     config: Config,
     overrides: Overrides = None,
@@ -90,6 +96,15 @@ def schedule(
     from pipelines.schedule import schedule
 
     schedule(config, overrides or [], once=once, dry_run=dry_run)
+
+
+@app.command()
+def watch(config: Config, overrides: Overrides = None) -> None:
+    """Tell what of the scored rows has drifted from what the model was published with."""
+    from mapring.plan import make_plan
+    from pipelines.watch import watch
+
+    watch(make_plan(config, overrides or []))
 
 
 @scores_app.command("history")

@@ -17,16 +17,24 @@ from pipelines import plots
 from pipelines.names import BASELINES, figures_of
 from pipelines.report_corpus import draw_corpus
 from pipelines.report_data import Data, Model, Scores, gather_data, gather_model, gather_scores
+from pipelines.report_watch import WatchPage, gather_watch
 
 
 def write_report(plan: Plan) -> None:
     """Gather what is published of a plan and write the page; what is missing is said on it."""
-    data, model = gather_data(plan), gather_model(plan)
-    page = render(plan, data, model, gather_scores(plan), datetime.now(UTC))
+    data, model, now = gather_data(plan), gather_model(plan), datetime.now(UTC)
+    page = render(plan, data, model, gather_scores(plan), now, gather_watch(plan, now))
     storage.replace(plan.run.report, page.encode())
 
 
-def render(plan: Plan, data: Data | None, model: Model | None, scores: Scores | None, now: datetime) -> str:
+def render(
+    plan: Plan,
+    data: Data | None,
+    model: Model | None,
+    scores: Scores | None,
+    now: datetime,
+    watch: WatchPage | None = None,
+) -> str:
     """The page, with all text escaped."""
     loader = FunctionLoader(lambda name: files("pipelines").joinpath(name).read_text())
     environment = Environment(
@@ -39,6 +47,7 @@ def render(plan: Plan, data: Data | None, model: Model | None, scores: Scores | 
         data=data,
         model=model,
         scores=scores,
+        watch=watch,
         written=now.isoformat(sep=" ", timespec="minutes")[:16],
         code_version=code_version(),
         baselines=BASELINES,

@@ -22,6 +22,8 @@ from mapring.plan import Plan
 from mapring.scores.table import ScoresTable, ScoringCommit, latest_commit
 from mapring.scores.work import find_work
 from mapring.settings.combinations import ModeName
+from mapring.watch import distances
+from mapring.watch.reference import read_histograms
 from pipelines.report_answers import AnswerCounts, by_bin, columns_of, count_answers, expected_answers
 from pipelines.report_corpus import Corpus, gather_corpus
 
@@ -114,7 +116,7 @@ def gather_scores(plan: Plan) -> Scores | None:
     if table is None or not work.is_done:
         return None
     mode = plan.score_mode
-    reference = _reference(plan.scoring_model_directory) if table.models == [plan.scoring_model] else None
+    reference = read_histograms(plan.scoring_model_directory) if table.models == [plan.scoring_model] else None
     uris = [storage.join(plan.run.scores, file.path) for file in table.files]
     columns = columns_of(mode)
     answers = count_answers(mode, _batches(uris, columns) if columns else (), reference)
@@ -143,18 +145,11 @@ def _errors(uris: Sequence[str]) -> dict[str, int]:
 
 
 def population_stability_index(expected: Mapping[str, int], found: Mapping[str, int]) -> float:
-    """Sum over classes of (q - p) ln(q / p), with p and q the shares of a class before and now.
-
-    It is the symmetric Kullback-Leibler divergence (Jeffreys 1946); credit scoring reads less than 0.1 as
-    stable and more than 0.25 as a shift (Siddiqi 2006). An empty class counts as half a row, so that
-    the sum stays finite.
-    """
+    """That of `mapring.watch.distances`, of counts by class."""
     classes = sorted({*expected, *found})
-    before, now = (
-        [max(counts.get(name, 0), 0.5) / max(sum(counts.values()), 1) for name in classes]
-        for counts in (expected, found)
+    return distances.population_stability_index(
+        [expected.get(name, 0) for name in classes], [found.get(name, 0) for name in classes]
     )
-    return sum((q - p) * math.log(q / p) for p, q in zip(before, now, strict=True))
 
 
 def length_bins(lengths: Mapping[int, int]) -> list[tuple[int, int, int]]:
@@ -193,15 +188,6 @@ def _examples(directory: str, manifest: Manifest) -> dict[str, list[dict[str, An
         if not any(missing.values()):
             break
     return dict(found)
-
-
-def _reference(directory: str) -> dict[str, Any] | None:
-    """The histograms of its answers that a model was published with, and the split that they are of."""
-    path = read_manifest(directory).details.get("reference") if is_published(directory) else None
-    if path is None:
-        return None
-    found: dict[str, Any] = json.loads(storage.read_bytes(storage.join(directory, path)))
-    return found
 
 
 def _named(manifest: Manifest, prefix: str) -> list[str]:

@@ -27,7 +27,8 @@ def run(
     """
     plan = make_plan(config, overrides)
     seconds: dict[str, float] = {}
-    for stage in STAGES if plan.settings.score is not None else STAGES[:-1]:
+    stages = STAGES if plan.settings.score is not None else STAGES[:-1]
+    for stage in (*stages, "rank") if plan.settings.rank is not None else stages:
         start = time.monotonic()
         if run_stage(stage, plan, started, stop_seconds=stop_seconds):
             seconds[stage] = time.monotonic() - start

@@ -14,6 +14,7 @@ from mapring.progress import bytes_text, say
 from mapring.scores.seal import seal
 from mapring.scores.table import read_table
 from mapring.settings import load_settings
+from mapring.watch.stored import drop_counts
 
 USUAL_RETENTION_HOURS = 168  # Delta's own; a running scoring's files are younger, and so are what readers hold open
 
@@ -91,6 +92,7 @@ def remove_dead_files(config: str, retention_hours: int, *, dry_run: bool) -> No
             full=True,
             enforce_retention_duration=retention_hours >= USUAL_RETENTION_HOURS,
         )
+        drop_counts(uri, paths)
     say("scores", f"removed {told}")
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from mapring.contract import is_published
 from mapring.driver_memory import DRIVER_MEMORY, fitted_driver_memory, jvm_size
 from mapring.plan import Plan
-from mapring.scores.table import is_sealed
+from mapring.scores.ranked import ranked_directory
+from mapring.scores.table import is_sealed, read_table
 from mapring.scores.work import find_work, tell_work
 from mapring.settings.schema import Ring, Spark
 from pipelines.archive import package_directory
@@ -22,6 +23,7 @@ CLASS_ARCHIVE = Path(sys.prefix, "share", "mapring", "spark-classes.jsa")  # mad
 
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 _OPTIONS = {DRIVER_MEMORY: "--driver-memory", JAVA_OPTIONS: "--driver-java-options"}  # as spark-submit has them
+_SIZED_AS = {"score_stream": "score", "rank": "score"}
 # The second compiler and the concurrent collector take more of two cores than they give back within minutes.
 SHORT_LIVED_JVM = ("-XX:TieredStopAtLevel=1", "-XX:+UseParallelGC")
 
@@ -38,7 +40,7 @@ class Command:
 def stage_command(stage: str, plan: Plan, archive: Path) -> Command:
     """The command that runs one stage of a plan; `archive` is what executors get of our code.
 
-    `score_stream` is the streaming form of `score`.
+    `score_stream` is the streaming form of `score`; `rank` follows it where it is asked for.
     """
     arguments = ("--config", plan.config, *plan.overrides)
     if stage == "train":
@@ -96,7 +98,8 @@ def _driver_memory(stage: str, plan: Plan) -> str:
     if spark.driver_memory is not None:
         return spark.driver_memory
     files = plan.preprocess_sources if stage == "preprocess" else plan.score_sources
-    return jvm_size(fitted_driver_memory(stage.removesuffix("_stream"), plan.settings, files, master=spark.master))
+    fitted = fitted_driver_memory(_SIZED_AS.get(stage, stage), plan.settings, files, master=spark.master)
+    return jvm_size(fitted)
 
 
 def train_command(ring: Ring, arguments: tuple[str, ...], python: Path = Path(sys.executable)) -> Command:
@@ -133,8 +136,19 @@ def published(stage: str, plan: Plan) -> str | None:
         return f"shards {plan.shards} are already published" if is_published(plan.shards_directory) else None
     if stage == "train":
         return f"model {plan.model} is already published" if is_published(plan.model_directory) else None
+    if stage == "rank":
+        return _published_ranking(plan)
     if plan.settings.score is None:
         return None  # the stage itself says what is missing
     table, work = find_work(plan)
     is_done = table is not None and work.is_done and is_sealed(table)
     return f"the scores table is up to date: {tell_work(work)}" if is_done else None
+
+
+def _published_ranking(plan: Plan) -> str | None:
+    table = read_table(plan.run.scores) if plan.settings.rank is not None else None
+    if table is None:  # the stage itself says what is missing
+        return None
+    directory = ranked_directory(plan, table)
+    is_there = is_published(directory)
+    return f"version {table.version} of the scores table is already ranked in {directory}" if is_there else None

@@ -10,6 +10,7 @@ import numpy as np
 from mapring.contract.schemas import answer_schema
 from mapring.settings.answers import Answers
 from mapring.settings.combinations import ModeName
+from spark_jobs.distinct import distinct_texts
 from spark_jobs.forward import Outcome, Passes
 from spark_jobs.modes.explanation import explanations, is_chosen
 from spark_jobs.modes.labels import columns_of_one, columns_of_several, sigmoid, softmax
@@ -22,14 +23,32 @@ Columns = dict[str, list[Any]]
 
 
 class Rows(NamedTuple):
-    """Normalized texts that are not empty, and the key of each, by which rows are chosen."""
+    """Normalized texts that are not empty, each once, their tokens, and the places of those to explain, ascending."""
 
     texts: list[str]
-    keys: list[str]
+    encoded: Encoded
+    explained: list[int]
+
+
+class Computed(NamedTuple):
+    """How many different texts the model was given, how many rows got the answer of an equal one, and its tokens."""
+
+    texts: int
+    fanned_out: int
+    tokens: int
+    padded_tokens: int
+
+
+class Predicted(NamedTuple):
+    """Columns of `answer_schema`, what the model did for them, and the columns of READ that tokens tell."""
+
+    columns: Columns
+    computed: Computed
+    read: Columns
 
 
 class Answered(NamedTuple):
-    """Columns without error and detail, a value for each row; those of rows that failed mean nothing."""
+    """Columns without error and detail, a value for each text; those of texts that failed mean nothing."""
 
     columns: Columns
     passes: Passes
@@ -37,62 +56,87 @@ class Answered(NamedTuple):
 
 def predict_columns(
     predictor: Predictor, texts: Sequence[str | None], answers: Answers, keys: Sequence[str] | None = None
-) -> tuple[Columns, Passes]:
+) -> tuple[Columns, Computed]:
     """The columns of `answer_schema` for normalized texts, and what the model did for them.
 
-    Null or empty texts are not given to the model. A text's answer does not depend on the others.
+    Null or empty texts are not given to the model, equal ones once. A text's answer does not depend on the others.
 
     Args:
         predictor: the model.
         texts: normalized; pairs as `mapring.pairs` joins them.
         answers: what it is asked for.
-        keys: of the texts, which choose those to explain; None takes the texts themselves.
+        keys: of the rows, which choose those to explain; None takes the texts themselves.
     """
+    predicted = predict_rows(predictor, texts, answers, keys)
+    return predicted.columns, predicted.computed
+
+
+def predict_rows(
+    predictor: Predictor, texts: Sequence[str | None], answers: Answers, keys: Sequence[str] | None = None
+) -> Predicted:
+    """As `predict_columns`, and what of the texts the model was given."""
     mode = predictor.published.mode_for(answers)
     found = [row for row, text in enumerate(texts) if text]
     own = [texts[row] or "" for row in found]
-    answered = _MODES[mode](predictor, Rows(own, own if keys is None else [keys[row] for row in found]), answers)
+    distinct = distinct_texts(own)
+    own_keys = own if keys is None else [keys[row] for row in found]
+    is_explained = [is_chosen(key, answers.explain_share) for key in own_keys]
+    explained = sorted({place for place, chosen in zip(distinct.places, is_explained, strict=True) if chosen})
+    encoded = predictor.encode(distinct.texts)
+    answered = _MODES[mode](predictor, Rows(distinct.texts, encoded, explained), answers)
     columns: Columns = {name: [None] * len(texts) for name in answer_schema(mode).names}
     columns["error"] = [EMPTY] * len(texts)
-    failures = answered.passes.failures
-    for place, row in enumerate(found):
+    passes = answered.passes
+    failures = passes.failures
+    for row, place, chosen in zip(found, distinct.places, is_explained, strict=True):
         if place in failures:
             columns["error"][row], columns["detail"][row] = MODEL_FAILED, failures[place]
             continue
         columns["error"][row] = None
         for name, values in answered.columns.items():
-            columns[name][row] = values[place]
-    return columns, answered.passes
+            columns[name][row] = values[place] if chosen or name != "explanation" else None
+    texts_given = len(distinct.texts)
+    computed = Computed(texts_given, len(found) - texts_given, passes.tokens, passes.padded_tokens)
+    ids = [encoded.ids[place] for place in distinct.places]
+    return Predicted(columns, computed, _read(predictor, ids, found, len(texts)))
+
+
+def _read(predictor: Predictor, ids: Sequence[Sequence[int]], rows: Sequence[int], count: int) -> Columns:
+    """The columns that the tokens of some rows tell, null in the others of `count` rows."""
+    unknown_id = predictor.encoder.unknown_id
+    read: Columns = {"input_tokens": [None] * count, "unknown_tokens": [None] * count}
+    for row, own in zip(rows, ids, strict=True):
+        read["input_tokens"][row] = len(own)
+        if unknown_id is not None:
+            read["unknown_tokens"][row] = own.count(unknown_id)
+    return read
 
 
 def _one_label(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
-    encoded = predictor.encode(rows.texts)
-    outcome = predictor.outputs(encoded)
+    outcome = predictor.outputs(rows.encoded)
     columns = columns_of_one(softmax(outcome.logits, predictor.temperature), predictor.labels, answers)
-    return _explained(predictor, rows, answers, encoded, outcome, columns)
+    return _explained(predictor, rows, outcome, columns)
 
 
 def _several_labels(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
-    encoded = predictor.encode(rows.texts)
-    outcome = predictor.outputs(encoded)
+    outcome = predictor.outputs(rows.encoded)
     columns = columns_of_several(sigmoid(outcome.logits), predictor.labels, answers)
-    return _explained(predictor, rows, answers, encoded, outcome, columns)
+    return _explained(predictor, rows, outcome, columns)
 
 
-def _number(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
-    encoded = predictor.encode(rows.texts)
-    outcome = predictor.outputs(encoded)
-    return _explained(predictor, rows, answers, encoded, outcome, {"value": outcome.logits[:, 0].tolist()})
+def _number(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
+    outcome = predictor.outputs(rows.encoded)
+    return _explained(predictor, rows, outcome, {"value": outcome.logits[:, 0].tolist()})
 
 
 def _vector(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
-    outcome = predictor.outputs(predictor.encode(rows.texts))
+    outcome = predictor.outputs(rows.encoded)
     return Answered({"embedding": list(outcome.logits)}, _passes(outcome))
 
 
 def _perplexity(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
     """The exponential of the mean negative log likelihood; texts of one token have none."""
-    encoded = predictor.encode(rows.texts)
+    encoded = rows.encoded
     long = [row for row, ids in enumerate(encoded.ids) if len(ids) > 1]
     starts = encoded.second_starts
     outcome = predictor.likelihoods(
@@ -113,17 +157,13 @@ def _continuation(predictor: Predictor, rows: Rows, answers: Answers) -> Answere
     return Answered(columns, continued.passes)
 
 
-def _explained(
-    predictor: Predictor, rows: Rows, answers: Answers, encoded: Encoded, outcome: Outcome, columns: Columns
-) -> Answered:
-    """With the column explanation, of the rows that are chosen and did not fail."""
-    chosen = [
-        row
-        for row, key in enumerate(rows.keys)
-        if row not in outcome.failures and is_chosen(key, answers.explain_share)
-    ]
-    found = explanations(predictor, encoded, outcome.logits, chosen) if chosen else {}
-    return Answered({**columns, "explanation": [found.get(row) for row in range(len(rows.keys))]}, _passes(outcome))
+def _explained(predictor: Predictor, rows: Rows, outcome: Outcome, columns: Columns) -> Answered:
+    """With the column explanation, of the texts that are chosen and did not fail."""
+    chosen = [place for place in rows.explained if place not in outcome.failures]
+    found = explanations(predictor, rows.encoded, outcome.logits, chosen) if chosen else {}
+    return Answered(
+        {**columns, "explanation": [found.get(place) for place in range(len(rows.texts))]}, _passes(outcome)
+    )
 
 
 def _passes(outcome: Outcome) -> Passes:

@@ -18,6 +18,7 @@ from mapring.contract import content_name, write_file
 from mapring.errors import StageError
 from mapring.scores.statistics import file_statistics
 from mapring.scores.table import LiveFile
+from mapring.watch.stored import CountKeeper
 from spark_jobs.tables import WRITTEN, WrittenFile, parquet_bytes, written_row, written_rows
 
 if TYPE_CHECKING:
@@ -33,9 +34,14 @@ def affected_files(files: Iterable[LiveFile], leaving: frozenset[Key]) -> list[L
 
 
 def carry_over(
-    spark: SparkSession, uri: str, files: Sequence[LiveFile], leaving: frozenset[Key], rows_per_row_group: int
+    spark: SparkSession,
+    uri: str,
+    files: Sequence[LiveFile],
+    leaving: frozenset[Key],
+    rows_per_row_group: int,
+    keep_counts: CountKeeper,
 ) -> list[WrittenFile]:
-    """Write the rows of affected files that stay.
+    """Write the rows of affected files that stay, and what they count.
 
     Raises:
         StageError: a row was lost or stayed too many.
@@ -50,7 +56,7 @@ def carry_over(
         for file in mixed
     ]
     given = spark.createDataFrame(pa.Table.from_pylist(tasks, schema=_TASK)).repartition(len(tasks))
-    carry = partial(_carry_files, uri=uri, rows_per_row_group=rows_per_row_group)
+    carry = partial(_carry_files, uri=uri, rows_per_row_group=rows_per_row_group, keep_counts=keep_counts)
     written = written_rows(given.mapInArrow(carry, from_arrow_schema(WRITTEN)))
     before = sum(file.rows for file in mixed)
     stay = sum(file.entry.rows or 0 for file in written)
@@ -63,7 +69,9 @@ def carry_over(
     return written
 
 
-def _carry_files(batches: Iterable[pa.RecordBatch], *, uri: str, rows_per_row_group: int) -> Iterator[pa.RecordBatch]:
+def _carry_files(
+    batches: Iterable[pa.RecordBatch], *, uri: str, rows_per_row_group: int, keep_counts: CountKeeper
+) -> Iterator[pa.RecordBatch]:
     for batch in batches:
         for task in batch.to_pylist():
             with storage.open_read(storage.join(uri, task["path"])) as handle:
@@ -72,6 +80,7 @@ def _carry_files(batches: Iterable[pa.RecordBatch], *, uri: str, rows_per_row_gr
             content = parquet_bytes(stay, rows_per_row_group)
             path = f"data/{content_name('carried', content, '.parquet')}"
             entry = write_file(uri, path, content, stay.num_rows)
+            keep_counts(path, stay)
             statistics = {"delta": file_statistics(stay), "left": table.num_rows - stay.num_rows}
             yield written_row("carried", entry, statistics)
 

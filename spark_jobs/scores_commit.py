@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
@@ -31,12 +31,15 @@ class OvertakenError(StageError):
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """What one scoring wrote; `inputs` is how many input files it read."""
+    """What one scoring wrote; `inputs` is how many input files it read, `unread` how many values, by column, it could
+    not read and left null.
+    """
 
     run_id: str
     inputs: int
     files: list[WrittenFile]
     seconds: float
+    unread: Mapping[str, int] = field(default_factory=dict)
     backend: str | None = None  # directory of the backend that scored; None for the model in fp32
 
     @property
@@ -47,7 +50,7 @@ class Scoring:
     @property
     def scored(self) -> int:
         """Rows that have a label."""
-        return sum(int(file.statistics["scored"]) for file in self.files)
+        return self._sum("scored")
 
     @property
     def errors(self) -> dict[str, int]:
@@ -58,15 +61,28 @@ class Scoring:
         return dict(sorted(total.items()))
 
     @property
+    def computed(self) -> int:
+        """Texts that the model was given; equal ones that met in a file once."""
+        return self._sum("computed")
+
+    @property
+    def fanned_out(self) -> int:
+        """Rows that got the answer of an equal text."""
+        return self._sum("fanned_out")
+
+    @property
     def padding_share(self) -> float:
         """Share of what the model was given that is padding."""
-        tokens, padded = (sum(int(file.statistics[key]) for file in self.files) for key in ("tokens", "padded_tokens"))
+        tokens, padded = self._sum("tokens"), self._sum("padded_tokens")
         return 1 - tokens / padded if padded else 0.0
 
     @property
     def documents_per_second(self) -> float:
         """Scored rows by the time of the scoring job, loading the model included."""
         return self.scored / self.seconds if self.seconds > 0 else 0.0
+
+    def _sum(self, name: str) -> int:
+        return sum(int(file.statistics[name]) for file in self.files)
 
 
 def commit_scores(
@@ -150,6 +166,14 @@ def _metadata(plan: Plan, scoring: Scoring) -> dict[str, str]:
         "mapring.docs_per_second": f"{scoring.documents_per_second:.1f}",
         "mapring.inputs": str(scoring.inputs),
         "mapring.counts": json.dumps(
-            {"read": scoring.rows, "scored": scoring.scored, "errors": scoring.errors}, sort_keys=True
+            {
+                "read": scoring.rows,
+                "scored": scoring.scored,
+                "errors": scoring.errors,
+                "computed": scoring.computed,
+                "fanned_out": scoring.fanned_out,
+                "unread": {name: count for name, count in scoring.unread.items() if count},
+            },
+            sort_keys=True,
         ),
     }

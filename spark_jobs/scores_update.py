@@ -9,6 +9,8 @@ from mapring.plan import Plan
 from mapring.progress import say
 from mapring.scores.table import ScoresTable, read_table
 from mapring.scores.work import Work
+from mapring.watch.stored import CountKeeper
+from mapring.watch.watched import counting_of
 from spark_jobs.scores_carry import affected_files, carry_over
 from spark_jobs.scores_commit import OvertakenError, Scoring, commit_scores
 from spark_jobs.scoring import ROWS_PER_ROW_GROUP
@@ -31,7 +33,9 @@ def update_table(spark: SparkSession, plan: Plan, table: ScoresTable | None, wor
     for _ in range(_ATTEMPTS):
         leaving = frozenset(found.key for found in work.leaving)
         removed = affected_files(table.files, leaving) if table is not None else []
-        carried = carry_over(spark, plan.run.scores, removed, leaving, ROWS_PER_ROW_GROUP)
+        models = {found.model for file in removed for found in file.inputs}
+        keeper = CountKeeper(uri=plan.run.scores, counting=counting_of(plan, models))
+        carried = carry_over(spark, plan.run.scores, removed, leaving, ROWS_PER_ROW_GROUP, keeper)
         try:
             return commit_scores(plan, table, scoring, carried=carried, removed=removed)
         except OvertakenError as error:

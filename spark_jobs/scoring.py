@@ -12,11 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from mapring.contract.schemas import score_schema
+from mapring.contract.schemas import CARRIED, score_schema
+from mapring.pairs import as_lines
 from mapring.scores.statistics import file_statistics
-from mapring.settings.answers import Answers
-from spark_jobs.prediction import predict_columns
+from mapring.settings.score import Score
+from mapring.watch.stored import CountKeeper
+from spark_jobs.filters.language import identify_languages
+from spark_jobs.prediction import predict_rows
 from spark_jobs.predictor import load_predictor
+from spark_jobs.scores_placing import place_rows, rows_of_a_text
 from spark_jobs.tables import Built, WrittenFile, write_groups
 from spark_jobs.task_device import task_device
 from spark_jobs.udf import task_threads
@@ -25,19 +29,23 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 ROWS_PER_ROW_GROUP = 16_384
-_GIVEN = ("doc_id", "source_id", "source", "path", "record", "input_identity", "settings_fingerprint")
+_GIVEN = (
+    *("doc_id", "source_id", "source", "path", "record", *(field.name for field in CARRIED)),
+    *("input_identity", "settings_fingerprint"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreBuilder:
     """Builds one file's table of scores.
 
-    `statistics` has `scored`, `errors` by rule, `tokens`, `padded_tokens`, and as `delta` those of Delta's protocol.
+    `statistics` has `scored`, `errors` by rule, `computed` texts and `fanned_out` rows, `tokens`, `padded_tokens`, and
+    as `delta` those of Delta's protocol.
     """
 
     model_directory: str
     batch_tokens: int
-    answers: Answers
+    answers: Score
     model_fingerprint: str
     run_id: str
     scored_at: datetime.datetime
@@ -45,20 +53,22 @@ class ScoreBuilder:
     backend_directory: str | None = None
 
     def __call__(self, table: pa.Table) -> Built:
-        """Score the rows of RECORD columns; rows with a rule keep it as their error."""
+        """Score the rows of SCORED_RECORD columns; rows with a rule keep it as their error."""
         predictor = load_predictor(
             self.model_directory, task_threads(), self.batch_tokens, self.backend_directory, task_device()
         )
         schema = score_schema(predictor.published.mode_for(self.answers))
-        predicted, passes = predict_columns(
-            predictor, table.column("text").to_pylist(), self.answers, table.column("doc_id").to_pylist()
+        texts = table.column("text")
+        predicted, computed, read = predict_rows(
+            predictor, texts.to_pylist(), self.answers, table.column("doc_id").to_pylist()
         )
         error = pc.coalesce(table.column("rule"), pa.chunked_array([pa.array(predicted.pop("error"), pa.string())]))
         detail = pc.coalesce(table.column("detail"), pa.chunked_array([pa.array(predicted.pop("detail"), pa.string())]))
         count = table.num_rows
         columns = {
-            **{name: table.column(name) for name in _GIVEN},
-            **{name: pa.array(values, schema.field(name).type) for name, values in predicted.items()},
+            **{name: table.column(name).cast(schema.field(name).type) for name in _GIVEN},
+            **{name: pa.array(values, schema.field(name).type) for name, values in {**predicted, **read}.items()},
+            "language": _languages(texts) if self.answers.languages else pa.nulls(count, pa.string()),
             "error": error,
             "detail": detail,
             "model_fingerprint": pa.repeat(self.model_fingerprint, count),
@@ -68,34 +78,54 @@ class ScoreBuilder:
         built = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
         errors = Counter(value for value in error.to_pylist() if value is not None)
         self.on_rows(count)
-        tokens = {"tokens": passes.tokens, "padded_tokens": passes.padded_tokens}
-        counts = {"scored": count - errors.total(), "errors": dict(errors), **tokens}
+        tokens = {"tokens": computed.tokens, "padded_tokens": computed.padded_tokens}
+        texts = {"computed": computed.texts, "fanned_out": computed.fanned_out}
+        counts = {"scored": count - errors.total(), "errors": dict(errors), **texts, **tokens}
         return Built(built, {**counts, "delta": file_statistics(built)})
 
 
+def _languages(texts: pa.ChunkedArray) -> pa.Array:
+    """The language of each text, of a pair that of both together; null where there is no text or it has no letters."""
+    different = as_lines(pc.fill_null(texts, "").combine_chunks()).dictionary_encode()
+    return pc.take(identify_languages(different.dictionary)[0], different.indices)
+
+
 def write_scores(
-    records: DataFrame, build: ScoreBuilder, *, inputs: pa.Table, files: int, directory: str
+    records: DataFrame,
+    build: ScoreBuilder,
+    *,
+    inputs: pa.Table,
+    files: int,
+    rows_per_file: int,
+    directory: str,
+    keep_counts: CountKeeper,
 ) -> list[WrittenFile]:
-    """Score all records and write them as `files` files below `directory`.
+    """Score all records and write them as `files` files below `directory`, and what they count.
 
     Args:
-        records: rows of the RECORD schema.
+        records: rows of the SCORED_RECORD schema.
         build: makes rows of the table of them.
         inputs: a row for each input: `source`, `path`, its `first` file and how many `files` it has, counted from 0,
             and its `input_identity` and `settings_fingerprint`.
         files: how many files there are.
+        rows_per_file: about how many rows the largest of them have.
         directory: of the table.
+        keep_counts: keeps the counts of each file.
     """
     if not files:
         return []
-    spark = records.sparkSession
-    placed = records.join(F.broadcast(spark.createDataFrame(inputs)), ["source", "path"])
-    number = (F.col("first") + F.pmod(F.xxhash64("doc_id"), F.col("files"))).cast("int")
+    placed = place_rows(records, inputs, rows_of_a_text(rows_per_file))
     spread = (
-        placed.withColumn("file", number)
-        .withColumn("file_group", F.format_string(f"{build.run_id[:8]}-%05d", "file"))
+        placed.withColumn("file_group", F.format_string(f"{build.run_id[:8]}-%05d", "file"))
         .repartitionById(files, "file")
-        .drop("file", "first", "files")
+        .drop("file")
         .sortWithinPartitions("file_group", "source", "path", "record")
     )
-    return write_groups(spread, build, directory=directory, folder="data", rows_per_row_group=ROWS_PER_ROW_GROUP)
+    return write_groups(
+        spread,
+        build,
+        directory=directory,
+        folder="data",
+        rows_per_row_group=ROWS_PER_ROW_GROUP,
+        then=keep_counts,
+    )

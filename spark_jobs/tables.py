@@ -64,17 +64,29 @@ def file_of_document(files: int) -> Column:
 
 
 def write_groups(
-    rows: DataFrame, build: Callable[[pa.Table], Built], *, directory: str, folder: str, rows_per_row_group: int
+    rows: DataFrame,
+    build: Callable[[pa.Table], Built],
+    *,
+    directory: str,
+    folder: str,
+    rows_per_row_group: int,
+    then: Callable[[str, pa.Table], object] | None = None,
 ) -> list[WrittenFile]:
     """Write each group of a DataFrame as one file below `directory/folder`.
 
     Rows of equal `file_group` must be consecutive and in one partition; `build` gets them in
-    order as one table, without that column. Returns the files sorted by group.
+    order as one table, without that column. `then` is told, in the task, each file that is written, its path below
+    `directory` and its rows. Returns the files sorted by group.
     """
     from pyspark.sql.pandas.types import from_arrow_schema
 
     write = partial(
-        _write_partition, build=build, directory=directory, folder=folder, rows_per_row_group=rows_per_row_group
+        _write_partition,
+        build=build,
+        directory=directory,
+        folder=folder,
+        rows_per_row_group=rows_per_row_group,
+        then=then,
     )
     return written_rows(rows.mapInArrow(write, from_arrow_schema(WRITTEN)))
 
@@ -105,12 +117,15 @@ def _write_partition(
     directory: str,
     folder: str,
     rows_per_row_group: int,
+    then: Callable[[str, pa.Table], object] | None,
 ) -> Iterator[pa.RecordBatch]:
     for group, table in groups(batches):
         built = build(table)
         content = parquet_bytes(built.table, rows_per_row_group)
         path = f"{folder}/{content_name(group, content, '.parquet')}"
         entry = write_file(directory, path, content, built.table.num_rows)
+        if then is not None:
+            then(path, built.table)
         yield written_row(group, entry, built.statistics)
 
 

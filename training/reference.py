@@ -1,4 +1,4 @@
-"""What a model answers on held-out rows, as counts: what later scorings are compared with, to notice a drift."""
+"""What held-out rows are like and what a model answers on them, as counts: what later scorings are compared with."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from training.batches import Integers
 from training.exact_sums import pieces_of_split
 from training.figures.fixed_point import Floats
 from training.heads import logits_at
+from training.reference_inputs import reference_inputs
 from training.ring import Ring
 from training.tasks.interface import Piece, Task
 
@@ -26,7 +27,9 @@ _NATS = np.linspace(0, 10, BINS + 1)  # of a token; a vocabulary of 22,000 guess
 _PARTS = 10  # that numbers in the targets' unit, which have no bounds of their own, are divided into
 
 
-def reference_distribution(task: Task, model: nn.Module, ring: Ring, shards_directory: str) -> dict[str, Any] | None:
+def reference_distribution(
+    task: Task, model: nn.Module, ring: Ring, shards_directory: str, temperature: float = 1.0
+) -> dict[str, Any] | None:
     """Histograms of all rows of the test split, or of the validation split where that is empty; None where both are.
 
     Bit for bit the same on any number of ranks, all of which call this. What is outside of a histogram's edges counts
@@ -37,36 +40,40 @@ def reference_distribution(task: Task, model: nn.Module, ring: Ring, shards_dire
         model: as it is published, in fp32.
         ring: all ranks.
         shards_directory: the published shards.
+        temperature: of the model, by which a classifier's logits are divided as they are when it scores.
 
     Returns:
-        `split` and `rows`, and of a classifier `top_score`, a histogram of the largest probability; with `classify`
+        `split` and `rows`; `inputs` of `reference_inputs`; whether rows are packed sequences (`is_packed`); and of a
+        classifier `temperature` and `top_score`, a histogram of the largest probability; with `classify`
         and `multilabel` `labels`, of each label the number of `answers` and a histogram of its `probability`;
         with `regression` `prediction`, whose edges are the deciles; with `embed` `similarity`, the cosine of both
         texts of a pair; of a language model `loss`, the mean in nats over a row's predicted tokens. A histogram is
         `edges`, one more than `counts`.
     """
-    splits = read_manifest(shards_directory).details["splits"]
+    details = read_manifest(shards_directory).details
+    splits = details["splits"]
     split = next((name for name in ("test", "validation") if splits.get(name, {}).get("rows")), None)
     if split is None:
         return None
     pieces = (piece for _, piece in pieces_of_split(task, model, ring, shards_directory, split))
     if task.name in ("classify", "multilabel"):
-        found = _of_labels(task, model, ring, pieces)
+        found = _of_labels(task, model, ring, pieces, temperature if task.name == "classify" else 1.0)
     elif task.name == "regression":
         found = _of_numbers(ring, _values(task.output(model, piece.inputs)[:, 0] for piece in pieces))
     elif task.name == "embed":
         found = _of_values(ring, "similarity", _values(_cosines(task, model, piece) for piece in pieces), _COSINE)
     else:
         found = _of_values(ring, "loss", _values(_losses(model, piece) for piece in pieces), _NATS)
-    return {"split": split, **found}
+    inputs = reference_inputs(task.name, ring, shards_directory, split)
+    return {"split": split, "is_packed": details.get("packing") is not None, "inputs": inputs, **found}
 
 
-def _of_labels(task: Task, model: nn.Module, ring: Ring, pieces: Iterator[Piece]) -> dict[str, Any]:
+def _of_labels(task: Task, model: nn.Module, ring: Ring, pieces: Iterator[Piece], temperature: float) -> dict[str, Any]:
     count, one_label = len(task.labels), task.name == "classify"
     answers, top = np.zeros(count, np.int64), np.zeros(BINS, np.int64)
     histograms, rows = np.zeros((count, BINS), np.int64), np.zeros(1, np.int64)
     for piece in pieces:
-        logits = task.output(model, piece.inputs).double().cpu()  # (B, C)
+        logits = task.output(model, piece.inputs).double().cpu() / temperature  # (B, C)
         probabilities = (logits.softmax(1) if one_label else logits.sigmoid()).numpy()
         given = functional.one_hot(logits.argmax(1), count).numpy() if one_label else probabilities > 0.5
         answers += given.sum(0)
@@ -76,7 +83,7 @@ def _of_labels(task: Task, model: nn.Module, ring: Ring, pieces: Iterator[Piece]
     ring.allreduce_sum([torch.from_numpy(part) for part in (answers, rows, top, histograms)])
     return {
         "rows": int(rows[0]),
-        **({"top_score": _histogram(top, _UNIT)} if one_label else {}),
+        **({"temperature": temperature, "top_score": _histogram(top, _UNIT)} if one_label else {}),
         "labels": {
             label: {"answers": int(number), "probability": _histogram(counts, _UNIT)}
             for label, number, counts in zip(task.labels, answers, histograms, strict=True)

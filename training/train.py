@@ -112,7 +112,8 @@ def _train(plan: Plan, ring: Ring, stop: StopRequest, trackers: Sequence[Tracker
     training = replace(training, model=finished_model(training.model))
     training.task.finish(training.model)
     evaluation, before = _evaluate(training, cursor), evaluate_before(training)
-    reference = reference_distribution(training.task, training.model, ring, plan.shards_directory)
+    temperature = evaluation["test"].get("temperature") or 1.0  # what scoring divides by
+    reference = reference_distribution(training.task, training.model, ring, plan.shards_directory, temperature)
     training.model.to("cpu")  # exports and golden rows are made there
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
     for tracker in trackers:

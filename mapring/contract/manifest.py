@@ -11,7 +11,7 @@ from typing import Any, Literal
 SCHEMA_VERSION = 1
 RECORD_NAME = "published.json"
 
-Kind = Literal["shards", "model", "checkpoint", "backend"]
+Kind = Literal["shards", "model", "checkpoint", "backend", "ranked"]
 Content = bytes  # FileEntry has a field of the name `bytes`
 
 

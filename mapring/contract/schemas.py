@@ -214,6 +214,21 @@ _WHY_NOT = (
 )
 
 
+CARRIED = (
+    pa.field("time", pa.timestamp("us", tz="UTC")),  # null where no column is named, or it cannot be read
+    pa.field("group", pa.string()),
+    pa.field("features", pa.list_(pa.float64())),  # in the order of feature_columns; null where none is named
+    pa.field("content_hash", pa.string()),  # of the normalized text; null where that cannot be read
+)
+
+
+READ = (  # of texts that a model was given, also where it failed on them
+    pa.field("input_tokens", pa.int32()),  # that the model reads, special ones included, after cutting
+    pa.field("unknown_tokens", pa.int32()),  # those that the vocabulary has not; null where it can write everything
+    pa.field("language", pa.string()),  # where score.languages asks for it, and the text has letters
+)
+
+
 def answer_schema(mode: ModeName) -> pa.Schema:
     """Columns of what a model gives in a mode; the same ones whatever settings ask for."""
     return pa.schema([*_ANSWERS[mode], *_WHY_NOT])
@@ -228,7 +243,9 @@ def score_schema(mode: ModeName) -> pa.Schema:
             pa.field("source", pa.string(), nullable=False),
             pa.field("path", pa.string(), nullable=False),
             pa.field("record", pa.int64(), nullable=False),
+            *CARRIED,
             *answer_schema(mode),
+            *READ,
             pa.field("input_identity", pa.string(), nullable=False),  # of the content of the input file
             pa.field("model_fingerprint", pa.string(), nullable=False),
             pa.field("settings_fingerprint", pa.string(), nullable=False),  # of what shapes the scores of this source
@@ -236,3 +253,16 @@ def score_schema(mode: ModeName) -> pa.Schema:
             pa.field("scored_at", pa.timestamp("us", tz="UTC"), nullable=False),
         ]
     )
+
+
+RANKED = ("rank", "ranked_by", "rows")
+
+
+def ranked_schema(scores: pa.Schema) -> pa.Schema:
+    """Columns of a ranking of a scores table with these columns: RANKED, then those."""
+    own = (
+        pa.field("rank", pa.int32(), nullable=False),  # from 1, of all rows or in its group
+        pa.field("ranked_by", pa.float64(), nullable=False),  # the number that sorts
+        pa.field("rows", pa.int64(), nullable=False),  # with this text, of which this is the first
+    )
+    return pa.schema([*own, *scores])

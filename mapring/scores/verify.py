@@ -1,10 +1,11 @@
-"""Recheck the scores table: its log against its seals, its files against their names, counts and the law of one row."""
+"""Recheck the scores table: its log against its seals, its files against their names and counts, the law of one row."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import re
+from collections.abc import Sequence
 
 import pyarrow.parquet as pq
 
@@ -13,6 +14,7 @@ from mapring.errors import StageError
 from mapring.scores.seal import broken_seals, sealed_versions
 from mapring.scores.statistics import inputs_of
 from mapring.scores.table import LiveFile, ScoresTable, latest_commit, read_table
+from mapring.watch.stored import count_problems, kept_names
 
 _DIGEST = re.compile(r"-([0-9a-f]{16})\.parquet$")  # what `contract.content_name` ends with
 
@@ -34,7 +36,8 @@ def verify_scores(uri: str) -> list[str]:
         return [f"{uri}: holds no table"]
     if commit is not None and commit.version not in sealed_versions(uri):
         return [f"{uri}: version {commit.version} has no seal, its scoring was killed on its last step; score again"]
-    return [*_twice(table), *(problem for file in table.files for problem in _check_file(uri, file))]
+    names = kept_names(uri)
+    return [*_twice(table), *(problem for file in table.files for problem in _check_file(uri, file, names))]
 
 
 def _twice(table: ScoresTable) -> list[str]:
@@ -50,7 +53,7 @@ def _twice(table: ScoresTable) -> list[str]:
     ]
 
 
-def _check_file(uri: str, file: LiveFile) -> list[str]:
+def _check_file(uri: str, file: LiveFile, counts: Sequence[str]) -> list[str]:
     place = storage.join(uri, file.path)
     try:
         content = storage.read_bytes(place)
@@ -67,4 +70,4 @@ def _check_file(uri: str, file: LiveFile) -> list[str]:
     failed = rows.num_rows - rows.column("error").null_count
     if failed != file.failed or inputs_of(rows) != file.inputs:
         return [f"{place}: its rows are not what the log says of them"]
-    return []
+    return count_problems(uri, file.path, rows, counts)

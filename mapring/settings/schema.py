@@ -14,6 +14,7 @@ from mapring.settings.combinations import answers_refusal, model_kind, scoring_r
 from mapring.settings.dedup import Duplicates
 from mapring.settings.filters import Filters
 from mapring.settings.inputs import (
+    FOR_SCORING,
     NOT_FOR_EVALUATION,
     Input,
     refuse_mixed_pairs,
@@ -21,11 +22,13 @@ from mapring.settings.inputs import (
     refuse_settings,
 )
 from mapring.settings.normalization import Normalization
+from mapring.settings.rank import Rank
 from mapring.settings.schedule import Schedule
 from mapring.settings.score import Score
 from mapring.settings.tokenizer import TokenizerSource
 from mapring.settings.train import Train
 from mapring.settings.tune import Tune, check_space
+from mapring.settings.watch import Watch
 from mapring.settings.words import Words
 
 
@@ -97,6 +100,7 @@ class Preprocess(Section):
     def _parts_fit(self) -> Preprocess:
         refuse_repeated_names(self.inputs)
         refuse_mixed_pairs(self.inputs)
+        refuse_settings("inputs", self.inputs, FOR_SCORING, "preprocessing")
         self._refuse_labels_that_are_not_read()
         if self.filters.c4_lines and not self.normalization.keep_lines:
             raise ValueError("filters.c4_lines: found true, but there are no lines; set normalization.keep_lines=true")
@@ -237,10 +241,12 @@ class Settings(Section):
     preprocess: Preprocess = output(description="Raw text to shards.")
     train: Train = output(description="Shards to a model.")
     score: Score | None = output(None, description="New text to scores; without it a pipeline ends with the model.")
+    rank: Rank | None = output(None, description="The first rows of the scores table, for `mapring rank`.")
     ring: Ring = execution(Ring(), description="How the ring is started.")
     spark: Spark = execution(Spark(), description="The Spark session.")
     tune: Tune = execution(Tune(), description="The search for hyperparameters.")
     schedule: Schedule | None = execution(None, description="When `mapring schedule` runs; a text is its cron.")
+    watch: Watch = execution(Watch(), description="How scored rows are counted and watched for drift.")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Settings:
@@ -284,6 +290,19 @@ class Settings(Section):
                 f"score.inputs.0.second_text_column: found {given or 'none'!r} with train.task={train.task} on "
                 f"{'pairs of' if self.preprocess.has_pairs else 'single'} texts, whose models read "
                 f"{'pairs; name the second text' if expected else 'one text; remove it'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ranking_has_its_numbers(self) -> Settings:
+        if self.rank is None:
+            return self
+        if self.score is None:
+            raise ValueError("rank: found it in a pipeline without score; add what is to be scored, or remove it")
+        if self.rank.label is not None and not self.score.probabilities:
+            raise ValueError(
+                f"rank.label: found {self.rank.label!r}, but its probability is not in the table; set "
+                "score.probabilities=true"
             )
         return self
 

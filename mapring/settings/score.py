@@ -13,6 +13,7 @@ from mapring.settings.base import execution, output
 from mapring.settings.inputs import (
     FOR_PREPROCESSING,
     Input,
+    refuse_mixed_features,
     refuse_mixed_pairs,
     refuse_repeated_names,
     refuse_settings,
@@ -67,6 +68,10 @@ class Score(Answers):
         description="Most files of each input in one micro-batch, which is one commit, of the streaming form.",
         ge=1,
     )
+    languages: bool = output(
+        False,
+        description="Fill the column language, so that its drift can be told; it costs 0.1 ms a text, or less.",
+    )
     rescore: bool = execution(False, description="Score inputs again though the table has them as they are.")
 
     @field_validator("since", "until", mode="before")
@@ -85,5 +90,6 @@ class Score(Answers):
     def _inputs_are_sound(self) -> Score:
         refuse_repeated_names(self.inputs)
         refuse_mixed_pairs(self.inputs)
+        refuse_mixed_features(self.inputs)
         refuse_settings("inputs", self.inputs, FOR_PREPROCESSING, "scoring")
         return self

@@ -144,6 +144,7 @@ def publish_model(plan: Plan, *, test_rows: bool = True, curves: bool = True) ->
     empty = {"rows": 0, "accuracy": None, "macro_f1": None, "confusion": [[0] * 3] * 3, "per_class": []}
     baseline = {"rows": 30, "accuracy": 0.4567, "macro_f1": 0.3, "confusion": CONFUSION, "per_class": per_class}
     details = {
+        "task": "classify",
         "labels": LABELS,
         "evaluation": {
             "test": test if test_rows else empty,
@@ -160,7 +161,7 @@ def publish_model(plan: Plan, *, test_rows: bool = True, curves: bool = True) ->
     entries = [write_file(plan.model_directory, "card.md", b"card")]
     if test_rows:
         answers = {label: {"answers": sum(row[place] for row in CONFUSION)} for place, label in enumerate(LABELS)}
-        content = json.dumps({"split": "test", "labels": answers}).encode()
+        content = json.dumps({"split": "test", "rows": 30, "labels": answers}).encode()
         entries.append(write_file(plan.model_directory, "reference.json", content))
         details["reference"] = "reference.json"
     publish_as(plan.model_directory, "model", plan.model, tuple(entries), details)
@@ -202,9 +203,9 @@ def test_a_complete_run_has_every_part(plan: Plan) -> None:
     publish_model(plan)
     score_rows(plan)
     page = page_of(plan)
-    assert page.ids == ["data", "training", "evaluation", "scores", "lineage", "settings"]
-    # tokens, characters, a measure, loss, learning rate, throughput, calibration, scores
-    assert page.tags.count("svg") == 8
+    assert page.ids == ["data", "training", "evaluation", "scores", "watch", "lineage", "settings"]
+    # tokens, characters, a measure, loss, learning rate, throughput, calibration, scores, shares of labels
+    assert page.tags.count("svg") == 9
     for part in (
         *("1,068 records were read; 1,060 documents were kept", "malformed_record", "0.1 %"),
         *("50 steps on 2 ranks in bf16", "123 samples/s", "2,346 tokens/s"),

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from mapring import contract
 from mapring.plan import Plan
+from mapring.watch.bins import counted, length_bins, unknown_bins
 from tests.training.conftest import PlanMaker
 from tests.training.running import prepare
+from tests.training.shards import Document
 from tests.training.tasks.helpers import scored_pairs
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import made_documents
@@ -21,6 +27,7 @@ from training import train as trainer
 from training.loop import Training
 from training.reader import ShardReader
 from training.reference import _counts, _of_numbers, reference_distribution
+from training.reference_inputs import _languages
 from training.ring.single import SingleRing
 
 BAG = "train.model={architecture: bag_of_words, config: {embedding_size: 8}}"
@@ -61,6 +68,10 @@ def test_every_row_counts_once(make_tiny_plan: PlanMaker, task: str, kind: str, 
     if histogram is not None:
         assert sum(found[histogram]["counts"]) == rows
         assert len(found[histogram]["edges"]) == len(found[histogram]["counts"]) + 1
+    if task == "embed":
+        assert found["inputs"] == {"tokens": None, "unknown_share": None, "languages": None}, "it scores single texts"
+    else:
+        assert sum(found["inputs"]["tokens"].values()) == sum(found["inputs"]["unknown_share"].values()) == rows
     for label in found.get("labels", {}).values():
         assert sum(label["probability"]["counts"]) == rows
     if task == "classify":
@@ -102,3 +113,49 @@ def test_it_is_published_with_the_model(make_tiny_plan: PlanMaker) -> None:
     assert found["rows"] == test["rows"] + test["unlabelled"]
     answers = np.array(test["confusion"]).sum(0).tolist()
     assert [label["answers"] for label in found["labels"].values()] == answers
+    assert found["temperature"] == details["temperature"] and found["is_packed"] is False
+
+
+def test_scores_are_kept_at_the_temperature_that_scoring_divides_by(make_tiny_plan: PlanMaker) -> None:
+    plan = make_tiny_plan(BAG, documents=made_documents(60))
+    training, _ = prepare(plan)
+    tops = []
+    for temperature in (1.0, 100.0):
+        found = reference_distribution(
+            training.task, training.model, SingleRing(), plan.shards_directory, temperature=temperature
+        )
+        assert found is not None and found["temperature"] == temperature
+        tops.append(found["top_score"]["counts"])
+    classes = len(training.task.labels)
+    assert tops[0] != tops[1] and sum(tops[1][: int(20 / classes) + 1]) == sum(tops[1]), "all are nearly as probable"
+
+
+def test_inputs_are_counted_as_scored_rows_are(make_tiny_plan: PlanMaker) -> None:
+    documents = [Document(f"{item.text} \u2603", item.label_id) for item in made_documents(40)]
+    plan = make_tiny_plan(BAG, documents=documents)
+    training, _ = prepare(plan)
+    found = reference_of(training, plan)["inputs"]
+    rows = [row.tolist() for batch in ShardReader(plan.shards_directory, "test").rows() for row in batch.input_ids]
+    lengths = np.array([len(row) for row in rows])
+    assert found["tokens"] == counted(length_bins(lengths))
+    assert found["unknown_share"] == counted(unknown_bins(np.ones(len(rows)), lengths)), (
+        "the snowman is in no vocabulary"
+    )
+    assert "0" not in found["unknown_share"] and found["languages"] is None
+
+
+def test_languages_are_those_that_preprocessing_measured(make_tiny_plan: PlanMaker, tmp_path: Path) -> None:
+    plan = make_tiny_plan(BAG, documents=made_documents(40))
+    ids = [name for batch in ShardReader(plan.shards_directory, "test").rows() for name in batch.doc_ids]
+    measured = pa.table({"doc_id": [*ids, "f" * 32], "language": ["de", None, *["en"] * (len(ids) - 2), "fr"]})
+    path = tmp_path / "measures" / "measures.parquet"
+    path.parent.mkdir()
+    pq.write_table(measured, path)
+    manifest = contract.read_manifest(plan.shards_directory)
+    entry = contract.FileEntry(path="measures/measures.parquet", rows=1, bytes=1, sha256="")
+    there = replace(manifest, files=(entry,), details={**manifest.details, "measures": {"names": ["language_score"]}})
+    languages = Counter[str]()
+    for some in _languages(str(tmp_path), there, ids):
+        languages.update(some.to_pylist())
+    assert languages == {"de": 1, "en": len(ids) - 2}, "of the rows of the split, and of those that have one"
+    assert list(_languages(str(tmp_path), manifest, ids)) == []

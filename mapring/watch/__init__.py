@@ -1,0 +1,1 @@
+"""Watching a scores table: what its rows are counted as, and what of it has drifted or surged."""

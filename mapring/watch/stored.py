@@ -1,0 +1,104 @@
+"""Counts of the scores table: a small file for each of its data files and way to count, in the table's `_counts/`.
+
+What a data file's rows count as never changes, since its content does not. So the counts of any version are the sum
+over the files that are live in it, whatever was scored late, again, carried over or taken back; files of a killed run
+count nothing, since they are in no version. Counts are made in the pass that scores; where they are missing, as of
+files that an older mapring or another tool wrote, they are made from the table's columns and kept. Readers of Delta
+pass over names that begin with an underscore, and so does VACUUM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from io import BytesIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mapring import storage
+from mapring.scores.table import LiveFile, ScoresTable
+from mapring.watch.counting import COUNTS, Counting, add_counts, columns_of, count_rows
+
+_FOLDER = "_counts"
+_HOW = b"mapring.counting"  # key of the file's metadata
+_READERS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountKeeper:
+    """Keeps the counts of data files of a table as they are written; runs inside tasks."""
+
+    uri: str
+    counting: Counting
+
+    def __call__(self, path: str, rows: pa.Table) -> pa.Table:
+        """Count the rows of the data file at `path` below the table, and keep and return the counts."""
+        models = rows.column("model_fingerprint").unique().to_pylist()
+        counts = count_rows(rows, self.counting)
+        sink = BytesIO()
+        told = counts.replace_schema_metadata({_HOW: self.counting.to_bytes(models)})
+        pq.write_table(told, sink, compression="zstd")
+        storage.create_identical(_place(self.uri, path, self.counting, models), sink.getvalue())
+        return counts
+
+
+def read_counts(table: ScoresTable, counting: Counting) -> pa.Table:
+    """The counts of a version of the table; what is not kept yet is counted and kept. Returns COUNTS."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        return add_counts(list(pool.map(lambda file: _counts_of(table.uri, file, counting), table.files)))
+
+
+def drop_counts(uri: str, paths: Iterable[str]) -> None:
+    """Remove the counts of data files, by their paths below the table, which are no longer there."""
+    stems = {_stem(path) for path in paths}
+    for name in kept_names(uri):
+        if name.rpartition(".counts-")[0] in stems:
+            storage.remove_tree(storage.join(uri, _FOLDER, name))
+
+
+def count_problems(uri: str, path: str, rows: pa.Table, names: Iterable[str]) -> list[str]:
+    """What is wrong with the kept counts of a data file, given its rows and `kept_names` of its table."""
+    problems = []
+    for name in names:
+        if name.rpartition(".counts-")[0] != _stem(path):
+            continue
+        place = storage.join(uri, _FOLDER, name)
+        try:
+            found = pq.read_table(BytesIO(storage.read_bytes(place)))
+            counting = Counting.from_bytes((found.schema.metadata or {})[_HOW])
+            is_right = found.cast(COUNTS).equals(count_rows(rows, counting))
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            problems.append(f"{place}: cannot be read ({error}); remove it, and the rows are counted again")
+            continue
+        if not is_right:
+            problems.append(f"{place}: is not what the rows of {path} count; remove it, and they are counted again")
+    return problems
+
+
+def kept_names(uri: str) -> list[str]:
+    """The names of all kept counts of a table."""
+    return storage.list_names(storage.join(uri, _FOLDER))
+
+
+def _counts_of(uri: str, file: LiveFile, counting: Counting) -> pa.Table:
+    place = _place(uri, file.path, counting, {found.model for found in file.inputs})
+    if storage.exists(place):
+        return _read(place)
+    with storage.open_read(storage.join(uri, file.path)) as handle:
+        data = pq.ParquetFile(handle)
+        rows = data.read(columns=columns_of(data.schema_arrow.names))
+    return CountKeeper(uri=uri, counting=counting)(file.path, rows)
+
+
+def _read(place: str) -> pa.Table:
+    return pq.read_table(BytesIO(storage.read_bytes(place))).cast(COUNTS)
+
+
+def _place(uri: str, path: str, counting: Counting, models: Iterable[str]) -> str:
+    return storage.join(uri, _FOLDER, f"{_stem(path)}.counts-{counting.identity(models)}.parquet")
+
+
+def _stem(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(".parquet")

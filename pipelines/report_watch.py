@@ -1,0 +1,108 @@
+"""What the report tells of watching: drifts, and how every quantity and the labels went over time. Values and plots."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+
+from mapring.plan import Plan
+from mapring.watch.counting import LABEL
+from mapring.watch.drift import DriftLook, Episode, Judged, episodes
+from mapring.watch.quantities import EPOCH, CountSeries, count_series
+from mapring.watch.watched import Watched, look
+from pipelines import plots
+from pipelines.watch import notes
+
+_MOST_SOURCES = 4  # those with the most rows
+_MOST_LABELS = 3  # in one chart, which has so many colours
+_MOST_EPISODES = 30
+_DAY = 86_400_000_000.0  # microseconds
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A plot, and what stands above it."""
+
+    caption: str
+    svg: Markup
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchPage:
+    """The watch section: drifts, the newest first, what was not judged, and charts."""
+
+    version: int
+    window: str
+    judged: int
+    episodes: Sequence[Episode]
+    more: int
+    notes: Sequence[str]
+    drifts: Sequence[Chart]
+    shares: Sequence[Chart]
+
+
+def gather_watch(plan: Plan, now: datetime.datetime) -> WatchPage | None:
+    """Watch the scores of a plan; None where there are none."""
+    watched = look(plan) if plan.settings.score is not None else None
+    return None if watched is None else make_page(watched, watched.drift(now))
+
+
+def make_page(watched: Watched, found: DriftLook) -> WatchPage:
+    """The section of a table that was watched."""
+    told = episodes(found.judged)[::-1]
+    series = sorted(count_series(watched.counts), key=lambda one: -one.scored)[:_MOST_SOURCES]
+    return WatchPage(
+        version=watched.table.version,
+        window=watched.plan.settings.watch.window,
+        judged=len(found.judged),
+        episodes=told[:_MOST_EPISODES],
+        more=max(0, len(told) - _MOST_EPISODES),
+        notes=notes(found),
+        drifts=list(_drift_charts(found.judged, series, watched.plan.settings.watch.tolerated_drift)),
+        shares=[chart for one in series if (chart := _share_chart(one)) is not None],
+    )
+
+
+def _drift_charts(judged: Sequence[Judged], series: Sequence[CountSeries], tolerated: float) -> Iterable[Chart]:
+    """The index over time, of each quantity of the sources with the most rows."""
+    shown = {(one.source, one.model, one.has_time) for one in series}
+    lines: defaultdict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
+    for one in judged:
+        if (one.source, one.model_fingerprint, one.window_end is not None) in shown:
+            micros = (one.window_start - EPOCH) / datetime.timedelta(microseconds=1)
+            lines[one.source, one.model_fingerprint, one.quantity].append((micros, one.psi))
+    for (source, model, quantity), points in lines.items():
+        end = points[-1][0]
+        own = [((micros - end) / _DAY, value) for micros, value in points]
+        limit = plots.Line("tolerated", [(own[0][0], tolerated), (own[-1][0], tolerated)], faint=True)
+        caption = f"{source}: {quantity}, model {model[:8]}"
+        yield _chart(caption, [plots.Line(quantity, own), limit], end, "index (PSI)")
+
+
+def _share_chart(series: CountSeries) -> Chart | None:
+    """Shares of the labels that most rows have, by window."""
+    bins, rows = series.counts.get(LABEL, ((), np.zeros((0, 0), np.int64)))
+    total = rows.sum(axis=1)
+    order = [place for place in np.argsort(-rows.sum(axis=0), kind="stable") if bins[place] is not None][:_MOST_LABELS]
+    if not order:
+        return None
+    days = (series.starts - series.starts[-1]) / _DAY
+    lines = [
+        plots.Line(str(bins[place]), list(zip(days.tolist(), (rows[:, place] / total).tolist(), strict=True)))
+        for place in order
+    ]
+    names = ", ".join(line.name for line in lines)
+    caption = f"{series.source}: {names}, model {series.model[:8]}"
+    return _chart(caption, lines, float(series.starts[-1]), "share of rows")
+
+
+def _chart(caption: str, lines: Sequence[plots.Line], end: float, y_label: str) -> Chart:
+    """Lines over days before a moment, in microseconds."""
+    newest = (EPOCH + datetime.timedelta(microseconds=end)).strftime("%Y-%m-%d %H:%M UTC")
+    svg = plots.line_chart(lines, title=caption, x_label=f"days before {newest}", y_label=y_label)
+    return Chart(caption, Markup(svg))  # whose text is escaped

@@ -1,0 +1,191 @@
+"""Counts of the scores table are those of its rows, whatever was scored late, again, carried over or taken back."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+
+from mapring import storage
+from mapring.errors import SettingsError
+from mapring.plan import Plan
+from mapring.scores.table import read_table
+from mapring.scores.verify import verify_scores
+from mapring.watch import stored
+from mapring.watch.counting import count_rows, label_counts
+from mapring.watch.watched import counting_of, look
+from pipelines.report import write_report
+from pipelines.scores import remove_dead_files, roll_back
+from pipelines.watch import watch
+from spark_jobs import score as stage
+from spark_jobs.score import score
+from tests.spark_jobs.scored_world import World
+from tests.tiny import sentence
+
+pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
+
+START = datetime.datetime(2026, 3, 2, tzinfo=datetime.UTC)
+TIMED = ("score.inputs.0.format=jsonl", "score.inputs.0.text_column=text", "score.inputs.0.time_column=when")
+
+
+class TimedWorld(World):
+    """Files of which each line has a time, one hour after the line before."""
+
+    def add(self, name: str, lines: int, first: int = 0) -> Path:
+        path = self.root / "days" / f"{name}.jsonl"
+        rows = [
+            {"text": sentence(number)[0], "when": (START + number * datetime.timedelta(hours=1)).isoformat()}
+            for number in range(first, first + lines)
+        ]
+        rows[-1:] = [{"text": f"{rows[-1]['text']} \u2603", "when": None}]
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        return path
+
+    def plan(self, *overrides: str) -> Plan:
+        return super().plan(*TIMED, "watch.window=1h", *overrides)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> TimedWorld:
+    return TimedWorld(tmp_path)
+
+
+def check(plan: Plan, monkeypatch: pytest.MonkeyPatch, *, is_kept: bool = True) -> pa.Table:
+    """The counts of the table, which are those of its rows, and were made when these were written."""
+    table = read_table(plan.run.scores)
+    assert table is not None
+    rows = DeltaTable(plan.run.scores).to_pyarrow_table()
+    with monkeypatch.context() as patch:
+        if is_kept:
+            patch.setattr(stored, "count_rows", lambda *_: pytest.fail("rows were counted again"))
+        watched = look(plan)
+    assert watched is not None
+    assert watched.counts.equals(count_rows(rows, counting_of(plan, table.models)))
+    assert sum(label_counts(watched.counts)["rows"].to_pylist()) == len(rows) == table.rows
+    return watched.counts
+
+
+def test_counts_follow_the_table(world: TimedWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.add("b", 5, first=100)
+    plan = world.plan()
+    score(plan)
+    first = check(plan, monkeypatch)
+    hours = [row["window_start"] for row in first.to_pylist() if row["quantity"] == "row"]
+    assert len(set(hours)) == 29 + 4 + 1 and None in hours, "every hour, and the rows without a time"
+    world.add("c", 3, first=10)  # late
+    score(world.plan())
+    assert check(plan, monkeypatch) != first
+    world.add("b", 7, first=300)  # changed; rows of a small file stay and are carried over
+    score(world.plan())
+    check(plan, monkeypatch)
+    (world.root / "days" / "c.jsonl").unlink()
+    score(world.plan("score.removed_inputs=drop"))
+    check(plan, monkeypatch)
+    other = "0123456789abcdef"
+    world.publish(other, seed=2)
+    world.add("d", 4, first=500)
+    score(world.plan(f"score.model={other!r}", "score.new_model=new_rows"))
+    mixed = check(plan, monkeypatch)
+    assert set(mixed["model_fingerprint"].to_pylist()) == {world.model, other}
+    roll_back(str(world.config), 0)
+    assert check(plan, monkeypatch).equals(first), "what was counted is still there"
+
+
+def test_a_killed_run_leaves_nothing_that_counts(world: TimedWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    score(world.plan())
+    before = check(world.plan(), monkeypatch)
+    world.add("b", 5)
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage, "update_table", die)
+    with pytest.raises(KeyboardInterrupt):
+        score(world.plan())
+    monkeypatch.undo()
+    kept = storage.list_names(storage.join(world.plan().run.scores, "_counts"))
+    assert len(kept) == 2 and check(world.plan(), monkeypatch).equals(before)
+    score(world.plan())
+    check(world.plan(), monkeypatch)
+
+
+def test_what_is_not_kept_is_counted_from_the_columns(world: TimedWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a file that an older mapring or a compaction made, or with windows of another length."""
+    world.add("b", 5)
+    score(world.plan("score.rows_per_file=4"))
+    DeltaTable(world.plan().run.scores).optimize.compact()
+    hourly = check(world.plan(), monkeypatch, is_kept=False)
+    assert check(world.plan(), monkeypatch).equals(hourly), "and then kept"
+    daily = check(world.plan("watch.window=1d"), monkeypatch, is_kept=False)
+    assert daily.num_rows < hourly.num_rows
+    remove_dead_files(str(world.config), 0, dry_run=False)
+    table = read_table(world.plan().run.scores)
+    assert table is not None and len(table.files) == 1
+    kept = storage.list_names(storage.join(table.uri, "_counts"))
+    assert len(kept) == 2, "an hour's and a day's, of the one file that is left"
+
+
+def test_verify_finds_counts_that_are_not_those_of_the_rows(world: TimedWorld) -> None:
+    score(world.plan())
+    uri = world.plan().run.scores
+    (name,) = storage.list_names(storage.join(uri, "_counts"))
+    place = Path(uri, "_counts", name)
+    content = place.read_bytes()
+    found = pq.read_table(place)
+    pq.write_table(found.slice(1), place)
+    (problem,) = verify_scores(uri)
+    assert "is not what the rows of data/" in problem
+    place.write_bytes(content[:-20])
+    (problem,) = verify_scores(uri)
+    assert "cannot be read" in problem and "remove it" in problem
+    place.write_bytes(content)
+    assert verify_scores(uri) == []
+
+
+def test_tokens_languages_and_unknown_ones_are_columns(world: TimedWorld) -> None:
+    plan = world.plan("score.languages=true")
+    score(plan)
+    rows = sorted(DeltaTable(plan.run.scores).to_pyarrow_table().to_pylist(), key=lambda row: row["record"])
+    assert all(row["input_tokens"] > 2 and row["language"] for row in rows)
+    assert [row["unknown_tokens"] for row in rows] == [0] * 29 + [1]
+    assert verify_scores(plan.run.scores) == []
+
+
+def test_the_command_and_the_report_tell_what_was_found(
+    world: TimedWorld, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingsError, match="found no scores table"):
+        watch(world.plan())
+    for number in range(3):
+        world.add(f"more{number}", 100, first=200 * number)
+    score(world.plan())
+    watch(world.plan())
+    told = capsys.readouterr().err
+    assert "the model was published without a reference" in " ".join(told.split())
+    found = json.loads(Path(world.plan().run.watch, "drift.json").read_text())
+    assert found["findings"] == [] and found["newest"] == [] and found["version"] == 0
+    answers = Counter(row["label"] for row in DeltaTable(world.plan().run.scores).to_pyarrow_table().to_pylist())
+    ((usual, _),) = answers.most_common(1)
+    labels = {label: {"answers": 20 if label == usual else 440} for label in ("negative", "neutral", "positive")}
+    reference = {"split": "test", "rows": 900, "labels": labels}
+    monkeypatch.setattr("mapring.watch.reference._histograms", lambda *_: reference)
+    monkeypatch.setenv("COLUMNS", "200")
+    settings = ("watch.minimum_rows=50", "watch.window=1d")
+    watch(world.plan(*settings))
+    told = capsys.readouterr()
+    assert "drift since 2026-03-" in told.out and "label" in told.out and "quantities drift now" in told.err
+    found = json.loads(Path(world.plan().run.watch, "drift.json").read_text())
+    assert found["findings"] and {one["kind"] for one in found["findings"]} == {"drift"}
+    assert datetime.datetime.fromisoformat(found["findings"][0]["window_start"]) >= START
+    monkeypatch.setattr("pipelines.report.gather_model", lambda _plan: None)
+    monkeypatch.setattr("pipelines.report.gather_scores", lambda _plan: None)
+    write_report(world.plan(*settings))
+    page = Path(world.plan().run.report).read_text()
+    assert '<h2 id="watch">' in page and "<b>lasts</b>" in page and page.count("days before 2026-03") >= 2
