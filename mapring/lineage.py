@@ -227,6 +227,11 @@ class RunDirectory:
         return storage.join(self.root, "watch")
 
     @property
+    def alerts(self) -> str:
+        """What was found by watching the scores, and who was told."""
+        return storage.join(self.root, "alerts")
+
+    @property
     def report(self) -> str:
         """The report page."""
         return storage.join(self.root, "report.html")

@@ -107,6 +107,18 @@ def watch(config: Config, overrides: Overrides = None) -> None:
     watch(make_plan(config, overrides or []))
 
 
+@app.command()
+def alerts(
+    config: Config,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be recorded.")] = False,
+) -> None:
+    """Look for surges and drifts in what is scored; record each once, and tell those who are to be told."""
+    from pipelines.alerts import alerts
+
+    alerts(config, overrides or [], dry_run=dry_run)
+
+
 @scores_app.command("history")
 def scores_history(config: Config) -> None:
     """List the versions of the scores table."""

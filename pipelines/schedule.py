@@ -20,6 +20,7 @@ from mapring.plan import make_plan
 from mapring.progress import say, seconds_text
 from mapring.settings import load_settings
 from mapring.settings.schedule import Schedule
+from pipelines.alerts import alert_after_scoring, open_sinks
 from pipelines.launch import run_stage
 from pipelines.run import run
 from pipelines.scheduling import records
@@ -185,10 +186,16 @@ def make_scheduler(config: str, overrides: Sequence[str], clock: SystemClock) ->
             f"{config}: schedule: is missing; add it, such as schedule: '0 6 * * *' for each day at 6:00"
         )
 
+    if settings.alerts is not None:
+        open_sinks(config, settings, settings.alerts, clock)  # what is missing for them is told now
+
     def work(started: Callable[[int], None]) -> bool:
         if found.command == "run":
-            return run(config, overrides, started, stop_seconds=found.grace_seconds)
-        return run_stage("score", make_plan(config, overrides), started, stop_seconds=found.grace_seconds)
+            is_news = run(config, overrides, started, stop_seconds=found.grace_seconds)
+        else:
+            is_news = run_stage("score", make_plan(config, overrides), started, stop_seconds=found.grace_seconds)
+        alert_after_scoring(config, overrides, clock)
+        return is_news
 
     return Scheduler(config, found, RunDirectory(settings.run_dir).schedule, clock, work, clock.at_work)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
+from mapring.settings.alerts import Alerts
 from mapring.settings.base import Section, changed_settings, execution, output
 from mapring.settings.combinations import answers_refusal, model_kind, scoring_refusal
 from mapring.settings.dedup import Duplicates
@@ -247,6 +248,7 @@ class Settings(Section):
     tune: Tune = execution(Tune(), description="The search for hyperparameters.")
     schedule: Schedule | None = execution(None, description="When `mapring schedule` runs; a text is its cron.")
     watch: Watch = execution(Watch(), description="How scored rows are counted and watched for drift.")
+    alerts: Alerts | None = execution(None, description="What `mapring alerts` seeks, and who is told; none seeks none.")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Settings:

@@ -1,0 +1,1 @@
+"""Alerts: found in the counts of scored rows, recorded once, delivered to each sink."""

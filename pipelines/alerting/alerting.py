@@ -1,0 +1,188 @@
+"""One look for alerts: judge what is new, record what is found, deliver what waits. Can be killed anywhere.
+
+The order is what makes it safe. An alert counts from the moment its record is there; windows count as judged after that, so
+one that is lost in between is judged again and finds its record; delivery begins with what the records say.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from mapring.errors import StageError
+from mapring.progress import say
+from mapring.settings.alerts import Alerts
+from mapring.watch.findings import Finding
+from mapring.watch.series import Series, newest_start, read_series
+from mapring.watch.surges import Extent, find_surges
+from pipelines.alerting.delivery import Delivered, Sink, deliver, waiting_for
+from pipelines.alerting.drifts import new_drifts
+from pipelines.alerting.evidence import Evidence
+from pipelines.alerting.examples import Finder, no_examples
+from pipelines.alerting.judged import Judged, extents_of, read_judged, windows_due, write_judged
+from pipelines.alerting.prometheus import write_textfile
+from pipelines.alerting.records import Record, alert_id, append, read_log
+from pipelines.alerting.wording import sentence
+from pipelines.scheduling.stopping import Clock
+
+_OVERTAKEN = 20  # times in a row that other runs recorded first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a look has found; `records` are those that it added (or with a dry run would add)."""
+
+    records: tuple[Record, ...]
+    judged: int
+    passed_over: Mapping[str, int]
+    delivered: tuple[Delivered, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    finding: Finding
+    count: int | None
+    explained_by: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alerting:
+    """The alerts of one pipeline.
+
+    Args:
+        pipeline: its name.
+        root: the folder of its alerts.
+        settings: what is an alert, and who is told.
+        length: of a window.
+        clock: what tells the time and waits.
+        gather: reads counts and drifts.
+        examples: finds texts of a surge.
+        sinks: who is told.
+    """
+
+    pipeline: str
+    root: str
+    settings: Alerts
+    length: datetime.timedelta
+    clock: Clock
+    gather: Callable[[], Evidence]
+    examples: Finder = no_examples
+    sinks: Sequence[Sink] = field(default_factory=tuple)
+
+    def look(self) -> Found:
+        """Judge, record, deliver. What waits is delivered also where judging fails.
+
+        Raises:
+            MapringError: there is nothing to judge, or it cannot be read.
+        """
+        try:
+            found = self.record()
+        finally:
+            delivered = self.deliver()
+        return replace(found, delivered=tuple(delivered))
+
+    def record(self, *, is_dry: bool = False) -> Found:
+        """Judge what is due and add what is found to the log; with `is_dry` nothing is written.
+
+        Raises:
+            StageError: the log is damaged, or other runs were faster time after time.
+        """
+        evidence = self.gather()
+        series = read_series(evidence.counts)
+        added: list[Record] = []
+        for _ in range(_OVERTAKEN):
+            log, judged = read_log(self.root), read_judged(self.root)
+            due = windows_due(series, judged, self.settings.surges, self.length, self.clock.now())
+            surges = extents_of(log, judged.surges, "surge", self.length)
+            found = find_surges(
+                series,
+                due.windows,
+                self.settings.surges,
+                self.length,
+                known=surges,
+                alerts=[_judged_in(record, self.length) for record in log if _is_sent_surge(record)],
+                drifts=evidence.drifts,
+            )
+            candidates = [
+                _Candidate(finding=one.finding, count=one.count, explained_by=one.explained_by) for one in found.surges
+            ]
+            drifts, extents = self._drifts(log, judged, series, evidence.drifts)
+            candidates += [_Candidate(finding=drift, count=None, explained_by=None) for drift in drifts]
+            fresh = [self._record(one) for one in candidates]
+            if is_dry:
+                return Found(records=tuple(fresh), judged=found.judged, passed_over=found.passed_over)
+            appended = self._append(log, fresh)
+            added += fresh[:appended]
+            if appended == len(fresh):
+                break
+        else:
+            raise StageError(f"{self.root}: other runs recorded alerts first, {_OVERTAKEN} times; run it again")
+        windows = {**judged.windows, **due.digests}
+        write_judged(self.root, Judged(windows=windows, surges=found.extents, drifts=extents))
+        self._tell(due.too_late, due.ahead)
+        return Found(records=tuple(added), judged=found.judged, passed_over=found.passed_over)
+
+    def deliver(self) -> list[Delivered]:
+        """Deliver what waits, and write the numbers for Prometheus."""
+        log, now = read_log(self.root), self.clock.now()
+        pending = datetime.timedelta(days=self.settings.pending_days)
+        done = deliver(self.root, log, self.sinks, now, pending)
+        if self.settings.prometheus_file is not None:
+            waiting = {sink.name: len(waiting_for(self.root, log, sink.name)) for sink in self.sinks}
+            try:
+                write_textfile(self.settings.prometheus_file, self.pipeline, log, waiting, now)
+            except OSError as error:
+                say("alerts", f"{self.settings.prometheus_file}: cannot be written ({error}); the next run does")
+        return done
+
+    def _append(self, log: Sequence[Record], fresh: Sequence[Record]) -> int:
+        """How many records were added before another run took a number."""
+        for place, record in enumerate(fresh):
+            if not append(self.root, len(log) + place, record):
+                return place
+            say("alerts", f"{'' if record.reason is None else f'held back ({record.reason}): '}{sentence(record)}")
+        return len(fresh)
+
+    def _drifts(
+        self, log: Sequence[Record], judged: Judged, series: Sequence[Series], drifts: Sequence[Finding]
+    ) -> tuple[list[Finding], tuple[Extent, ...]]:
+        """Drifts that are news, of windows that are not too old, and how far all of them go."""
+        known = extents_of(log, judged.drifts, "drift", self.length)
+        now = self.clock.now()
+        newest = newest_start(series, now) or now
+        since = newest - datetime.timedelta(days=self.settings.surges.judge_days)
+        quiet = datetime.timedelta(hours=self.settings.drift_quiet_hours)
+        return new_drifts(drifts if self.settings.drift else (), known, since, quiet)
+
+    def _record(self, candidate: _Candidate) -> Record:
+        finding = candidate.finding
+        texts, note = self.examples(finding, self.settings.examples, self.settings.example_characters)
+        return Record(
+            id=alert_id(self.pipeline, finding),
+            status="alert" if candidate.explained_by is None else "held back",
+            reason=candidate.explained_by,
+            pipeline=self.pipeline,
+            count=candidate.count,
+            examples=texts,
+            examples_note=note,
+            recorded_at=self.clock.now(),
+            **vars(finding),
+        )
+
+    def _tell(self, too_late: int, ahead: int) -> None:
+        if too_late:
+            days = self.settings.surges.judge_days
+            say("alerts", f"{too_late:,} windows changed more than {days:g} days back and are not judged")
+        if ahead:
+            say("alerts", f"{ahead:,} windows begin after now and are not judged; check the time column, and the clock")
+
+
+def _is_sent_surge(record: Record) -> bool:
+    return record.kind == "surge" and record.status == "alert" and record.window_end is not None
+
+
+def _judged_in(record: Record, length: datetime.timedelta) -> datetime.datetime:
+    """The window in which a surge was found, the last of those that it was found by."""
+    assert record.window_end is not None
+    return record.window_end - length
