@@ -1,8 +1,9 @@
-"""Texts of scored records, read again and redacted: `python -m spark_jobs.examples --config C`, places on stdin; no Spark.
+"""Texts of scored records, read again and redacted: `python -m spark_jobs.examples --config C --model M`; no Spark.
 
-A place is a line of JSON with `source`, `path`, `record` and `identity`, the content of the input file when it was scored. For
-each a line of JSON comes out, with `text`, or with `reason` where it is not to be had: a file that has changed may hold
-another text at that place. All kinds of personal data are redacted, whatever the model's own normalization does.
+A place is a line of JSON on stdin with `source`, `path`, `record` and `identity`, the content of the input file when it
+was scored. For each a line of JSON comes out, with `text`, or with `reason` where it is not to be had: a file that has
+changed may hold another text at that place. All kinds of personal data are redacted, whatever the model's own
+normalization does.
 """
 
 from __future__ import annotations

@@ -24,9 +24,7 @@ class Surges(Section):
     )
     minimum_rows: int = execution(100, description="Rows of a source in a window below which it is not judged.", ge=1)
     minimum_label_rows: int = execution(10, description="Rows of the label in a window that surges.", ge=1)
-    minimum_ratio: float = execution(
-        1.5, description="Least share of a surge, as a multiple of the expected one.", ge=1
-    )
+    minimum_ratio: float = execution(1.5, description="Least share of a surge, as a multiple of the expected.", ge=1)
     minimum_excess: float = execution(
         0.01, description="Least share of a surge above the expected one; 0.01 is one of a hundred rows.", ge=0, le=1
     )
@@ -89,7 +87,7 @@ class Webhook(Section):
     )
     secret_env: str | None = execution(
         None,
-        description="Environment variable that holds the secret of the signature (HMAC-SHA256); none signs nothing.",
+        description="Environment variable with the secret of the signature (HMAC-SHA256); none signs nothing.",
     )
     timeout_seconds: float = execution(10.0, description="Time in s that one attempt may take.", gt=0, le=600)
     attempts: int = execution(4, description="Attempts at an alert in one run; later runs go on.", ge=1, le=20)
@@ -98,7 +96,7 @@ class Webhook(Section):
     )
     seconds_per_run: float = execution(
         60.0,
-        description="Time in s after which a run begins no further attempt; the rest waits for the next one.",
+        description="Time in s after which a run begins no further attempt; the rest waits for the next.",
         gt=0,
     )
 
@@ -136,7 +134,7 @@ class Alerts(Section):
     )
     pending_days: float = execution(
         7.0,
-        description="Days after which an alert that could not be delivered is given up, and that is recorded.",
+        description="Days after which an alert that was not delivered is given up, and that is recorded.",
         gt=0,
     )
 

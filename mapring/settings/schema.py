@@ -248,7 +248,9 @@ class Settings(Section):
     tune: Tune = execution(Tune(), description="The search for hyperparameters.")
     schedule: Schedule | None = execution(None, description="When `mapring schedule` runs; a text is its cron.")
     watch: Watch = execution(Watch(), description="How scored rows are counted and watched for drift.")
-    alerts: Alerts | None = execution(None, description="What `mapring alerts` seeks, and who is told; none seeks none.")
+    alerts: Alerts | None = execution(
+        None, description="What `mapring alerts` seeks, and who is told; none seeks none."
+    )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Settings:

@@ -1,8 +1,9 @@
 """What share each label is expected to have in a window: level, hour of day and day of week, from the windows before.
 
-The log-odds of a share are a level, up to three waves of the day, and from two weeks of history on a number for each
-day of the week, each pulled to zero where little speaks for it. Windows count by their rows, but no more than the share varies
-beyond what a binomial says (`spread`), so that no window outweighs the others however many rows it has; recent
+The log-odds of a share are a level, a number for each hour of the day (of longer windows for each of the day's), and
+once each has been seen one for each day of the week, each pulled to zero where little speaks for it. Hours and not
+smooth waves, because what comes with a press release at noon or a batch at midnight has edges. Windows count by their rows, but no more than the share
+varies beyond what a binomial says (`spread`), so that no window outweighs the others however many rows it has; recent
 days count more than older ones; and windows that do not fit, such as those of earlier surges, count less, down to
 nothing (Tukey's biweight). The level follows a lasting change once it is most of the history.
 
@@ -20,14 +21,14 @@ Floats = npt.NDArray[np.float64]
 
 LEAST_SPREAD = 1e-4  # no window counts as more than 10,000 independent rows
 POOLS = (1, 2, 4)  # windows in a row that are judged as one
-_WAVES = 3
-_DAYS_FOR_WEEK = 14.0
+_MOST_SLOTS = 24  # of a day
+_DAYS_FOR_WEEK = 7.0
 _CUT = 6.0  # standard errors beyond which a window counts for nothing
 _NORMAL_SHARE_LEFT = 0.8925  # of the variance of a normal under that biweight: E[u r^2] / E[u]
 _NORMAL_MEDIAN = 0.4549  # of the square of a standard normal
 _ROUNDS = 12
 _LEAST_POOLED = 20
-_PRIOR = 4.0  # precision of waves and days of week: a standard deviation of 0.5 in log-odds
+_PRIOR = 4.0  # precision of hours and days of week: a standard deviation of 0.5 in log-odds
 _LEAST_FITTED, _MOST_FITTED = 1e-6, 1 - 1e-6
 _MOST_INFLATION = 10.0
 
@@ -44,7 +45,7 @@ class Baseline:
     covariances: Floats
     spreads: dict[int, Floats]
     has_week: bool
-    waves: int
+    slots: int
 
     def expected(self, times: npt.NDArray[np.datetime64], rows: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Expected share of each label in windows taken as one, and how much it varies.
@@ -56,10 +57,10 @@ class Baseline:
         Returns:
             Shares, and as one number the spread and what the history leaves open of the share.
         """
-        design = _design(times, self.waves, self.has_week)
+        design = _design(times, self.slots, self.has_week)
         parts = _sigmoid(np.clip(design @ self.coefficients.T, -14, 14))
         weights = rows / rows.sum()
-        open_ = np.einsum("tp,lpq,tq->tl", design, self.covariances, design)
+        open_ = ((design @ self.covariances) * design).sum(axis=2).T
         share = weights @ parts
         return share, np.minimum(0.5, self.spreads[len(times)] + weights @ (parts * (1 - parts) * open_))
 
@@ -82,17 +83,16 @@ def fit(
         window_days: length of a window.
     """
     ages = (times[-1] - times) / np.timedelta64(1, "D")
-    has_week = bool(ages[0] >= _DAYS_FOR_WEEK)
-    waves = min(_WAVES, int(1 / window_days) // 2)
-    design = _design(times, waves, has_week)
+    has_week = bool(ages[0] + window_days >= _DAYS_FOR_WEEK)
+    slots = max(1, min(_MOST_SLOTS, round(1 / window_days)))
+    design = _design(times, slots, has_week)
     precision = np.full(design.shape[1], _PRIOR)
     precision[0] = 1.0  # about the mean share, see `center`
     total = rows.astype(np.float64)[:, None]
     shares = counts / total
     memory = 0.5 ** (ages / half_life_days)[:, None]
     center = _logit(_middle(shares, total))
-    coefficients = np.zeros((counts.shape[1], design.shape[1]))
-    coefficients[:, 0] = center
+    coefficients = _start(design, center, _logit((counts + 0.5) / (total + 1)), np.median(shares, axis=0) > 0)
     spread = np.full(counts.shape[1], 0.01)
     fits = np.ones_like(shares)
     information = np.zeros((counts.shape[1], design.shape[1], design.shape[1]))
@@ -107,8 +107,8 @@ def fit(
         fits = np.clip(1 - raw / scale / _CUT**2, 0, 1) ** 2
         weights = memory * fits * binomial * total / scale
         wanted = log_odds + (shares - fitted) / binomial - center
-        information = np.einsum("tl,tp,tq->lpq", weights, design, design) + np.diag(precision)
-        moments = np.einsum("tl,tp->lp", weights * wanted, design)
+        information = (design.T[None] * weights.T[:, None, :]) @ design + np.diag(precision)
+        moments = (weights * wanted).T @ design
         step = np.linalg.solve(information, moments[:, :, None])[:, :, 0]
         step[:, 0] += center
         coefficients = coefficients + np.clip(step - coefficients, -1, 1)
@@ -116,21 +116,40 @@ def fit(
     inflation = _serial(residuals, fits)
     follows = np.diff(times) == np.timedelta64(round(window_days * 86_400), "s")
     spreads = {
-        pool: _cautious(_pooled_spread(pool, follows, counts, fitted, total, fits, spread), len(rows)) for pool in POOLS
+        pool: _cautious(
+            _pooled_spread(pool, follows, counts.astype(np.float64), fitted, total, fits, spread), len(rows)
+        )
+        for pool in POOLS
     }
-    return Baseline(coefficients, np.linalg.inv(information) * inflation[:, None, None], spreads, has_week, waves)
+    return Baseline(coefficients, np.linalg.inv(information) * inflation[:, None, None], spreads, has_week, slots)
 
 
-def _design(times: npt.NDArray[np.datetime64], waves: int, has_week: bool) -> Floats:
-    """Columns of windows: one, sine and cosine of each wave of the day, a column for each day of the week."""
-    hours = (times - times.astype("datetime64[D]")) / np.timedelta64(1, "D") * 2 * np.pi
+def _design(times: npt.NDArray[np.datetime64], slots: int, has_week: bool) -> Floats:
+    """Columns of windows: one, a column for each part of the day if it has several, and for each day of the week."""
+    slot = np.floor((times - times.astype("datetime64[D]")) / np.timedelta64(1, "D") * slots + 1e-9)
     columns = [np.ones(len(times))]
-    for wave in range(1, waves + 1):
-        columns += [np.sin(wave * hours), np.cos(wave * hours)]
+    if slots > 1:
+        columns += [(slot == number).astype(np.float64) for number in range(slots)]
     if has_week:
         day = times.astype("datetime64[D]").astype(np.int64) % 7
         columns += [(day == number).astype(np.float64) for number in range(7)]
     return np.stack(columns, axis=1)
+
+
+def _start(design: Floats, center: Floats, log_odds: Floats, is_frequent: npt.NDArray[np.bool_]) -> Floats:
+    """Where to begin: each hour and each day of the week at the median of what is left, or sharp ones would not fit.
+
+    Of rare labels most windows hold none, and medians say nothing; they begin without seasons.
+    """
+    coefficients = np.zeros((len(center), design.shape[1]))
+    coefficients[:, 0] = center
+    left = log_odds - center
+    for column in range(1, design.shape[1]):
+        own = design[:, column] > 0
+        if own.any():
+            coefficients[:, column] = np.where(is_frequent, np.median(left[own], axis=0), 0.0)
+            left[own] -= coefficients[:, column]
+    return coefficients
 
 
 def _middle(shares: Floats, total: Floats) -> Floats:
@@ -141,14 +160,15 @@ def _middle(shares: Floats, total: Floats) -> Floats:
 
 
 def _spread(raw: Floats, total: Floats, fits: Floats, parameters: int, *, is_start: bool) -> Floats:
-    """The spread that makes squared residuals what they are; at the start by their median, which outliers do not move."""
+    """The spread that makes squared residuals what they are; at the start by their median, which no outlier moves."""
     lost = len(raw) / max(1.0, len(raw) - parameters)
     if is_start:
         squared = np.median(raw, axis=0) / _NORMAL_MEDIAN
     else:
         squared = (fits * raw).sum(axis=0) / np.maximum(fits.sum(axis=0), 1) / _NORMAL_SHARE_LEFT
     typical = np.maximum((total * fits).sum(axis=0) / np.maximum(fits.sum(axis=0), 1) - 1, 1)
-    return np.clip((squared * lost - 1) / typical, LEAST_SPREAD, 0.5)
+    result: Floats = np.clip((squared * lost - 1) / typical, LEAST_SPREAD, 0.5)
+    return result
 
 
 def _pooled_spread(
@@ -171,8 +191,9 @@ def _pooled_spread(
         return single
 
     def summed(values: Floats) -> Floats:
-        parts = [values[step : step + firsts] for step in range(pool)]
-        return np.sum(parts, axis=0)[in_a_row]
+        parts = [values[step : step + firsts][in_a_row] for step in range(pool)]
+        result: Floats = np.sum(parts, axis=0)
+        return result
 
     rows, expected = summed(total), summed(total * fitted)
     share = expected / rows
@@ -183,7 +204,8 @@ def _pooled_spread(
 
 def _cautious(spread: Floats, windows: int) -> Floats:
     """One standard error above the estimate: the variance of a short history is not known well."""
-    return np.minimum(0.5, spread * (1 + np.sqrt(2 / windows)))
+    result: Floats = np.minimum(0.5, spread * (1 + np.sqrt(2 / windows)))
+    return result
 
 
 def _serial(residuals: Floats, fits: Floats) -> Floats:
@@ -191,7 +213,8 @@ def _serial(residuals: Floats, fits: Floats) -> Floats:
     kept = np.clip(residuals, -3, 3) * np.sqrt(fits)
     alike = (kept[1:] * kept[:-1]).sum(axis=0) / np.maximum((kept**2).sum(axis=0), 1e-12)
     alike = np.clip(alike, 0, 0.99)
-    return np.minimum((1 + alike) / (1 - alike), _MOST_INFLATION)
+    result: Floats = np.minimum((1 + alike) / (1 - alike), _MOST_INFLATION)
+    return result
 
 
 def _sigmoid(log_odds: Floats) -> Floats:

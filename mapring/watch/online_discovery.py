@@ -26,9 +26,9 @@ def level(window: int, alerts: Sequence[int], rate: float, memory: int) -> float
 
     Args:
         window: its number; numbers are those of the clock, so windows without rows count.
-        alerts: numbers of windows in which surges began, in any order; those that are not before the window do not count.
+        alerts: numbers of windows in which surges began, in any order; those before the window count.
         rate: the share of false ones among alerts that is aimed at.
-        memory: windows after which an alert is forgotten, and over which `rate` false ones are expected if none is true.
+        memory: windows after which an alert is forgotten; if none is true `rate` false ones are expected in them.
     """
     spending = _spending(memory)
     ages = [window - alert for alert in set(alerts)]

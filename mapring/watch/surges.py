@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from mapring.settings.alerts import Surges
 from mapring.watch.baseline import POOLS, Baseline, fit
+from mapring.watch.counting import INPUTS
 from mapring.watch.findings import Finding
 from mapring.watch.online_discovery import adjusted, level
 from mapring.watch.series import Series, Times
@@ -253,7 +254,10 @@ class _Judge:
         return len(starts) >= _LEAST_WINDOWS and bool(day - starts[0] >= warm_up)
 
     def _explain(self, series: Series, window: int, model_changed: str | None) -> str | None:
-        """Why a surge in this window would be no news, if something explains it."""
+        """Why a surge in this window would be no news, if something explains it.
+
+        Drifts of what was read explain; drifts of labels or scores are what a surge looks like.
+        """
         if "model" in self.settings.hold_back:
             if series.is_mixed[window]:
                 return "rows of the window are by several models"
@@ -264,18 +268,10 @@ class _Judge:
         start = _moment(series.starts[window])
         before = start - datetime.timedelta(hours=self.settings.cooldown_hours)
         for drift in self._drifts:
-            if (
-                is_of_texts(drift)
-                and drift.source in (None, series.source)
-                and _overlaps(drift, before, start + self.length)
-            ):
+            is_own = drift.quantity in INPUTS and drift.source in (None, series.source)
+            if is_own and _overlaps(drift, before, start + self.length):
                 return f"drift of {drift.quantity} since {drift.window_start:%Y-%m-%d %H:%M} UTC"
         return None
-
-
-def is_of_texts(drift: Finding) -> bool:
-    """Whether a drift is one of the texts; one of labels or scores is what a surge looks like and explains none."""
-    return not drift.quantity.startswith(("label", "score"))
 
 
 def _overlaps(drift: Finding, begin: datetime.datetime, end: datetime.datetime) -> bool:

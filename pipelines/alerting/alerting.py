@@ -1,7 +1,8 @@
 """One look for alerts: judge what is new, record what is found, deliver what waits. Can be killed anywhere.
 
-The order is what makes it safe. An alert counts from the moment its record is there; windows count as judged after that, so
-one that is lost in between is judged again and finds its record; delivery begins with what the records say.
+The order is what makes it safe. An alert counts from the moment its record is there; windows count as judged after
+that, so after a kill in between they are judged again and their surge is found in the log; and what is to be delivered
+follows from the log.
 """
 
 from __future__ import annotations

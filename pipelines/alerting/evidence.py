@@ -6,16 +6,16 @@ import datetime
 from dataclasses import dataclass
 
 import pyarrow as pa
-from mapring.watch.counting import Counting, label_counts
-from mapring.watch.drift import find_drift
-from mapring.watch.reference import read_reference
-from mapring.watch.stored import read_counts
 
 from mapring.errors import SettingsError
 from mapring.lineage import RunDirectory
 from mapring.scores.table import read_table
 from mapring.settings import Settings
+from mapring.watch.counting import Counting, label_counts
+from mapring.watch.drift import find_drift
 from mapring.watch.findings import Finding
+from mapring.watch.reference import read_reference
+from mapring.watch.stored import read_counts
 
 
 @dataclass(frozen=True, kw_only=True)

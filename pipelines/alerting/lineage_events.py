@@ -6,7 +6,7 @@ import importlib.util
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mapring.errors import SettingsError, in_one_line
 from pipelines.alerting.delivery import DeliveryError
@@ -19,7 +19,7 @@ _NAMESPACE = "mapring"
 
 @dataclass(frozen=True)
 class LineageEvents:
-    """An event of type OTHER for each alert; its run id follows from the alert's id, so a second one is the same run."""
+    """An event of type OTHER for each alert; its run id is the alert's id, so a second one is of the same run."""
 
     scores: str
     client: Any
@@ -63,7 +63,7 @@ def make_event(record: Record, scores: str) -> Any:
         eventTime=record.recorded_at.isoformat(),
         producer=_PRODUCER,
         eventType=RunState.OTHER,
-        run=Run(runId=str(uuid.UUID(record.id)), facets={"mapring_alert": facet}),
+        run=Run(runId=str(uuid.UUID(record.id)), facets={"mapring_alert": cast(RunFacet, facet)}),
         job=Job(namespace=_NAMESPACE, name=f"{record.pipeline}.alerts"),
         inputs=[InputDataset(namespace=_NAMESPACE, name=scores)],
     )

@@ -3,10 +3,10 @@
     <run_dir>/alerts/log/00000017.json
 
 It is at the same time the table of alerts: each file is one line of JSON, so Spark, DuckDB, Polars and pandas read the
-folder as it is. A table of its own beside it would be a second truth, of which a kill could leave one without the other.
+folder as it is. A table of its own beside it would be a second truth, of which a kill leaves one without the other.
 
-A number is taken by creating its file. Who finds it taken was overtaken by another run, reads what that one has found, and
-judges anew; so of two runs at once one records a surge, also where they knew different counts of it.
+A number is taken by creating its file. Who finds it taken was overtaken by another run, reads what that one has found,
+and judges anew; so of two runs at once one records a surge, also where they knew different counts of it.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def _read(uri: str) -> Record:
         return Record.from_bytes(storage.read_bytes(uri))
     except (ValueError, TypeError, KeyError) as error:
         raise StageError(
-            f"{uri}: found no record of an alert ({error}); it was changed after it was written: bring it back, or move "
-            f"{root_of(uri)} away to begin anew"
+            f"{uri}: found no record of an alert ({error}); it was changed after it was written: bring it back, "
+            f"or move {root_of(uri)} away to begin anew"
         ) from None
 
 
