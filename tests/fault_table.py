@@ -63,8 +63,13 @@ def count_survived(checks: Iterable[tuple[str, Callable[[Path, Path], object]]])
 def failures_page() -> tuple[str, str, str]:
     """docs/failures.md: what it says of preprocessing, of training, and of scoring."""
     preprocessing, _, rest = _PAGE.read_text().partition("\n## Training\n")
-    training, _, scoring = rest.partition("\n## Scoring\n")
-    return preprocessing, training, scoring
+    training, _, rest = rest.partition("\n## Scoring\n")
+    return preprocessing, training, rest.partition("\n## Alerts\n")[0]
+
+
+def told_of_alerts() -> str:
+    """What docs/failures.md says of alerts."""
+    return _PAGE.read_text().partition("\n## Alerts\n")[2]
 
 
 def rows_told(section: str) -> list[str]:

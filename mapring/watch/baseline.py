@@ -1,13 +1,15 @@
 """What share each label is expected to have in a window: level, hour of day and day of week, from the windows before.
 
 The log-odds of a share are a level, a number for each hour of the day (of longer windows for each of the day's), and
-once each has been seen one for each day of the week, each pulled to zero where little speaks for it. Hours and not
-smooth waves, because what comes with a press release at noon or a batch at midnight has edges. Windows count by their rows, but no more than the share
-varies beyond what a binomial says (`spread`), so that no window outweighs the others however many rows it has; recent
-days count more than older ones; and windows that do not fit, such as those of earlier surges, count less, down to
-nothing (Tukey's biweight). The level follows a lasting change once it is most of the history.
+once each has been seen one for each day of the week (with windows of a day after 24 of them), each pulled to zero where
+little speaks for it. Hours and not smooth waves, because what comes with a press release at noon or a batch at midnight
+has edges.
 
-How much sums of several windows in a row vary is measured on the history as well, since neighbours are alike.
+Windows count by their rows, but no more than the share varies beyond what a binomial says (`spread`), so that no window
+outweighs the others however many rows it has; recent days count more than older ones; and windows that do not fit, such
+as those of earlier surges, count less, down to nothing (Tukey's biweight). The level follows a lasting change once it
+is most of the history. How much sums of several windows in a row vary is measured on the history as well, since
+neighbours are alike.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ LEAST_SPREAD = 1e-4  # no window counts as more than 10,000 independent rows
 POOLS = (1, 2, 4)  # windows in a row that are judged as one
 _MOST_SLOTS = 24  # of a day
 _DAYS_FOR_WEEK = 7.0
+_WINDOWS_PER_COLUMN = 3  # of a history, or it would be fitted and not summed up
 _CUT = 6.0  # standard errors beyond which a window counts for nothing
 _NORMAL_SHARE_LEFT = 0.8925  # of the variance of a normal under that biweight: E[u r^2] / E[u]
 _NORMAL_MEDIAN = 0.4549  # of the square of a standard normal
@@ -83,8 +86,11 @@ def fit(
         window_days: length of a window.
     """
     ages = (times[-1] - times) / np.timedelta64(1, "D")
-    has_week = bool(ages[0] + window_days >= _DAYS_FOR_WEEK)
     slots = max(1, min(_MOST_SLOTS, round(1 / window_days)))
+    if len(times) < _WINDOWS_PER_COLUMN * (1 + slots):
+        slots = 1
+    is_seen = bool(ages[0] + window_days >= _DAYS_FOR_WEEK)
+    has_week = is_seen and len(times) >= _WINDOWS_PER_COLUMN * (slots + 7)
     design = _design(times, slots, has_week)
     precision = np.full(design.shape[1], _PRIOR)
     precision[0] = 1.0  # about the mean share, see `center`

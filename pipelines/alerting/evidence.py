@@ -26,6 +26,11 @@ class Evidence:
     drifts: tuple[Finding, ...] = ()
 
 
+def window_length(settings: Settings) -> datetime.timedelta:
+    """The length of the windows that rows are counted in."""
+    return settings.watch.length
+
+
 def gather(config: str, settings: Settings, now: datetime.datetime) -> Evidence:
     """Read the counts of the scores table, counting what is not counted yet, and what has drifted.
 
@@ -39,7 +44,7 @@ def gather(config: str, settings: Settings, now: datetime.datetime) -> Evidence:
         raise SettingsError(f"{config}: found no scores table at {run.scores}; run `mapring score {config}` first")
     found = (read_reference(run.model(model)) for model in table.models)
     references = {reference.model: reference for reference in found if reference is not None}
-    edges = {model: reference.edges for model, reference in references.items()}
-    counts = read_counts(table, Counting(window=settings.watch.length, edges=edges))
+    edges = {model: reference.edges for model, reference in references.items() if reference.edges}
+    counts = read_counts(table, Counting(window=window_length(settings), edges=edges))  # as scoring has counted them
     drifts = find_drift(counts, references, settings.watch, now).findings(settings.watch.tolerated_drift)
     return Evidence(counts=label_counts(counts), drifts=tuple(drifts))

@@ -54,10 +54,11 @@ class WebhookSink:
     def _post(self, record: Record, begin: float) -> None:
         said = "no attempt was made"
         for attempt in range(self.settings.attempts):
-            if attempt and self._pause(attempt):
-                raise DeliveryError(f"{said}; told to stop")
-            if self.clock.steady() - begin >= self.settings.seconds_per_run:
+            pause = self._pause(attempt)
+            if self.clock.steady() - begin + pause >= self.settings.seconds_per_run:
                 raise DeliveryError(f"{said}; the {self.settings.seconds_per_run:g} s of this run are used up")
+            if pause and self.clock.wait(pause):
+                raise DeliveryError(f"{said}; told to stop")
             status = self._attempt(json.dumps(payload(record), ensure_ascii=False).encode(), record.id)
             if isinstance(status, int) and 200 <= status < 300:
                 return
@@ -66,9 +67,12 @@ class WebhookSink:
                 raise DeliveryError(f"{said}; check the webhook's address and what it takes")
         raise DeliveryError(f"{said}, after {self.settings.attempts} attempts")
 
-    def _pause(self, attempt: int) -> bool:
+    def _pause(self, attempt: int) -> float:
+        """Seconds before an attempt: twice as many each time, half of them drawn, so that runs do not come in step."""
+        if not attempt:
+            return 0.0
         longest = min(_LONGEST_PAUSE, self.settings.pause_seconds * 2 ** (attempt - 1))
-        return self.clock.wait(longest * (0.5 + 0.5 * self.draw()))
+        return longest * (0.5 + 0.5 * self.draw())
 
     def _attempt(self, body: bytes, key: str) -> int | str:
         """The status of an answer, or why there is none.

@@ -1,4 +1,4 @@
-"""Surges in counts: found once, soon, only where there is enough to judge, and held back where something explains them."""
+"""Surges in counts: found once, soon, only where there is enough to judge; held back where something explains them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,34 @@
+"""Settings of alerts: what is refused, and how it is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mapring.settings.alerts import Alerts
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"webhooks": [{"name": "a"}]}, "expected one of url and url_env"),
+        ({"webhooks": [{"name": "a", "url": "https://x", "url_env": "X"}]}, "expected one of url and url_env"),
+        ({"webhooks": [{"name": "a", "url": "ftp://x"}]}, "expected one that begins with http"),
+        ({"webhooks": [{"name": "a", "url": "https://x"}] * 2}, "found the name 'a' twice"),
+        ({"prometheus_file": "alerts.txt"}, "expected a name that ends in .prom"),
+        ({"log_file": "s3://bucket/alerts.log"}, "expected a local path"),
+        ({"surges": {"timezone": "Mars/Base"}}, "no time zone known here"),
+        ({"surges": {"warm_up_days": 30}}, r"expected at most history_days \(28\)"),
+        ({"surges": {"false_discovery_rate": 0}}, "greater than 0"),
+        ({"sinks": []}, "Extra inputs"),
+    ],
+)
+def test_what_cannot_be_is_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Alerts.model_validate(values)
+
+
+def test_everything_has_a_default() -> None:
+    assert Alerts().surges.false_discovery_rate == 0.1 and Alerts().webhooks == ()
