@@ -28,7 +28,7 @@ class Evidence:
 
 def window_length(settings: Settings) -> datetime.timedelta:
     """The length of the windows that rows are counted in."""
-    return settings.watch.length
+    return settings.watch.window_length
 
 
 def gather(config: str, settings: Settings, now: datetime.datetime) -> Evidence:

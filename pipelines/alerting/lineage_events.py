@@ -13,7 +13,7 @@ from pipelines.alerting.delivery import DeliveryError
 from pipelines.alerting.records import Record
 from pipelines.alerting.wording import payload
 
-_PRODUCER = "https://github.com/mapring"
+_PRODUCER = "urn:mapring:alerts"
 _NAMESPACE = "mapring"
 
 

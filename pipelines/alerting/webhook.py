@@ -71,8 +71,8 @@ class WebhookSink:
         """Seconds before an attempt: twice as many each time, half of them drawn, so that runs do not come in step."""
         if not attempt:
             return 0.0
-        longest = min(_LONGEST_PAUSE, self.settings.pause_seconds * 2 ** (attempt - 1))
-        return longest * (0.5 + 0.5 * self.draw())
+        longest = min(_LONGEST_PAUSE, self.settings.pause_seconds * 2.0 ** (attempt - 1))
+        return float(longest * (0.5 + 0.5 * self.draw()))
 
     def _attempt(self, body: bytes, key: str) -> int | str:
         """The status of an answer, or why there is none.

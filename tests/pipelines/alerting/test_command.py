@@ -1,4 +1,4 @@
-"""`mapring alerts` on a scores table, from its rows to an alert with redacted texts; after a scoring by schedule, too."""
+"""`mapring alerts` on a scores table, from its rows to an alert with redacted texts; after a scheduled scoring, too."""
 
 from __future__ import annotations
 
