@@ -27,6 +27,7 @@ from mapring.watch.tail import upper_tail
 
 _STILL = 1e-3  # level at which a window goes on with a surge that has begun
 _LEAST_WINDOWS = 5  # of a history; a warm-up of days has few windows where they are long
+_LEAST_SHARE = 0.2  # of the windows of a warm-up that have rows: those of office hours are a quarter
 _DAY = np.timedelta64(1, "D")
 
 
@@ -250,8 +251,9 @@ class _Judge:
         return baseline, changed if np.any(is_history & (series.models != model)) else None
 
     def _is_enough(self, starts: Times, day: np.datetime64) -> bool:
-        warm_up = np.timedelta64(round(self.settings.warm_up_days * 86_400), "s")
-        return len(starts) >= _LEAST_WINDOWS and bool(day - starts[0] >= warm_up)
+        seconds = self.settings.warm_up_days * 86_400
+        needed = max(_LEAST_WINDOWS, _LEAST_SHARE * seconds / self.length.total_seconds())
+        return len(starts) >= needed and bool(day - starts[0] >= np.timedelta64(round(seconds), "s"))
 
     def _explain(self, series: Series, window: int, model_changed: str | None) -> str | None:
         """Why a surge in this window would be no news, if something explains it.

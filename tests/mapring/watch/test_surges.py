@@ -97,6 +97,11 @@ def test_why_windows_were_not_judged_is_told() -> None:
     assert evaluate(hours(100), range(50, 60)).passed_over == {"no history yet": 10}
 
 
+def test_a_few_windows_long_ago_are_no_history() -> None:
+    rows = [*hours(10), *hours(24 * 9, {24 * 8 + 5: 0.4}, first=24 * 8)]
+    assert evaluate(rows, range(24 * 8, 24 * 9)).passed_over == {"no history yet": 24}
+
+
 def test_a_label_that_was_never_there_surges() -> None:
     rows = [*hours(240), row(BEGIN, "new", 200)]
     [surge] = evaluate(rows, JUDGED).surges
