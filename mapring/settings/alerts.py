@@ -29,7 +29,7 @@ class Surges(Section):
         0.01, description="Least share of a surge above the expected one; 0.01 is one of a hundred rows.", ge=0, le=1
     )
     false_discovery_rate: float = execution(
-        0.05,
+        0.04,
         description="Share of false ones among alerts that is aimed at, over labels, sources and windows.",
         gt=0,
         lt=1,

@@ -31,4 +31,4 @@ def test_what_cannot_be_is_refused(values: dict[str, Any], told: str) -> None:
 
 
 def test_everything_has_a_default() -> None:
-    assert Alerts().surges.false_discovery_rate == 0.05 and Alerts().webhooks == ()
+    assert Alerts().surges.false_discovery_rate == 0.04 and Alerts().webhooks == ()
