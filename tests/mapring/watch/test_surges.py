@@ -35,7 +35,7 @@ def test_a_surge_is_found_in_its_first_window_and_once() -> None:
 
 
 def test_a_small_surge_is_found_in_several_windows_together() -> None:
-    surges = evaluate(hours(240, dict.fromkeys(range(BEGIN, BEGIN + 8), 0.16), rows=300), JUDGED).surges
+    surges = evaluate(hours(240, dict.fromkeys(range(BEGIN, BEGIN + 8), 0.165), rows=200), JUDGED).surges
     [(label, first, known)] = [found(surge) for surge in surges]
     assert label == "rare" and BEGIN - 3 <= first <= BEGIN + 4 and BEGIN + 2 <= known <= BEGIN + 8
 
