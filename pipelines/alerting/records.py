@@ -103,11 +103,11 @@ def _read(uri: str) -> Record:
     except (ValueError, TypeError, KeyError) as error:
         raise StageError(
             f"{uri}: found no record of an alert ({error}); it was changed after it was written: bring it back, "
-            f"or move {root_of(uri)} away to begin anew"
+            f"or move {_root_of(uri)} away to begin anew"
         ) from None
 
 
-def root_of(uri: str) -> str:
+def _root_of(uri: str) -> str:
     """The folder of alerts that a file of the log is in."""
     return uri.rpartition("/log/")[0]
 

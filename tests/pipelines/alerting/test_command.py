@@ -145,3 +145,27 @@ def test_a_schedule_tells_at_its_start_what_its_sinks_lack(config: str) -> None:
     hook = 'alerts.webhooks=[{"name": "a", "url_env": "NO_SUCH"}]'
     with pytest.raises(SettingsError, match="found no environment variable 'NO_SUCH'"):
         make_scheduler(config, ["schedule.cron=0 * * * *", hook], SystemClock())
+
+
+def test_a_run_waits_for_another_one_and_not_for_ever(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = FakeClock(datetime.datetime.now(datetime.UTC))
+    alerting = command.make_alerting(config, [], clock)
+    note = tmp_path / "run" / "alerts" / "running.json"
+    note.parent.mkdir(parents=True)
+    beats: list[int] = []
+
+    def beat() -> None:
+        beats.append(1)
+        found = {"holder": "a", "host": "elsewhere", "process": 7, "time": "", "since": "", "beat": len(beats)}
+        note.write_text(json.dumps(found))
+
+    beat()
+    clock.while_waiting = beat
+    assert command.look(config, alerting) is None
+    assert "process 7 on elsewhere is at work on these alerts; nothing was done here" in capsys.readouterr().err
+    assert 150 <= clock.passed < 170 and not read_log(alerting.root)
+    clock.while_waiting = lambda: note.unlink(missing_ok=True)
+    found = command.look(config, alerting)
+    assert found is not None and len(found.records) == 1 and not note.exists()
