@@ -123,9 +123,9 @@ def scores_vacuum(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
 ) -> None:
     """Remove files that no kept version of the scores table needs, such as those of killed runs."""
-    from pipelines.scores import remove_dead_files
+    from pipelines.scores import vacuum
 
-    remove_dead_files(config, retention_hours, dry_run=dry_run)
+    vacuum(config, retention_hours, dry_run=dry_run)
 
 
 @app.command()
@@ -136,6 +136,18 @@ def verify(
     from pipelines.verify import verify_target
 
     verify_target(target)
+
+
+@app.command()
+def vacuum(
+    config: Config,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+) -> None:
+    """Remove what of the run directory is no longer needed, by age and count (retention), and what killed runs left."""
+    from pipelines.vacuum import vacuum
+
+    vacuum(config, overrides or [], dry_run=dry_run)
 
 
 @app.command()

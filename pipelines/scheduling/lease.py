@@ -32,6 +32,11 @@ DEAD_SECONDS = 60.0
 _KILLED_SECONDS = 10.0
 
 
+def note_uri(root: str) -> str:
+    """The note's file in the schedule's folder of a run directory."""
+    return storage.join(root, "running.json")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Note:
     """Who is at work, on which time and since when; `stage` is the process group of its stage, if one runs."""

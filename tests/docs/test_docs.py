@@ -63,6 +63,7 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
                 "scores",
                 "scoring",
                 "schedule",
+                "care",
             )
         ),
         "docs/scores.md",
