@@ -151,6 +151,25 @@ def vacuum(
 
 
 @app.command()
+def forget(
+    config: Config,
+    ids: Annotated[list[str], typer.Argument(metavar="DOC_ID...", help="A doc_id each, or your own id (source_id).")],
+    purge: Annotated[bool, typer.Option("--purge", help="Also retire published shards that hold them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    replaced: Annotated[
+        Optional[list[str]],  # noqa: UP045  typer reads the annotation at run time
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting that replaces that of the YAML."),
+    ] = None,
+) -> None:
+    """Take documents out of scores and future shards, and tell which shards and models hold them."""
+    from pipelines.forget import forget
+
+    code = forget(config, ids, replaced or [], purge=purge, dry_run=dry_run)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
 def status(config: Config, overrides: Overrides = None) -> None:
     """Tell what of a pipeline is published, what is under way, and what is missing."""
     from pipelines.status import print_status

@@ -92,7 +92,8 @@ def _tell(scoring: Scoring, version: int) -> None:
         STAGE,
         f"committed {scoring.rows:,} rows of {scoring.inputs:,} inputs as version {version} in "
         f"{seconds_text(scoring.seconds)}: {scoring.scored:,} scored{shared} at {speed}, "
-        f"{scoring.rows - scoring.scored:,} with an error",
+        f"{scoring.rows - scoring.scored:,} with an error"
+        + (f"; {scoring.forgotten:,} records are forgotten and have no row" if scoring.forgotten else ""),
     )
 
 

@@ -40,6 +40,7 @@ class Scoring:
     files: list[WrittenFile]
     seconds: float
     unread: Mapping[str, int] = field(default_factory=dict)
+    forgotten: int = 0  # records that were read and left out
     backend: str | None = None  # directory of the backend that scored; None for the model in fp32
 
     @property
@@ -169,6 +170,7 @@ def _metadata(plan: Plan, scoring: Scoring) -> dict[str, str]:
             {
                 "read": scoring.rows,
                 "scored": scoring.scored,
+                "forgotten": scoring.forgotten,
                 "errors": scoring.errors,
                 "computed": scoring.computed,
                 "fanned_out": scoring.fanned_out,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mapring.errors import StageError
-from mapring.plan import Plan
+from mapring.plan import Plan, check_none_forgotten
 from mapring.progress import say
 from mapring.scores.table import ScoresTable, read_table
 from mapring.scores.work import Work
@@ -26,12 +26,13 @@ def update_table(spark: SparkSession, plan: Plan, table: ScoresTable | None, wor
 
     Raises:
         OvertakenError: another run scored the same inputs.
-        StageError: other runs came first again and again.
+        StageError: other runs came first again and again, or a document was forgotten meanwhile.
     """
     for _ in range(_ATTEMPTS):
         leaving = frozenset(found.key for found in work.leaving)
         removed = affected_files(table.files, leaving) if table is not None else []
         carried = carry_over(spark, plan.run.scores, removed, leaving, ROWS_PER_ROW_GROUP)
+        check_none_forgotten(plan, "score")
         try:
             return commit_scores(plan, table, scoring, carried=carried, removed=removed)
         except OvertakenError as error:
