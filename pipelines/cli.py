@@ -170,6 +170,17 @@ def forget(
 
 
 @app.command()
+def migrate(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A pipeline's YAML, or a run directory.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+) -> None:
+    """Bring a run directory of an earlier version to what this one reads; tell what cannot be, and why."""
+    from pipelines.migrate import migrate
+
+    migrate(target, dry_run=dry_run)
+
+
+@app.command()
 def status(config: Config, overrides: Overrides = None) -> None:
     """Tell what of a pipeline is published, what is under way, and what is missing."""
     from pipelines.status import print_status

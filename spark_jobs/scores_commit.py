@@ -112,7 +112,7 @@ def commit_scores(
     schema = Schema.from_arrow(columns)
     application = f"{plan.settings.name}:{plan.scoring_model}"
     metadata = _metadata(plan, scoring)
-    has_other_columns = table is not None and list(table.columns) != columns.names
+    has_other_columns = table is not None and {*table.columns} != {*columns.names}
     if table is not None and has_other_columns and len(removed) < len(table.files):
         raise StageError(
             f"{uri}: found rows with other columns than those to come, which another run has committed; nothing of "

@@ -198,5 +198,5 @@ def test_a_table_of_another_kind_is_refused(world: World) -> None:
     from deltalake import write_deltalake
 
     write_deltalake(world.plan().run.scores, pa.table({"a": [1]}))
-    with pytest.raises(StageError, match="found a table without the column source, expected one that this mapring"):
+    with pytest.raises(StageError, match="found a table with other columns than mapring's, expected one that"):
         score(world.plan())
