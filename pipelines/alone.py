@@ -23,7 +23,7 @@ def alone(run: RunDirectory, config: str, clock: Clock | None = None) -> Iterato
         StageError: a scheduler is at work.
     """
     clock = clock or SystemClock()
-    lease = Lease(note_uri(run.schedule), config, clock, grace_seconds=0)
+    lease = Lease(note_uri(run.schedule), config, clock, grace_seconds=None)
     waited = 0.0
     while (taken := lease.take(clock.now())) != "taken":
         if taken == "busy" or waited > 2 * DEAD_SECONDS:
