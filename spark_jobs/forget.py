@@ -45,9 +45,8 @@ def forget(plan: Plan, wanted: Sequence[str], *, purge: bool = False, dry_run: b
         raise PublishedError(_unknown(plan, unknown))
     records = [one.to_record() for one in documents.values()]
     say(STAGE, f"{len(documents):,} documents are meant: {', '.join(sorted(documents)[:5])}{_more(len(documents) - 5)}")
-    rows = Wanted(
-        frozenset(documents), frozenset(one.identity for one in documents.values() if one.identity), documents.hashes
-    )
+    places = frozenset((one.doc_id, one.identity) for one in documents.values() if one.identity)
+    rows = Wanted(places, documents.hashes)
     if dry_run:
         say(STAGE, f"would take {count_rows(plan.run.scores, rows):,} rows out of the scores table")
     else:

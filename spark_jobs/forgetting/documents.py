@@ -42,14 +42,16 @@ class Document:
     own_ids: set[str] = field(default_factory=set)  # digests
     of_corpus: bool = False
 
-    def may_be(self, identities: Collection[str | None], text: str | None = None) -> bool:
+    def may_be(self, identities: Collection[str | None], content_hash: str | None = None) -> bool:
         """Whether what has this document's id, in files of these identities, is this document.
 
-        An id is a position, and after a change of the file another document stands there.
+        An id is a position, and after a change of the file another document stands there. What nothing is known of
+        yet is whatever is found first.
         """
-        if not self.identity or self.identity in identities:
+        known = self.hashes | {document_id(text) for text in self.texts}
+        if (self.identity and self.identity in identities) or content_hash in known:
             return True
-        return text is not None and (text in self.texts or document_id(text) in self.hashes)
+        return not (self.identity or known)
 
     def to_record(self) -> ForgottenDocument:
         """Its record."""
@@ -96,7 +98,7 @@ def find_documents(plan: Plan, wanted: Collection[str]) -> tuple[Documents, list
     readings = [*_readings(plan)]
     for reading in readings:
         known |= _in_inputs(reading, readings, wanted, found)
-    for generation in generations(plan.run.root):
+    for generation in sorted(generations(plan.run.root), key=lambda one: one.name != plan.shards):
         if generation.kind == "shards" and generation.is_published and not generation.is_damaged:
             known |= _in_shards(generation, {*wanted, *found}, found)
     known |= _in_scores(plan, {*wanted, *found}, found)
@@ -162,7 +164,9 @@ def _in_inputs(
                 raw = batch.slice(row, 1)
                 texts = {text for other in all_readings for text in _prepared(other, segment.source, raw)}
                 identity = files[segment.source.name, segment.relative].identity
-                if own not in wanted and not any(document.may_be({identity}, text) for text in (*texts, None)):
+                if own not in wanted and not any(
+                    document.may_be({identity}, content) for content in (*map(document_id, texts), None)
+                ):
                     continue  # it was forgotten before, and its line has been taken out since
                 document.place = place_digest(segment.source.name, segment.relative)
                 document.identity = identity
@@ -202,7 +206,7 @@ def _in_shards(generation: Generation, ids: set[str], found: Documents) -> set[s
             continue
         document = found.of(row["doc_id"])
         known |= {name for name in (row["doc_id"], row["source_id"]) if name in ids}
-        if row["source_id"] not in ids and not document.may_be(set(identities.values()), row["text"]):
+        if row["source_id"] not in ids and not document.may_be(set(identities.values()), document_id(row["text"])):
             continue
         document.of_corpus = True
         document.own_ids |= {digest(row["source_id"])} if row["source_id"] else set()
@@ -222,7 +226,7 @@ def _in_scores(plan: Plan, ids: set[str], found: Documents) -> set[str]:
         for row in rows:
             document = found.of(row["doc_id"])
             known |= {name for name in (row["doc_id"], row["source_id"]) if name in ids}
-            if row["source_id"] not in ids and not document.may_be({row["input_identity"]}):
+            if row["source_id"] not in ids and not document.may_be({row["input_identity"]}, row.get("content_hash")):
                 continue
             document.own_ids |= {digest(row["source_id"])} if row["source_id"] else set()
             document.hashes |= {row["content_hash"]} if row.get("content_hash") else set()

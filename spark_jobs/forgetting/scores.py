@@ -34,10 +34,9 @@ _COLUMNS = ("doc_id", "content_hash", "input_identity")
 
 
 class Wanted(NamedTuple):
-    """Documents by id, which stand for them in files of these identities only, and by the hashes of their texts."""
+    """Documents by (id, identity of the input file), since an id is a position, and by the hashes of their texts."""
 
-    doc_ids: frozenset[str]
-    identities: frozenset[str]
+    places: frozenset[tuple[str, str]]
     hashes: frozenset[str]
 
 
@@ -159,9 +158,10 @@ def _held(uri: str, wanted: Wanted) -> pa.ChunkedArray:
 
 
 def _is_of(table: pa.Table, wanted: Wanted) -> pa.ChunkedArray:
-    found = pc.is_in(table.column("doc_id"), value_set=pa.array(sorted(wanted.doc_ids), pa.string()))
+    ids = table.column("doc_id")
     if "content_hash" not in table.column_names:  # an older table, in which ids are all there is to go by
-        return found
-    as_then = pc.is_in(table.column("input_identity"), value_set=pa.array(sorted(wanted.identities), pa.string()))
+        return pc.is_in(ids, value_set=pa.array(sorted({doc_id for doc_id, _ in wanted.places}), pa.string()))
+    places = pc.binary_join_element_wise(ids, table.column("input_identity"), " ")
+    there = pc.is_in(places, value_set=pa.array(sorted(map(" ".join, wanted.places)), pa.string()))
     same = pc.is_in(table.column("content_hash"), value_set=pa.array(sorted(wanted.hashes), pa.string()))
-    return pc.or_(pc.and_(found, as_then), same)
+    return pc.or_(there, same)

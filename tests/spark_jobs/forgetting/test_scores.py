@@ -34,7 +34,7 @@ def plan(tmp_path: Path) -> Plan:
 
 def wanted(plan: Plan, *doc_ids: str, hashes: str = "", identity: str | None = None) -> Wanted:
     [file] = plan.score_sources
-    return Wanted(frozenset(doc_ids), frozenset({identity or file.identity}), frozenset(hashes.split()))
+    return Wanted(frozenset((name, identity or file.identity) for name in doc_ids), frozenset(hashes.split()))
 
 
 def left(plan: Plan) -> list[str]:
