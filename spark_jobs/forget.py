@@ -27,7 +27,7 @@ from mapring.errors import MapringError, PublishedError
 from mapring.plan import Plan, make_plan
 from mapring.progress import say
 from spark_jobs.forgetting.documents import Documents, find_documents
-from spark_jobs.forgetting.lineage import Holder, holders, what_models_saw
+from spark_jobs.forgetting.lineage import Holder, holders, rankings_with, what_models_saw
 from spark_jobs.forgetting.scores import Wanted, count_rows, remove_dead_files, take_out_rows
 
 STAGE = "forget"
@@ -53,6 +53,7 @@ def forget(plan: Plan, wanted: Sequence[str], *, purge: bool = False, dry_run: b
         _remember(plan, records)
         _from_scores(plan, rows)
     found = tuple(generations(plan.run.root))
+    _from_rankings(rankings_with(found, documents), dry_run=dry_run)
     holding = holders(found, documents)
     _tell_models(plan, found, holding, documents, dry_run=dry_run)
     _shards(plan, found, holding, purge=purge, dry_run=dry_run)
@@ -90,6 +91,14 @@ def _from_scores(plan: Plan, rows: Wanted) -> None:
             f"{len(unread):,} unfinished files of the table cannot be looked into, such as {unread[0]}; "
             "`mapring vacuum` removes them when they are old enough",
         )
+
+
+def _from_rankings(directories: Sequence[str], *, dry_run: bool) -> None:
+    """Retire rankings that have a row of the documents, as the table has none any more."""
+    for directory in directories:
+        if not dry_run:
+            remove_published(directory, FORGOTTEN)
+        say(STAGE, f"{'would retire' if dry_run else 'retired'} the ranking {directory}; `mapring rank` makes another")
 
 
 def _tell_models(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mapring.care.standing import Folder, Generation, Training
 from mapring.settings.retention import Retention
 
-_ONE = {"shards": "shards", "models": "model", "backends": "backend", "rankers": "ranker"}
+_ONE = {"shards": "shards", "models": "model", "backends": "backend", "rankers": "ranker", "ranked": "ranking"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def choose(
             if one.changed < oldest
         ),
     ]
-    order = ("backends", "rankers", "models", "shards")
+    order = ("ranked", "backends", "rankers", "models", "shards")
     return sorted(removals, key=lambda one: (order.index(one.kind) if one.kind in order else -1, one.directory))
 
 

@@ -15,6 +15,7 @@ class Retention(Section):
     )
     backends: int = execution(3, description="Newest published backends that are kept.", ge=0)
     rankers: int = execution(3, description="Newest published rankers that are kept.", ge=0)
+    ranked: int = execution(3, description="Newest published rankings of the scores table that are kept.", ge=0)
     table_versions: int = execution(
         10, description="Newest scorings of the scores table to which `mapring scores rollback` can go back.", ge=1
     )

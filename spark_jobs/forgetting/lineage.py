@@ -123,6 +123,20 @@ def _holds(uri: str, documents: Documents, identities: set[str | None] | None) -
     return False
 
 
+def rankings_with(found: Iterable[Generation], documents: Documents) -> list[str]:
+    """Directories of published rankings of the scores table that have a row of one of the documents."""
+    return [
+        one.directory
+        for one in found
+        if one.kind == "ranked" and one.is_published and not one.is_damaged
+        for manifest in [read_manifest(one.directory)]
+        if any(
+            entry.path.endswith(".parquet") and _holds(storage.join(one.directory, entry.path), documents, None)
+            for entry in manifest.files
+        )
+    ]
+
+
 def what_models_saw(
     found: Sequence[Generation], holding: Sequence[Holder], documents: Documents
 ) -> dict[str, set[str]]:
