@@ -119,9 +119,19 @@ def _digest(stage: str, content: Mapping[str, Any]) -> str:
 
 
 def shards_fingerprint(
-    settings: Settings, sources: tuple[SourceFile, ...], evaluation: tuple[SourceFile, ...] = ()
+    settings: Settings,
+    sources: tuple[SourceFile, ...],
+    evaluation: tuple[SourceFile, ...] = (),
+    forgotten: Sequence[str] = (),
 ) -> str:
-    """Fingerprint of the preprocessing stage (16 hex digits); `evaluation` is what the corpus is kept clean of."""
+    """Fingerprint of the preprocessing stage (16 hex digits).
+
+    Args:
+        settings: of the pipeline.
+        sources: the input files.
+        evaluation: what the corpus is kept clean of.
+        forgotten: names of the forgotten documents that are left out.
+    """
     values = output_settings(settings.preprocess)
     for source in (*values["inputs"], *values["decontamination"]["inputs"]):
         del source["feature_columns"]  # only scored rows carry numbers
@@ -133,8 +143,10 @@ def shards_fingerprint(
     ]
     inputs = [source.to_json() for source in sources]
     clean_of = [source.to_json() for source in evaluation]
+    left_out = {"forgotten": sorted(forgotten)} if forgotten else {}  # without any, fingerprints are as they were
     return _digest(
-        "preprocess", {"seed": settings.seed, "settings": values, "inputs": inputs, "decontamination": clean_of}
+        "preprocess",
+        {"seed": settings.seed, "settings": values, "inputs": inputs, "decontamination": clean_of, **left_out},
     )
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from mapring import lineage, storage
 from mapring.base_model import teacher_directory, transformers_directory
+from mapring.care.forgotten import Exclusion, ForgottenDocument, exclusion, place_digest, read_forgotten
 from mapring.columns import check_columns
 from mapring.contract import read_manifest
-from mapring.errors import MapringError, PublishedError, SettingsError
+from mapring.errors import MapringError, PublishedError, SettingsError, StageError
 from mapring.lineage import RunDirectory, SourceFile
 from mapring.settings import Input, Settings, load_settings
 from mapring.settings.base import changed_settings
@@ -27,7 +28,8 @@ class Plan:
 
     `evaluation_sources` are the files that the corpus is kept clean of. `shards` and `model` are the fingerprints of
     what the first two stages publish; `score_settings` has that of what shapes the scores of each source. Of `is_part`
-    the `score_sources` are only some of the inputs, those of a micro-batch.
+    the `score_sources` are only some of the inputs, those of a micro-batch. `forgotten` are documents that no stage may
+    publish again.
     """
 
     config: str
@@ -41,6 +43,7 @@ class Plan:
     model: str
     score_settings: Mapping[str, str]
     is_part: bool = False
+    forgotten: tuple[ForgottenDocument, ...] = ()
 
     @property
     def scoring(self) -> Score:
@@ -48,6 +51,16 @@ class Plan:
         if self.settings.score is None:
             raise SettingsError(f"{self.config}: score: is missing; add what is to be scored")
         return self.settings.score
+
+    @property
+    def left_out_of_corpus(self) -> Exclusion:
+        """What preprocessing leaves out."""
+        return _left_out(self.preprocess_sources, [one for one in self.forgotten if one.of_corpus])
+
+    @property
+    def left_out_of_scores(self) -> Exclusion:
+        """What scoring leaves out."""
+        return _left_out(self.score_sources, self.forgotten)
 
     @property
     def shards_directory(self) -> str:
@@ -115,7 +128,9 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     _check_sources(config, "preprocess.inputs", settings.preprocess.inputs, preprocess_sources)
     _check_sources(config, "preprocess.decontamination.inputs", evaluation, evaluation_sources)
     _check_sources(config, "score.inputs", to_score, score_sources)
-    shards = lineage.shards_fingerprint(settings, preprocess_sources, evaluation_sources)
+    forgotten = read_forgotten(settings.run_dir)
+    left_out = [one.name for one in forgotten if one.of_corpus]
+    shards = lineage.shards_fingerprint(settings, preprocess_sources, evaluation_sources, left_out)
     model = lineage.model_fingerprint(settings, shards)
     return Plan(
         config=config,
@@ -128,7 +143,26 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         shards=shards,
         model=model,
         score_settings={source.name: lineage.score_settings_fingerprint(settings, source) for source in to_score},
+        forgotten=forgotten,
     )
+
+
+def check_none_forgotten(plan: Plan, stage: str) -> None:
+    """Refuse to publish what was made before a document was forgotten that it may hold.
+
+    Raises:
+        StageError: a document was forgotten since the plan was made.
+    """
+    if set(read_forgotten(plan.run.root)) != set(plan.forgotten):
+        raise StageError(
+            f"{stage}: documents were forgotten while this ran; nothing was published. Run the command again, which "
+            "leaves them out"
+        )
+
+
+def _left_out(sources: Sequence[SourceFile], forgotten: Sequence[ForgottenDocument]) -> Exclusion:
+    identities = {place_digest(file.source, file.relative): file.identity for file in sources} if forgotten else {}
+    return exclusion(forgotten, identities)
 
 
 def _check_run_dir(config: str, run_dir: str) -> None:

@@ -11,6 +11,7 @@ second writer can leave a torn file under a published name.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import importlib.util
@@ -39,6 +40,15 @@ class FileInfo(NamedTuple):
     uri: str
     relative: str
     bytes: int
+
+
+class StoredFile(NamedTuple):
+    """One file found by `list_stored`: its URI, its path below the directory, bytes, and when it was last modified."""
+
+    uri: str
+    relative: str
+    bytes: int
+    modified: datetime.datetime
 
 
 def _filesystem(uri: str) -> tuple[Any, str]:
@@ -283,6 +293,33 @@ def _walk(directory: str, above: tuple[str, ...] = ()) -> Iterator[str]:
             yield from _walk(entry.path, (*above, true))
         elif entry.is_file() or entry.is_symlink():  # a link to nothing is an error where it is read, not passed over
             yield entry.path
+
+
+def list_stored(uri: str) -> list[StoredFile]:
+    """All files below a directory, also hidden ones, sorted by path; links are not followed. Empty where there is none.
+
+    A file that is removed while we look is passed over.
+    """
+    filesystem, path = _filesystem(uri)
+    filesystem.invalidate_cache()
+    if not filesystem.isdir(path):
+        return []
+    found = []
+    for entry in sorted(filesystem.find(path)):
+        relative = entry.removeprefix(path).strip("/")
+        place = entry if _is_local(filesystem) else filesystem.unstrip_protocol(entry)
+        try:
+            found.append(StoredFile(place, relative, int(filesystem.size(entry)), modified(place)))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def remove_file(uri: str) -> None:
+    """Remove one file; nothing happens where there is none."""
+    filesystem, path = _filesystem(uri)
+    with contextlib.suppress(FileNotFoundError):
+        filesystem.rm_file(path)
 
 
 def check_writable(uri: str) -> None:

@@ -144,9 +144,9 @@ def scores_vacuum(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
 ) -> None:
     """Remove files that no kept version of the scores table needs, such as those of killed runs."""
-    from pipelines.scores import remove_dead_files
+    from pipelines.scores import vacuum
 
-    remove_dead_files(config, retention_hours, dry_run=dry_run)
+    vacuum(config, retention_hours, dry_run=dry_run)
 
 
 @app.command()
@@ -157,6 +157,48 @@ def verify(
     from pipelines.verify import verify_target
 
     verify_target(target)
+
+
+@app.command()
+def vacuum(
+    config: Config,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed.")] = False,
+) -> None:
+    """Remove what of the run directory is no longer needed, by age and count (retention), and what killed runs left."""
+    from pipelines.vacuum import vacuum
+
+    vacuum(config, overrides or [], dry_run=dry_run)
+
+
+@app.command()
+def forget(
+    config: Config,
+    ids: Annotated[list[str], typer.Argument(metavar="DOC_ID...", help="A doc_id each, or your own id (source_id).")],
+    purge: Annotated[bool, typer.Option("--purge", help="Also retire published shards that hold them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    replaced: Annotated[
+        Optional[list[str]],  # noqa: UP045  typer reads the annotation at run time
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting that replaces that of the YAML."),
+    ] = None,
+) -> None:
+    """Take documents out of scores and future shards, and tell which shards and models hold them."""
+    from pipelines.forget import forget
+
+    code = forget(config, ids, replaced or [], purge=purge, dry_run=dry_run)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def migrate(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A pipeline's YAML, or a run directory.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+) -> None:
+    """Bring a run directory of an earlier version to what this one reads; tell what cannot be, and why."""
+    from pipelines.migrate import migrate
+
+    migrate(target, dry_run=dry_run)
 
 
 @app.command()

@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.table import Table
 
-from mapring import storage
 from mapring.errors import MapringError, SettingsError, StageError, in_one_line
 from mapring.lineage import RunDirectory
 from mapring.plan import make_plan
@@ -26,7 +25,7 @@ from pipelines.run import run
 from pipelines.scheduling import records
 from pipelines.scheduling.attempts import attempt, passed_over, told_time
 from pipelines.scheduling.due import MOST_COUNTED, Due, next_due, times_after, times_between
-from pipelines.scheduling.lease import Lease
+from pipelines.scheduling.lease import Lease, note_uri
 from pipelines.scheduling.records import Record
 from pipelines.scheduling.stopping import Clock, SystemClock
 
@@ -51,8 +50,7 @@ class Scheduler:
     lease: Lease = field(init=False)
 
     def __post_init__(self) -> None:
-        uri = storage.join(self.root, "running.json")
-        self.lease = Lease(uri, self.config, self.clock, self.schedule.grace_seconds)
+        self.lease = Lease(note_uri(self.root), self.config, self.clock, self.schedule.grace_seconds)
 
     def loop(self) -> None:
         """Run what is due whenever it is, until we are told to stop."""

@@ -11,12 +11,10 @@ from rich.table import Table
 from mapring import storage
 from mapring.errors import SettingsError, StageError
 from mapring.progress import bytes_text, say
+from mapring.scores.removal import dead_files, remove_dead_files
 from mapring.scores.seal import seal
 from mapring.scores.table import read_table
 from mapring.settings import load_settings
-from mapring.watch.stored import drop_counts
-
-USUAL_RETENTION_HOURS = 168  # Delta's own; a running scoring's files are younger, and so are what readers hold open
 
 
 def print_history(config: str) -> None:
@@ -69,31 +67,16 @@ def roll_back(config: str, version: int) -> None:
     say("scores", f"version {now} is version {version} again, with {rows:,} rows; `mapring score` scores what it lacks")
 
 
-def remove_dead_files(config: str, retention_hours: int, *, dry_run: bool) -> None:
+def vacuum(config: str, retention_hours: int, *, dry_run: bool) -> None:
     """Remove files that no version of the table of the last `retention_hours` needs, such as those of killed runs."""
-    from deltalake import DeltaTable
-
     uri = _existing(config)
-    delta = DeltaTable(uri)
-    paths = delta.vacuum(
-        retention_hours, dry_run=True, full=True, enforce_retention_duration=retention_hours >= USUAL_RETENTION_HOURS
-    )
-    total = sum(storage.size(storage.join(uri, path)) for path in paths)
-    told = f"{len(paths):,} files, {bytes_text(total)}, that no version of the last {retention_hours} hours needs"
+    dead = dead_files(uri, retention_hours) if dry_run else remove_dead_files(uri, retention_hours)
+    total = bytes_text(sum(file.bytes for file in dead))
+    told = f"{len(dead):,} files, {total}, that no version of the last {retention_hours} hours needs"
     if dry_run:
-        for path in sorted(paths):
-            say("scores", f"would remove {path}")
-        say("scores", f"would remove {told}")
-        return
-    if paths:
-        delta.vacuum(
-            retention_hours,
-            dry_run=False,
-            full=True,
-            enforce_retention_duration=retention_hours >= USUAL_RETENTION_HOURS,
-        )
-        drop_counts(uri, paths)
-    say("scores", f"removed {told}")
+        for file in dead:
+            say("scores", f"would remove {file.path}")
+    say("scores", f"{'would remove' if dry_run else 'removed'} {told}")
 
 
 def _existing(config: str) -> str:

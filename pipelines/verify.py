@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from mapring import storage
 from mapring.contract import RECORD_NAME
+from mapring.contract.retired import is_half_removed
 from mapring.contract.verify import verify
 from mapring.errors import PublishedError
 from mapring.scores.verify import verify_scores
@@ -54,7 +55,9 @@ def _published_below(run_dir: str) -> Iterator[str]:
     for kind in _KINDS:
         for name in storage.list_names(storage.join(run_dir, kind)):
             directory = storage.join(run_dir, kind, name)
-            if storage.exists(storage.join(directory, RECORD_NAME)) or _holds_manifest(directory):
+            if is_half_removed(directory):
+                sys.stdout.write(f"{directory}: half removed; `mapring vacuum` removes what is left\n")
+            elif storage.exists(storage.join(directory, RECORD_NAME)) or _holds_manifest(directory):
                 yield directory
             else:
                 sys.stdout.write(f"{directory}: an attempt that was not published; nothing reads it\n")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mapring.care.forgotten import FORGOTTEN
 from mapring.contract import Manifest, read_manifest
 from mapring.errors import MapringError, PublishedError
 from mapring.filter_rules import judge, rules_of
@@ -74,6 +75,9 @@ def _tell_dropped(plan: Plan, manifest: Manifest, row: dict[str, Any]) -> Iterat
     yield f"  dropped at stage {row['stage']} by rule {row['rule']}: " + (
         ", ".join(f"{name} {value}" for name, value in facts) or "nothing more is known"
     )
+    if row["rule"] == FORGOTTEN:
+        yield "  it was forgotten: its text, measures and own id are not told"
+        return
     yield from _tell_measures(plan.shards_directory, manifest, row["doc_id"])
     changed = what_changed(plan, manifest, row["source"], row["path"])
     original = None if changed else read_again(plan, row["source"], row["path"], row["record"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pyspark.sql import functions as F
 
+from mapring.care.forgotten import FORGOTTEN
 from mapring.contract.schemas import DROP
 from spark_jobs.dedup.parts import DUPLICATE_PARTS
 from spark_jobs.formats.raw import READ_RULES
@@ -27,6 +28,7 @@ def drop_rows(rejected: DataFrame, duplicates: DataFrame) -> DataFrame:
     nothing = F.lit(None).cast("string")
     stage = (
         F.when(F.col("rule").isin(*READ_RULES), "read")
+        .when(F.col("rule") == FORGOTTEN, "forget")
         .when(F.col("rule") == CONTAMINATED, "decontaminate")
         .when(F.col("rule") == DUPLICATE_PARTS, "dedup")
         .otherwise("filter")

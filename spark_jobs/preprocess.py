@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from mapring.contract import FileEntry, Manifest, code_version, is_published, publish, read_manifest, utc_now
 from mapring.errors import InputError, StageError
-from mapring.plan import Plan
+from mapring.plan import Plan, check_none_forgotten
 from mapring.progress import say, seconds_text
 from mapring.settings import output_settings
 from spark_jobs.arguments import leave, run_main
@@ -57,6 +57,7 @@ def preprocess(plan: Plan) -> None:
     start = time.monotonic()
     spark = start_fitted_session(STAGE, plan.settings, plan.settings.preprocess.inputs, plan.preprocess_sources)
     manifest = _build(spark, plan)
+    check_none_forgotten(plan, STAGE)
     if not publish(plan.shards_directory, manifest):
         say(STAGE, "another attempt published these shards first; its manifest stands")
     counts = manifest.details["counts"]
@@ -155,6 +156,7 @@ def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> Da
         filters=settings.preprocess.filters,
         on_rows=on_rows,
         labels=Labels(settings.preprocess.labels, settings.preprocess.label_separator),
+        left_out=plan.left_out_of_corpus,
     )
     return read_records(spark, first_pass, partitions(spark))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mapring.care.forgotten import FORGOTTEN, Exclusion
 from mapring.pairs import as_lines, join_pairs
 from mapring.settings import Input
 from mapring.settings.filters import Filters
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 EMPTY, MISSING_LABEL = "empty_text", "missing_label"
-UNJUDGED_RULES = (*READ_RULES, EMPTY, MISSING_LABEL)  # of records that no filter has looked at
+UNJUDGED_RULES = (*READ_RULES, EMPTY, MISSING_LABEL, FORGOTTEN)  # of records that no filter has looked at
+NOTHING = Exclusion()
 
 RECORD = pa.schema(
     [
@@ -57,7 +59,8 @@ class FirstPass:
     """Reads, normalizes, identifies and judges the records of segments; runs inside tasks.
 
     `on_rows` is told how many rows each batch has (an accumulator's `add`). Without `filters`
-    nothing is measured; a pair is measured as one text with a line break between the two.
+    nothing is measured; a pair is measured as one text with a line break between the two. Of documents that
+    are `left_out` nothing is kept but their place and the rule.
     """
 
     segments: Sequence[Segment]
@@ -65,6 +68,7 @@ class FirstPass:
     filters: Filters | None
     on_rows: Callable[[int], None]
     labels: Labels = ONE_NAME
+    left_out: Exclusion = NOTHING
 
     def __call__(self, indices: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """RECORD batches of the segments at these indices."""
@@ -87,13 +91,17 @@ class FirstPass:
         if source.label_column is not None and self.labels.kind == "one":
             without = pc.and_(pc.is_null(rule), pc.fill_null(pc.equal(label.values, ""), True))
             rule = pc.if_else(without, MISSING_LABEL, rule)
+        places = zip(paths, raw.column("record").to_pylist(), strict=True)
+        doc_ids = [document_id(f"{source.name}\0{path}\0{record}") for path, record in places]
+        hashes = [None if value is None else document_id(value) for value in text.to_pylist()]
+        gone = pa.array(self._is_left_out(doc_ids, hashes), pa.bool_())
+        rule = pc.if_else(gone, FORGOTTEN, rule)
         is_pair = source.second_text_column is not None
         verdict = apply_filters(as_lines(text) if is_pair else text, rule, self.filters)
-        places = zip(paths, raw.column("record").to_pylist(), strict=True)
         group = pc.utf8_trim_whitespace(raw.column("group"))
         columns = {
-            "doc_id": pa.array([document_id(f"{source.name}\0{path}\0{record}") for path, record in places]),
-            "source_id": raw.column("source_id"),
+            "doc_id": pa.array(doc_ids),
+            "source_id": pc.if_else(gone, None, raw.column("source_id")),
             "source": pa.repeat(source.name, count),
             "path": pa.array(paths, pa.string()),
             "record": raw.column("record"),
@@ -104,16 +112,20 @@ class FirstPass:
             "features": raw.column("features"),
             "given_split": pa.array([source.split] * count, pa.string()),
             "rule": verdict.rule,
-            "detail": pc.coalesce(raw.column("detail"), label.problems),
-            "content_hash": pa.array(
-                [None if value is None else document_id(value) for value in text.to_pylist()], pa.string()
-            ),
+            "detail": pc.if_else(gone, None, pc.coalesce(raw.column("detail"), label.problems)),
+            "content_hash": pc.if_else(gone, None, pa.array(hashes, pa.string())),
             "measured": verdict.measured,
             "threshold": verdict.threshold,
             "language": verdict.languages,
             "measures": verdict.measures,
         }
         return pa.RecordBatch.from_arrays([columns[field.name] for field in RECORD], schema=RECORD)
+
+    def _is_left_out(self, doc_ids: Sequence[str], hashes: Sequence[str | None]) -> list[bool]:
+        if not self.left_out:
+            return [False] * len(doc_ids)
+        ids, texts = self.left_out.doc_ids, self.left_out.hashes
+        return [doc_id in ids or value in texts for doc_id, value in zip(doc_ids, hashes, strict=True)]
 
 
 def document_texts(

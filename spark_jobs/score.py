@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 
+import pyarrow as pa
+
 from mapring.contract import is_published
 from mapring.contract.schemas import score_schema
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.progress import say, seconds_text
+from mapring.scores.migrations import migrated, why_not
 from mapring.scores.seal import seal
 from mapring.scores.table import ScoresTable, latest_commit
 from mapring.scores.work import Work, find_work, tell_work
@@ -56,8 +59,15 @@ def _finish(plan: Plan, table: ScoresTable | None) -> None:
 def _check_columns(plan: Plan, table: ScoresTable | None, work: Work) -> None:
     """Refuse to mix what different tasks put out; where no row would stay, the table takes the new columns."""
     wanted = score_schema(plan.score_mode).names
-    if table is None or list(table.columns) == wanted or work.leaving == set(table.inputs.values()):
+    if table is None or {*table.columns} == {*wanted} or work.leaving == set(table.inputs.values()):
         return
+    if why := why_not(table.columns):
+        raise StageError(f"{plan.run.scores}: {why}")
+    if set(wanted) == set(migrated(pa.schema([(name, pa.null()) for name in table.columns])).names):
+        raise StageError(
+            f"{plan.run.scores}: found a table of an earlier mapring, whose rows would stay beside others; run "
+            f"`mapring migrate {plan.config}`, which adds the columns that they lack"
+        )
     differing = ", ".join(sorted({*table.columns} ^ {*wanted}))
     raise StageError(
         f"{plan.run.scores}: found rows that differ in the columns {differing} from those to come, and {work.gone:,} "
@@ -92,7 +102,8 @@ def _tell(scoring: Scoring, version: int) -> None:
         STAGE,
         f"committed {scoring.rows:,} rows of {scoring.inputs:,} inputs as version {version} in "
         f"{seconds_text(scoring.seconds)}: {scoring.scored:,} scored{shared} at {speed}, "
-        f"{scoring.rows - scoring.scored:,} with an error",
+        f"{scoring.rows - scoring.scored:,} with an error"
+        + (f"; {scoring.forgotten:,} records are forgotten and have no row" if scoring.forgotten else ""),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pyspark.sql import functions as F
 
+from mapring.care.forgotten import FORGOTTEN
 from mapring.contract import read_manifest
 from mapring.errors import InputError, StageError
 from mapring.lineage import SourceFile, content_identity
@@ -63,8 +64,12 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     by_rule, by_input = Counter[str | None](), Counter[tuple[str, str]]()
     for row in counts:
         by_rule[row["rule"]] += row["count"]
+        if row["rule"] == FORGOTTEN:
+            continue
         by_input[row["source"], row["path"]] += row["count"]
     read = by_input.total()
+    forgotten = by_rule.pop(FORGOTTEN, 0)
+    remaining = records.where(F.col("rule").isNull() | (F.col("rule") != FORGOTTEN)) if forgotten else records
     if not read and is_first and not plan.is_part:
         raise InputError(f"{plan.config}: score.inputs: the files hold no records; check the inputs")
     check_quarantine(records, by_rule, allowed_share=settings.max_quarantined_share, stage=STAGE)
@@ -86,7 +91,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     start = time.monotonic()
     with watch(spark, STAGE, f"score {read:,} rows", scored):
         written = write_scores(
-            records,
+            remaining,
             build,
             inputs=_placed(plan, files, places),
             files=file_count(places),
@@ -96,7 +101,15 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
         )
     records.unpersist()
     seconds = time.monotonic() - start
-    scoring = Scoring(run_id=run_id, inputs=len(files), files=written, seconds=seconds, unread=unread, backend=backend)
+    scoring = Scoring(
+        run_id=run_id,
+        inputs=len(files),
+        files=written,
+        seconds=seconds,
+        unread=unread,
+        forgotten=forgotten,
+        backend=backend,
+    )
     _conserve(read, scoring)
     _check_failed(scoring, settings.max_failed_share)
     _check_unchanged(files)
@@ -126,7 +139,11 @@ def _read(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], on_rows:
     segments = plan_segments(inputs, files, plan.settings.spark.split_bytes)
     text = read_manifest(plan.scoring_model_directory).details["text"]  # as the model's own texts were normalized
     first_pass = FirstPass(
-        segments=segments, normalization=Normalization.model_validate(text), filters=None, on_rows=on_rows
+        segments=segments,
+        normalization=Normalization.model_validate(text),
+        filters=None,
+        on_rows=on_rows,
+        left_out=plan.left_out_of_scores,
     )
     count = partitions(spark)
     records = read_records(spark, first_pass, count, carry, SCORED_RECORD)

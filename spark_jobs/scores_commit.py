@@ -40,6 +40,7 @@ class Scoring:
     files: list[WrittenFile]
     seconds: float
     unread: Mapping[str, int] = field(default_factory=dict)
+    forgotten: int = 0  # records that were read and left out
     backend: str | None = None  # directory of the backend that scored; None for the model in fp32
 
     @property
@@ -111,7 +112,7 @@ def commit_scores(
     schema = Schema.from_arrow(columns)
     application = f"{plan.settings.name}:{plan.scoring_model}"
     metadata = _metadata(plan, scoring)
-    has_other_columns = table is not None and list(table.columns) != columns.names
+    has_other_columns = table is not None and {*table.columns} != {*columns.names}
     if table is not None and has_other_columns and len(removed) < len(table.files):
         raise StageError(
             f"{uri}: found rows with other columns than those to come, which another run has committed; nothing of "
@@ -169,6 +170,7 @@ def _metadata(plan: Plan, scoring: Scoring) -> dict[str, str]:
             {
                 "read": scoring.rows,
                 "scored": scoring.scored,
+                "forgotten": scoring.forgotten,
                 "errors": scoring.errors,
                 "computed": scoring.computed,
                 "fanned_out": scoring.fanned_out,

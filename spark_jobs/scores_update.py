@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mapring.errors import StageError
-from mapring.plan import Plan
+from mapring.plan import Plan, check_none_forgotten
 from mapring.progress import say
 from mapring.scores.table import ScoresTable, read_table
 from mapring.scores.work import Work
@@ -28,7 +28,7 @@ def update_table(spark: SparkSession, plan: Plan, table: ScoresTable | None, wor
 
     Raises:
         OvertakenError: another run scored the same inputs.
-        StageError: other runs came first again and again.
+        StageError: other runs came first again and again, or a document was forgotten meanwhile.
     """
     for _ in range(_ATTEMPTS):
         leaving = frozenset(found.key for found in work.leaving)
@@ -36,6 +36,7 @@ def update_table(spark: SparkSession, plan: Plan, table: ScoresTable | None, wor
         models = {found.model for file in removed for found in file.inputs}
         keeper = CountKeeper(uri=plan.run.scores, counting=counting_of(plan, models))
         carried = carry_over(spark, plan.run.scores, removed, leaving, ROWS_PER_ROW_GROUP, keeper)
+        check_none_forgotten(plan, "score")
         try:
             return commit_scores(plan, table, scoring, carried=carried, removed=removed)
         except OvertakenError as error:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SCHEMA_VERSION = 1
+from mapring.contract.migrations import migrated
+
+SCHEMA_VERSION = 2  # a change of it needs a step in `contract/migrations.py`
 RECORD_NAME = "published.json"
 
 Kind = Literal["shards", "model", "checkpoint", "backend", "ranked"]
@@ -61,11 +63,20 @@ class Manifest:
 
     @classmethod
     def from_json(cls, content: bytes) -> Manifest:
-        """Read the JSON form. Raises ValueError when it is not a manifest of this schema version."""
+        """Read the JSON form, also of an earlier schema version.
+
+        Raises:
+            ValueError: it is no manifest, or one of a later version.
+        """
         value = json.loads(content)
-        if not isinstance(value, dict) or value.get("schema_version") != SCHEMA_VERSION:
-            found = value.get("schema_version") if isinstance(value, dict) else type(value).__name__
-            raise ValueError(f"found schema_version {found}, expected {SCHEMA_VERSION}")
+        version = value.get("schema_version") if isinstance(value, dict) else type(value).__name__
+        if not isinstance(version, int) or version < 1:
+            raise ValueError(f"found schema_version {version}, expected 1 to {SCHEMA_VERSION}")
+        if version > SCHEMA_VERSION:
+            raise ValueError(
+                f"found schema_version {version}, made by a newer mapring; this one reads up to {SCHEMA_VERSION}"
+            )
+        value = migrated(value, SCHEMA_VERSION)
         names = ("kind", "fingerprint", "created", "code_version", "settings", "schema_version")
         try:
             common = {name: value.pop(name) for name in names}

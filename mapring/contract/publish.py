@@ -79,7 +79,7 @@ def read_manifest(directory: str) -> Manifest:
         return Manifest.from_json(content)
     except ValueError as error:
         raise PublishedError(
-            f"{manifest_uri}: {error}; made by another version of mapring: run the stage again"
+            f"{manifest_uri}: {error}; `mapring migrate` tells what can be read, and why not"
         ) from None
 
 

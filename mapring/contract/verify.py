@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from mapring import storage
 from mapring.contract.manifest import RECORD_NAME, FileEntry, Manifest
 from mapring.contract.publish import read_manifest
+from mapring.contract.retired import was_retired
 from mapring.errors import PublishedError
 
 _FOLDERS = {"shards": "shards", "model": "models"}  # of inputs that stand in the same run directory
@@ -88,7 +89,7 @@ def _documents_begun(directory: str, manifest: Manifest) -> int:
 
 
 def _check_links(directory: str, manifest: Manifest) -> Iterator[str]:
-    """Inputs that are published directories of the same run must stand there unchanged."""
+    """Inputs that are published directories of the same run must stand there unchanged, or were removed on purpose."""
     for link in manifest.inputs:
         folder = _FOLDERS.get(link.get("kind", ""))
         if folder is None:
@@ -96,9 +97,12 @@ def _check_links(directory: str, manifest: Manifest) -> Iterator[str]:
         root = directory.rstrip("/").rsplit("/", 2)[0]
         target = storage.join(root, folder, link["fingerprint"])
         try:
-            record = storage.read_bytes(storage.join(target, RECORD_NAME))
+            found = hashlib.sha256(storage.read_bytes(storage.join(target, RECORD_NAME))).hexdigest()
         except OSError:
-            yield f"{target}: is missing, {directory} was made from it"
+            found = None
+        if found == link["record_sha256"] or was_retired(root, folder, link["fingerprint"], link["record_sha256"]):
             continue
-        if hashlib.sha256(record).hexdigest() != link["record_sha256"]:
+        if found is None:
+            yield f"{target}: is missing, {directory} was made from it"
+        else:
             yield f"{target}: its {RECORD_NAME} is not the one {directory} was made from"

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from mapring import storage
 from mapring.errors import StageError
+from mapring.scores.migrations import why_not
 from mapring.scores.seal import sealed_versions
 from mapring.scores.statistics import KEY_COLUMNS, ScoredInput, inputs_of, only_input
 
@@ -88,12 +89,8 @@ def read_table(uri: str) -> ScoresTable | None:
         return None
     delta = DeltaTable(uri)
     columns = tuple(field.name for field in delta.schema().fields)
-    missing = [name for name in KEY_COLUMNS if name not in columns]
-    if missing:
-        raise StageError(
-            f"{uri}: found a table without the column {missing[0]}, expected one that this mapring wrote; "
-            "move it away, or give another run_dir"
-        )
+    if not set(KEY_COLUMNS).issubset(columns):
+        raise StageError(f"{uri}: {why_not(columns)}")
     entries = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
     with ThreadPoolExecutor(_READERS) as pool:
         files = tuple(pool.map(lambda entry: _live_file(uri, entry), entries))

@@ -24,6 +24,7 @@ from mapring.settings.inputs import (
 )
 from mapring.settings.normalization import Normalization
 from mapring.settings.rank import Rank
+from mapring.settings.retention import Retention
 from mapring.settings.schedule import Schedule
 from mapring.settings.score import Score
 from mapring.settings.tokenizer import TokenizerSource
@@ -246,6 +247,7 @@ class Settings(Section):
     ring: Ring = execution(Ring(), description="How the ring is started.")
     spark: Spark = execution(Spark(), description="The Spark session.")
     tune: Tune = execution(Tune(), description="The search for hyperparameters.")
+    retention: Retention = execution(Retention(), description="What `mapring vacuum` keeps.")
     schedule: Schedule | None = execution(None, description="When `mapring schedule` runs; a text is its cron.")
     watch: Watch = execution(Watch(), description="How scored rows are counted and watched for drift.")
     alerts: Alerts | None = execution(

@@ -3,6 +3,10 @@
 It saves work and nothing else. Where two work at the same time all the same, the scores table takes each input once,
 and a finished time has one file. So a note is never trusted for long: it is dead when it did not change for a minute of
 looks (of looks, not of clocks, which differ between hosts), or at once when its process on this host is gone.
+
+All of it goes through the storage layer, so a note in an object store is a note as well. To take over from a dead one
+is to create the claim that is named after it, if absent, so of several who try one does. A claim is a note itself:
+where its writer dies before it is done, the next one claims after that.
 """
 
 from __future__ import annotations
@@ -32,6 +36,15 @@ DEAD_SECONDS = 60.0
 _KILLED_SECONDS = 10.0
 
 
+_UNREADABLE = "unknown"
+_LONGEST_CHAIN = 1000  # of claims; more are a defect of ours
+
+
+def note_uri(root: str) -> str:
+    """The note's file in the schedule's folder of a run directory."""
+    return storage.join(root, "running.json")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Note:
     """Who is at work, on which time and since when; `stage` is the process group of its stage, if one runs."""
@@ -54,10 +67,10 @@ class Lease:
     Args:
         uri: its file.
         config: the pipeline, by which a stage that a killed scheduler left is known.
-        grace_seconds: what such a stage has to end.
+        grace_seconds: what such a stage has to end; None leaves it alone, and the note is busy as long as it runs.
     """
 
-    def __init__(self, uri: str, config: str, clock: Clock, grace_seconds: float) -> None:
+    def __init__(self, uri: str, config: str, clock: Clock, grace_seconds: float | None) -> None:
         self._uri, self._config, self._clock, self._grace = uri, config, clock, grace_seconds
         self._holder = uuid.uuid4().hex
         self._seen: tuple[Note, float] | None = None  # a note of somebody else, and when it was first seen as it is
@@ -70,12 +83,13 @@ class Lease:
         note = Note(
             holder=self._holder, host=socket.gethostname(), process=os.getpid(), time=time.isoformat(), since=since
         )
-        if storage.create(self._uri, _bytes(note)):
+        standing = read_note(self._uri)  # first, for to look is cheaper than to try to create
+        if standing is None:
+            if not storage.create(self._uri, _bytes(note)):  # somebody was faster just now
+                return "unknown"
             self._mine, self._seen = note, None
             return "taken"
-        other = read_note(self._uri)
-        if other is None:  # its work ended just now
-            return "unknown"
+        other, claims = self._end_of_claims(standing)
         first = self._seen is None or self._seen[0].holder != other.holder
         if first or self._seen is None or self._seen[0] != other:
             self._seen = (other, self._clock.steady())
@@ -83,13 +97,39 @@ class Lease:
                 return "unknown" if first else "busy"
         elif not is_gone(other) and self._clock.steady() - self._seen[1] < DEAD_SECONDS:
             return "unknown"
-        if read_note(self._uri) != other:  # a third one was faster
+        return self._take_over(note, standing, claims, claim_uri(self._uri, other))
+
+    def _take_over(
+        self, note: Note, standing: Note, claims: list[str], mine: str
+    ) -> Literal["taken", "busy", "unknown"]:
+        stage = standing.stage if standing.host == note.host else None
+        if stage is not None and self._grace is None and stage_runs(stage, self._config):
+            return "busy"
+        if not storage.create(mine, _bytes(note)):  # a third one was faster
             return "unknown"
-        say("schedule", f"{other} is gone in the midst of its work, which is done again")
-        if other.stage is not None and other.host == note.host:
-            end_stage(other.stage, self._config, self._grace)
-        storage.remove_tree(self._uri)
-        return self.take(time)
+        if read_note(self._uri) != standing:  # it was alive
+            storage.remove_file(mine)
+            return "unknown"
+        say("schedule", f"{standing} is gone in the midst of its work, which is done again")
+        if stage is not None and self._grace is not None:
+            end_stage(stage, self._config, self._grace)
+        storage.replace(self._uri, _bytes(note))
+        for claim in (*claims, mine):
+            storage.remove_file(claim)
+        self._mine, self._seen = note, None
+        return "taken"
+
+    def _end_of_claims(self, standing: Note) -> tuple[Note, list[str]]:
+        """Who claimed last to take over from a note, by claims on claims, and where they are; itself without any."""
+        last, claims = standing, list[str]()
+        while len(claims) < _LONGEST_CHAIN:
+            uri = claim_uri(self._uri, last)
+            following = read_note(uri)
+            if following is None:
+                break
+            last = following
+            claims.append(uri)
+        return last, claims
 
     @property
     def other(self) -> Note | None:
@@ -137,9 +177,15 @@ class Lease:
             try:
                 found = read_note(self._uri)
                 if found is not None and found.holder == self._holder:
-                    storage.remove_tree(self._uri)
+                    storage.remove_file(self._uri)
             except Exception as error:  # it no longer beats, so it is dead within a minute
                 say("schedule", f"{self._uri}: the note of this run cannot be taken away: {error}")
+
+
+def claim_uri(uri: str, note: Note) -> str:
+    """The file of the claim to take over from the writer of a note."""
+    known = note.holder if note.holder != _UNREADABLE else note.since
+    return f"{uri}.after-{known}"
 
 
 def read_note(uri: str) -> Note | None:
@@ -151,7 +197,7 @@ def read_note(uri: str) -> Note | None:
     try:
         return Note(**json.loads(content))
     except (ValueError, TypeError):  # cut off by a store, or of another version; it is dead once it stays as it is
-        return Note(holder="unknown", host="unknown", process=0, time="", since=hashlib.sha256(content).hexdigest())
+        return Note(holder=_UNREADABLE, host="unknown", process=0, time="", since=hashlib.sha256(content).hexdigest())
 
 
 def is_gone(note: Note) -> bool:
@@ -159,11 +205,16 @@ def is_gone(note: Note) -> bool:
     return note.host == socket.gethostname() and not psutil.pid_exists(note.process)
 
 
+def stage_runs(group: int, config: str) -> bool:
+    """Whether processes that a killed scheduler left still are what they were."""
+    return any(_names_config(process, config) for process in psutil.process_iter() if _group(process) == group)
+
+
 def end_stage(group: int, config: str, grace_seconds: float) -> None:
     """End the processes that a killed scheduler left, where they still are what they were."""
-    left = [process for process in psutil.process_iter() if _group(process) == group]
-    if not any(_names_config(process, config) for process in left):
+    if not stage_runs(group, config):
         return
+    left = [process for process in psutil.process_iter() if _group(process) == group]
     say("schedule", f"its stage still runs without it (process group {group}) and is ended first")
     for number, seconds in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, _KILLED_SECONDS)):
         try:

@@ -15,7 +15,7 @@ from pipelines.process import log_folder
 from pipelines.scheduling import records
 from pipelines.scheduling.attempts import told_time
 from pipelines.scheduling.due import times_after
-from pipelines.scheduling.lease import DEAD_SECONDS, is_gone, read_note
+from pipelines.scheduling.lease import DEAD_SECONDS, is_gone, note_uri, read_note
 from pipelines.scheduling.records import Record
 from pipelines.stages import STAGES
 
@@ -66,13 +66,13 @@ def _lag(plan: Plan, now: datetime.datetime) -> str:
 
 
 def _running(plan: Plan, now: datetime.datetime) -> str:
-    note = read_note(storage.join(plan.run.schedule, "running.json"))
+    note = read_note(note_uri(plan.run.schedule))
     if note is None:
         return "nothing"
     told = f"{note.time} since {note.since}, {note}"
     if is_gone(note):
         return f"{told}, which is gone; the next start begins this time again"
-    quiet = (now - storage.modified(storage.join(plan.run.schedule, "running.json"))).total_seconds()
+    quiet = (now - storage.modified(note_uri(plan.run.schedule))).total_seconds()
     if quiet > DEAD_SECONDS:
         return f"{told}, of which nothing was heard for {seconds_text(quiet)}"
     eta = _last_eta(plan)

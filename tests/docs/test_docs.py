@@ -64,6 +64,7 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
                 "scoring",
                 "schedule",
                 "watching",
+                "care",
             )
         ),
         "docs/scores.md",

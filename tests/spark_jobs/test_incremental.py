@@ -15,7 +15,7 @@ from mapring.scores.seal import sealed_versions
 from mapring.scores.table import read_table
 from mapring.scores.work import find_work
 from pipelines.dry_run import print_work
-from pipelines.scores import remove_dead_files, roll_back
+from pipelines.scores import roll_back, vacuum
 from pipelines.stages import published
 from spark_jobs import scored_inputs
 from spark_jobs.score import score
@@ -167,11 +167,11 @@ def test_vacuum_removes_files_of_dead_runs_and_no_other(world: World) -> None:
     after = world.score()
     dead = Path(plan.run.scores, "data", "dead-00000-0123456789abcdef.parquet")
     dead.write_bytes(b"half")
-    remove_dead_files(str(world.config), 168, dry_run=False)
+    vacuum(str(world.config), 168, dry_run=False)
     assert dead.exists(), "it may be of a run that is under way"
-    remove_dead_files(str(world.config), 0, dry_run=True)
+    vacuum(str(world.config), 0, dry_run=True)
     assert dead.exists()
-    remove_dead_files(str(world.config), 0, dry_run=False)
+    vacuum(str(world.config), 0, dry_run=False)
     assert not dead.exists() and world.rows(plan) == after != before
     with pytest.raises(StageError, match="cannot go back to version 0"):
         roll_back(str(world.config), 0)
@@ -198,5 +198,5 @@ def test_a_table_of_another_kind_is_refused(world: World) -> None:
     from deltalake import write_deltalake
 
     write_deltalake(world.plan().run.scores, pa.table({"a": [1]}))
-    with pytest.raises(StageError, match="found a table without the column source, expected one that this mapring"):
+    with pytest.raises(StageError, match="found a table with other columns than mapring's, expected one that"):
         score(world.plan())

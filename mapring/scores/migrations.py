@@ -1,0 +1,101 @@
+"""Scores tables of earlier versions, brought step by step to the columns that this one writes.
+
+A table's version is told by its columns. Steps are pure functions of a schema, from version n to n + 1; all of them
+add columns that may be null, which is one commit of metadata: no file is written again, and older rows have nulls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+import pyarrow as pa
+
+from mapring.contract.schemas import CARRIED, answer_schema, score_schema
+from mapring.scores.statistics import KEY_COLUMNS
+from mapring.settings.combinations import ModeName
+
+TABLE_VERSION = 4
+NEWER = TABLE_VERSION + 1
+_TELLING: Mapping[str, ModeName] = {  # a column that only this mode has
+    "label": "classify",
+    "labels": "multilabel",
+    "value": "regression",
+    "embedding": "embed",
+    "perplexity": "perplexity",
+    "generated": "generate",
+}
+_FIRST = frozenset({"doc_id", "source", "path", "record", "model_fingerprint", "run_id", "scored_at"})
+
+
+def mode_of(columns: Collection[str]) -> ModeName | None:
+    """The mode whose answers a table holds, by its columns; None where it is no table of ours."""
+    found = [mode for column, mode in _TELLING.items() if column in columns]
+    return found[0] if len(found) == 1 and _FIRST.issubset(columns) else None
+
+
+def version_of(columns: Collection[str]) -> int | None:
+    """The version of a table with these columns; `NEWER` where some are not known here, None of no table of ours.
+
+    1 are the first tables, whose rows do not tell what content they are of. 2 has that, and 3 the answers of all
+    modes; 4 has what rows carry from their input.
+    """
+    mode = mode_of(columns)
+    if mode is None:
+        return None
+    if not set(KEY_COLUMNS).issubset(columns):
+        return 1
+    if not set(columns).issubset(score_schema(mode).names):
+        return NEWER
+    if not set(answer_schema(mode).names).issubset(columns):
+        return 2
+    return TABLE_VERSION if {field.name for field in CARRIED}.issubset(columns) else 3
+
+
+def to_version_3(schema: pa.Schema) -> pa.Schema:
+    """The most probable labels, who abstained, explanations."""
+    mode = mode_of(schema.names)
+    assert mode is not None  # or it had no version
+    return _with(schema, answer_schema(mode))
+
+
+def to_version_4(schema: pa.Schema) -> pa.Schema:
+    """Time, group, features and content hash of the record."""
+    return _with(schema, CARRIED)
+
+
+STEPS: Mapping[int, Callable[[pa.Schema], pa.Schema]] = {2: to_version_3, 3: to_version_4}
+
+
+def migrated(schema: pa.Schema) -> pa.Schema:
+    """The schema of a table of version 2 or later with the columns of this version, new ones last."""
+    version = version_of(schema.names)
+    for step in range(version or TABLE_VERSION, TABLE_VERSION):
+        schema = STEPS[step](schema)
+    return schema
+
+
+def why_not(columns: Collection[str]) -> str | None:
+    """Why a table with these columns cannot be brought to this version; None where it can, or is there."""
+    version = version_of(columns)
+    if version is None:
+        return (
+            "found a table with other columns than mapring's, expected one that mapring wrote; move it away, or give "
+            "another run_dir"
+        )
+    if version == 1:
+        return (
+            "found a table of the first mapring, whose rows do not tell which content and settings they were made "
+            "with, so `mapring migrate` cannot know what it lacks; remove it and score again"
+        )
+    if version == NEWER:
+        unknown = ", ".join(sorted({*columns} - {*score_schema(mode_of(columns) or "classify").names}))
+        return f"found a table made by a newer mapring (columns {unknown}); use that one, or give another run_dir"
+    return None
+
+
+def _with(schema: pa.Schema, fields: Collection[pa.Field]) -> pa.Schema:
+    for field in fields:
+        if field.name not in schema.names:
+            assert field.nullable  # older rows have nothing there
+            schema = schema.append(field)
+    return schema

@@ -1,0 +1,1 @@
+"""Where a document stands in all that a run directory holds, and how it gets out of there."""
