@@ -52,9 +52,10 @@ def check_columns(config: str, key: str, source: Input, uri: str) -> None:
             "correct the format or the encoding, or repair the file"
         ) from None
     for field in ("text_column", *COLUMN_SETTINGS):
-        wanted = getattr(source, field)
-        if names and wanted is not None and wanted not in names:
-            raise SettingsError(
-                f"{config}: {key}.{field}: {uri} has no column {wanted!r}; it has {', '.join(map(repr, names))}: "
-                "name one of them, or correct the file"
-            )
+        found = getattr(source, field)
+        for wanted in found if isinstance(found, tuple) else (found,):
+            if names and wanted is not None and wanted not in names:
+                raise SettingsError(
+                    f"{config}: {key}.{field}: {uri} has no column {wanted!r}; it has {', '.join(map(repr, names))}: "
+                    "name one of them, or correct the file"
+                )

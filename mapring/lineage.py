@@ -26,7 +26,7 @@ from mapring.settings.base import output_settings
 from mapring.settings.inputs import Input
 from mapring.settings.schema import Settings
 
-ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 1, "score": 2, "backend": 1}
+ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 1, "score": 3, "backend": 1}
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "preprocess": (
@@ -123,6 +123,8 @@ def shards_fingerprint(
 ) -> str:
     """Fingerprint of the preprocessing stage (16 hex digits); `evaluation` is what the corpus is kept clean of."""
     values = output_settings(settings.preprocess)
+    for source in (*values["inputs"], *values["decontamination"]["inputs"]):
+        del source["feature_columns"]  # only scored rows carry numbers
     tokenizer = settings.preprocess.tokenizer
     if tokenizer is not None and tokenizer.directory is not None:  # a trained one follows from settings and inputs
         values["tokenizer"] = directory_identity(tokenizer.directory)

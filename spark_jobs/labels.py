@@ -6,7 +6,6 @@ So it is the same whatever the order and the blanks in the input.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapring.contract.schemas import LABEL_FIELDS, LabelKind
+from spark_jobs.values import number_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -95,22 +95,13 @@ def _of_each(values: pa.StringArray, function: Callable[[str], str | None]) -> p
     return found.take(encoded.indices)
 
 
-def _number(text: str) -> float | None:
-    """The finite number that a text writes; None where it writes none."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and "_" not in text else None  # Python alone reads 1_000 as a number
-
-
 def _number_text(text: str) -> str | None:
-    number = _number(text)
+    number = number_of(text)
     return None if number is None else repr(number)
 
 
 def _problem(text: str, column: str | None) -> str | None:
-    if _number(text) is not None or not text.strip():  # csv has no other way to say that there is none
+    if number_of(text) is not None or not text.strip():  # csv has no other way to say that there is none
         return None
     more = "..." if len(text) > _SHOWN_CHARACTERS else ""
     return f"{column!r} is {text[:_SHOWN_CHARACTERS]!r}{more}, expected a finite number"

@@ -39,6 +39,7 @@ RECORD = pa.schema(
         pa.field("label", pa.string()),  # as `spark_jobs.labels` reads it
         pa.field("time", pa.string()),  # as it stands in the input
         pa.field("group", pa.string()),  # whose documents are all in one split
+        pa.field("features", pa.list_(pa.string())),  # as they stand in the input
         pa.field("given_split", pa.string()),  # where the input's settings say it
         pa.field("rule", pa.string()),  # why the record is dropped; null while it is not
         pa.field("detail", pa.string()),
@@ -100,6 +101,7 @@ class FirstPass:
             "label": label.values,
             "time": raw.column("time"),
             "group": pc.if_else(pc.equal(group, ""), pa.scalar(None, pa.string()), group),
+            "features": raw.column("features"),
             "given_split": pa.array([source.split] * count, pa.string()),
             "rule": verdict.rule,
             "detail": pc.coalesce(raw.column("detail"), label.problems),
@@ -156,13 +158,29 @@ def _join(parts: Sequence[tuple[Segment, pa.RecordBatch]]) -> tuple[Input, list[
     return parts[0][0].source, paths, joined
 
 
-def read_records(spark: SparkSession, first_pass: FirstPass, slices: int) -> DataFrame:
-    """All records of the segments as a DataFrame of the RECORD schema, read by `slices` tasks."""
+def read_records(
+    spark: SparkSession,
+    first_pass: FirstPass,
+    slices: int,
+    then: Callable[[pa.RecordBatch], pa.RecordBatch] | None = None,
+    schema: pa.Schema = RECORD,
+) -> DataFrame:
+    """All records of the segments as a DataFrame, read by `slices` tasks.
+
+    Args:
+        spark: the session.
+        first_pass: reads the segments.
+        slices: how many tasks there are at most.
+        then: what becomes of each RECORD batch, in the same task; None keeps it.
+        schema: of what comes out.
+    """
     from pyspark.sql.pandas.types import from_arrow_schema
 
     count = len(first_pass.segments)
     rows = spark.range(0, count, 1, max(1, min(slices, count)))
-    return rows.mapInArrow(lambda batches: first_pass(batches), from_arrow_schema(RECORD))
+    if then is None:
+        return rows.mapInArrow(lambda batches: first_pass(batches), from_arrow_schema(schema))
+    return rows.mapInArrow(lambda batches: map(then, first_pass(batches)), from_arrow_schema(schema))
 
 
 def document_id(content: str) -> str:

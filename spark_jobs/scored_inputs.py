@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from pyspark.sql import functions as F
 
 from mapring.contract import read_manifest
 from mapring.errors import InputError, StageError
@@ -19,6 +20,7 @@ from mapring.scores.empty import remember_empty
 from mapring.scores.work import wanted_of
 from mapring.settings.normalization import Normalization
 from spark_jobs.backends.stage import chosen_backend
+from spark_jobs.carried import SCORED_RECORD, carry, check_unread, unread_counts
 from spark_jobs.prediction import MODEL_FAILED
 from spark_jobs.quarantine import check_quarantine
 from spark_jobs.records import FirstPass, read_records
@@ -54,7 +56,8 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     counted = spark.sparkContext.accumulator(0)
     records = _read(spark, plan, files, counted.add).persist()
     with watch(spark, STAGE, "read", counted):
-        counts = records.groupBy("source", "path", "rule").count().collect()
+        counted_rows = F.count(F.lit(1)).alias("count")
+        counts = records.groupBy("source", "path", "rule").agg(counted_rows, *unread_counts()).collect()
     by_rule, by_input = Counter[str | None](), Counter[tuple[str, str]]()
     for row in counts:
         by_rule[row["rule"]] += row["count"]
@@ -63,6 +66,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     if not read and is_first and not plan.is_part:
         raise InputError(f"{plan.config}: score.inputs: the files hold no records; check the inputs")
     check_quarantine(records, by_rule, allowed_share=settings.max_quarantined_share, stage=STAGE)
+    unread = check_unread(counts, allowed_share=settings.max_quarantined_share, stage=STAGE)
     backend = chosen_backend(spark, plan)
     scored = spark.sparkContext.accumulator(0)
     build = ScoreBuilder(
@@ -82,7 +86,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
         written = write_scores(records, build, inputs=placed, files=file_count(places), directory=plan.run.scores)
     records.unpersist()
     seconds = time.monotonic() - start
-    scoring = Scoring(run_id=run_id, inputs=len(files), files=written, seconds=seconds, backend=backend)
+    scoring = Scoring(run_id=run_id, inputs=len(files), files=written, seconds=seconds, unread=unread, backend=backend)
     _conserve(read, scoring)
     _check_failed(scoring, settings.max_failed_share)
     _check_unchanged(files)
@@ -115,7 +119,7 @@ def _read(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], on_rows:
         segments=segments, normalization=Normalization.model_validate(text), filters=None, on_rows=on_rows
     )
     count = partitions(spark)
-    records = read_records(spark, first_pass, count)
+    records = read_records(spark, first_pass, count, carry, SCORED_RECORD)
     large = unsplittable(inputs, files, plan.settings.spark.split_bytes)
     tell_unsplittable(STAGE, large)
     return records.repartition(count, "doc_id") if large else records

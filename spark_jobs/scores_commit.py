@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
@@ -31,12 +31,15 @@ class OvertakenError(StageError):
 
 @dataclass(frozen=True, kw_only=True)
 class Scoring:
-    """What one scoring wrote; `inputs` is how many input files it read."""
+    """What one scoring wrote; `inputs` is how many input files it read, `unread` how many values, by column, it could
+    not read and left null.
+    """
 
     run_id: str
     inputs: int
     files: list[WrittenFile]
     seconds: float
+    unread: Mapping[str, int] = field(default_factory=dict)
     backend: str | None = None  # directory of the backend that scored; None for the model in fp32
 
     @property
@@ -150,6 +153,12 @@ def _metadata(plan: Plan, scoring: Scoring) -> dict[str, str]:
         "mapring.docs_per_second": f"{scoring.documents_per_second:.1f}",
         "mapring.inputs": str(scoring.inputs),
         "mapring.counts": json.dumps(
-            {"read": scoring.rows, "scored": scoring.scored, "errors": scoring.errors}, sort_keys=True
+            {
+                "read": scoring.rows,
+                "scored": scoring.scored,
+                "errors": scoring.errors,
+                "unread": {name: count for name, count in scoring.unread.items() if count},
+            },
+            sort_keys=True,
         ),
     }

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from mapring.contract.schemas import score_schema
+from mapring.contract.schemas import CARRIED, score_schema
 from mapring.scores.statistics import file_statistics
 from mapring.settings.answers import Answers
 from spark_jobs.prediction import predict_columns
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 ROWS_PER_ROW_GROUP = 16_384
-_GIVEN = ("doc_id", "source_id", "source", "path", "record", "input_identity", "settings_fingerprint")
+_GIVEN = (
+    *("doc_id", "source_id", "source", "path", "record", *(field.name for field in CARRIED)),
+    *("input_identity", "settings_fingerprint"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,7 @@ class ScoreBuilder:
     backend_directory: str | None = None
 
     def __call__(self, table: pa.Table) -> Built:
-        """Score the rows of RECORD columns; rows with a rule keep it as their error."""
+        """Score the rows of SCORED_RECORD columns; rows with a rule keep it as their error."""
         predictor = load_predictor(
             self.model_directory, task_threads(), self.batch_tokens, self.backend_directory, task_device()
         )
@@ -57,7 +60,7 @@ class ScoreBuilder:
         detail = pc.coalesce(table.column("detail"), pa.chunked_array([pa.array(predicted.pop("detail"), pa.string())]))
         count = table.num_rows
         columns = {
-            **{name: table.column(name) for name in _GIVEN},
+            **{name: table.column(name).cast(schema.field(name).type) for name in _GIVEN},
             **{name: pa.array(values, schema.field(name).type) for name, values in predicted.items()},
             "error": error,
             "detail": detail,
@@ -79,7 +82,7 @@ def write_scores(
     """Score all records and write them as `files` files below `directory`.
 
     Args:
-        records: rows of the RECORD schema.
+        records: rows of the SCORED_RECORD schema.
         build: makes rows of the table of them.
         inputs: a row for each input: `source`, `path`, its `first` file and how many `files` it has, counted from 0,
             and its `input_identity` and `settings_fingerprint`.

@@ -214,6 +214,14 @@ _WHY_NOT = (
 )
 
 
+CARRIED = (
+    pa.field("time", pa.timestamp("us", tz="UTC")),  # null where no column is named, or it cannot be read
+    pa.field("group", pa.string()),
+    pa.field("features", pa.list_(pa.float64())),  # in the order of feature_columns; null where none is named
+    pa.field("content_hash", pa.string()),  # of the normalized text; null where that cannot be read
+)
+
+
 def answer_schema(mode: ModeName) -> pa.Schema:
     """Columns of what a model gives in a mode; the same ones whatever settings ask for."""
     return pa.schema([*_ANSWERS[mode], *_WHY_NOT])
@@ -228,6 +236,7 @@ def score_schema(mode: ModeName) -> pa.Schema:
             pa.field("source", pa.string(), nullable=False),
             pa.field("path", pa.string(), nullable=False),
             pa.field("record", pa.int64(), nullable=False),
+            *CARRIED,
             *answer_schema(mode),
             pa.field("input_identity", pa.string(), nullable=False),  # of the content of the input file
             pa.field("model_fingerprint", pa.string(), nullable=False),

@@ -11,9 +11,10 @@ from mapring.settings.base import Section, execution, output
 Format = Literal["text", "text_file", "jsonl", "csv", "tsv", "parquet", "warc"]
 Split = Literal["train", "validation", "test"]
 
-COLUMN_SETTINGS = ("second_text_column", "label_column", "id_column", "time_column", "group_column")
-NOT_FOR_EVALUATION = ("time_column", "group_column", "split", "weight")
-FOR_PREPROCESSING = ("label_column", *NOT_FOR_EVALUATION)
+COLUMN_SETTINGS = ("second_text_column", "label_column", "id_column", "time_column", "group_column", "feature_columns")
+FOR_SCORING = ("feature_columns",)
+FOR_PREPROCESSING = ("label_column", "split", "weight")
+NOT_FOR_EVALUATION = ("time_column", "group_column", "split", "weight", *FOR_SCORING)
 
 
 class Input(Section):
@@ -42,9 +43,16 @@ class Input(Section):
     id_column: str | None = output(
         None, description="Field with your own id, carried along as source_id; for warc WARC-Target-URI if none."
     )
-    time_column: str | None = output(None, description="Field with the time of a document, carried along as it stands.")
+    time_column: str | None = output(
+        None,
+        description="Field with the time of a document. Shards carry it as it stands; the scores table has the moment: "
+        "ISO 8601, UTC if it names no zone, or seconds since 1970.",
+    )
     group_column: str | None = output(
         None, description="Field with a group, such as an author; documents of a group are all in one split."
+    )
+    feature_columns: tuple[str, ...] = output(
+        (), description="Fields with numbers that scored rows carry along; all inputs name the same ones, or none."
     )
     split: Split | None = output(
         None, description="Split of all documents of this source; none divides them by preprocess.splits."
@@ -59,7 +67,7 @@ class Input(Section):
 
     @model_validator(mode="after")
     def _fields_exist(self) -> Input:
-        named = [name for name in COLUMN_SETTINGS if getattr(self, name) is not None]
+        named = [name for name in COLUMN_SETTINGS if getattr(self, name) not in (None, ())]
         if self.format in ("text", "text_file") and named:
             raise ValueError(
                 f"{named[0]}: found {getattr(self, named[0])!r}, but format {self.format} has no columns; "
@@ -79,6 +87,9 @@ class Input(Section):
             raise ValueError(
                 f"weight: found {self.weight} with split {self.split}, but only training text is sampled; remove it"
             )
+        repeated = sorted({name for name in self.feature_columns if self.feature_columns.count(name) > 1})
+        if repeated:
+            raise ValueError(f"feature_columns: found {repeated[0]!r} twice, expected each column once; remove one")
         return self
 
 
@@ -108,3 +119,14 @@ def refuse_mixed_pairs(inputs: tuple[Input, ...]) -> None:
             f"inputs.{position}.second_text_column: found none for {inputs[position].name!r}, but other inputs have "
             "one; name a second text for every input, or for none"
         )
+
+
+def refuse_mixed_features(inputs: tuple[Input, ...]) -> None:
+    """Raise ValueError where the numbers of a row would mean one thing in one input, and another in the next."""
+    first = inputs[0]
+    for position, source in enumerate(inputs):
+        if source.feature_columns != first.feature_columns:
+            raise ValueError(
+                f"inputs.{position}.feature_columns: found {list(source.feature_columns)}, but {first.name!r} has "
+                f"{list(first.feature_columns)}; name the same columns in the same order for every input"
+            )

@@ -14,6 +14,7 @@ from mapring.settings.combinations import answers_refusal, model_kind, scoring_r
 from mapring.settings.dedup import Duplicates
 from mapring.settings.filters import Filters
 from mapring.settings.inputs import (
+    FOR_SCORING,
     NOT_FOR_EVALUATION,
     Input,
     refuse_mixed_pairs,
@@ -97,6 +98,7 @@ class Preprocess(Section):
     def _parts_fit(self) -> Preprocess:
         refuse_repeated_names(self.inputs)
         refuse_mixed_pairs(self.inputs)
+        refuse_settings("inputs", self.inputs, FOR_SCORING, "preprocessing")
         self._refuse_labels_that_are_not_read()
         if self.filters.c4_lines and not self.normalization.keep_lines:
             raise ValueError("filters.c4_lines: found true, but there are no lines; set normalization.keep_lines=true")

@@ -13,6 +13,7 @@ from mapring.settings.base import execution, output
 from mapring.settings.inputs import (
     FOR_PREPROCESSING,
     Input,
+    refuse_mixed_features,
     refuse_mixed_pairs,
     refuse_repeated_names,
     refuse_settings,
@@ -85,5 +86,6 @@ class Score(Answers):
     def _inputs_are_sound(self) -> Score:
         refuse_repeated_names(self.inputs)
         refuse_mixed_pairs(self.inputs)
+        refuse_mixed_features(self.inputs)
         refuse_settings("inputs", self.inputs, FOR_PREPROCESSING, "scoring")
         return self

@@ -28,6 +28,7 @@ def read_delimited(segment: Segment) -> Iterator[RawRecord]:
         source.time_column,
         source.group_column,
         source.second_text_column,
+        *source.feature_columns,
     )
     positions = [_header_position(names, column, source.encoding) for column in wanted]
     for number, fields in records:
@@ -40,7 +41,8 @@ def read_delimited(segment: Segment) -> Iterator[RawRecord]:
                 None if position is None else decode(fields[position].encode("latin-1"), source.encoding)
                 for position in positions
             )
-            yield RawRecord(number, *found)
+            row_id, text, label, time, group, second, *features = found
+            yield RawRecord(number, row_id, text, label, time, group, second, features or None)
         except RecordError as problem:
             yield problem.to_record(number)
 

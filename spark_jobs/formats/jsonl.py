@@ -43,6 +43,7 @@ def _plain_records(lines: Sequence[tuple[int, bytes]], source: Input) -> list[Ra
             columns.append([] if name is None else [value.get(name) for value in values])
         second = source.second_text_column
         columns.append([] if second is None else [value[second] for value in values])
+        features = [_features(value, source) for value in values] if source.feature_columns else repeat(None)
         for column in columns:
             if not {*map(type, column)} <= _TEXT_OR_NULL:
                 return None
@@ -51,7 +52,7 @@ def _plain_records(lines: Sequence[tuple[int, bytes]], source: Input) -> list[Ra
         return None
     texts, ids, *others = (column or repeat(None) for column in columns)
     numbers = [number for number, _ in lines]
-    return list(map(RawRecord, numbers, ids, texts, *others))
+    return list(map(RawRecord, numbers, ids, texts, *others, features))
 
 
 def _any_records(lines: Sequence[tuple[int, bytes]], source: Input) -> Iterator[RawRecord]:
@@ -73,6 +74,7 @@ def _any_records(lines: Sequence[tuple[int, bytes]], source: Input) -> Iterator[
                 time=_scalar(value, source.time_column),
                 group=_scalar(value, source.group_column),
                 second_text=None if source.second_text_column is None else _text(value, source.second_text_column),
+                features=_features(value, source),
             )
         except RecordError as problem:
             yield problem.to_record(number)
@@ -102,3 +104,16 @@ def _scalar(value: dict[str, Any], column: str | None) -> str | None:
     if isinstance(found, int | float):
         return json.dumps(found)
     raise RecordError(MALFORMED, f"{column!r} is a {type(found).__name__}, expected text or a number")
+
+
+def _features(value: dict[str, Any], source: Input) -> list[str | None] | None:
+    """Numbers as JSON writes them; what is no number comes as JSON, too, which is told and counted later."""
+    if not source.feature_columns:
+        return None
+    return [_feature(value.get(name)) for name in source.feature_columns]
+
+
+def _feature(found: Any) -> str | None:
+    if found is None or (isinstance(found, str) and found.isascii()):  # what UTF-8 cannot hold is no number
+        return found
+    return json.dumps(found)

@@ -26,6 +26,7 @@ def read_parquet(segment: Segment) -> Iterator[RawRecord]:
         source.time_column,
         source.group_column,
         source.second_text_column,
+        *source.feature_columns,
     )
     with storage.open_read(segment.uri) as handle:
         file = pq.ParquetFile(handle)
@@ -34,19 +35,19 @@ def read_parquet(segment: Segment) -> Iterator[RawRecord]:
         wanted = list(dict.fromkeys(column for column in columns if column))
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=wanted):
             found = [_values(batch.column(column)) if column else [None] * batch.num_rows for column in columns]
-            for row_id, text, *others, second in zip(*found, strict=True):
+            for row_id, text, label, time, group, second, *features in zip(*found, strict=True):
                 try:
-                    label, time, group = map(_plain, others)
-                    if isinstance(others[0], list | dict):  # no text of it would be a label
-                        raise RecordError(MALFORMED, f"the label is a {type(others[0]).__name__}, expected one value")
+                    if isinstance(label, list | dict):  # no text of it would be a label
+                        raise RecordError(MALFORMED, f"the label is a {type(label).__name__}, expected one value")
                     yield RawRecord(
                         number,
                         _plain(row_id),
                         _text(text, source.encoding),
-                        label,
-                        time,
-                        group,
+                        _plain(label),
+                        _plain(time),
+                        _plain(group),
                         _text(second, source.encoding),
+                        [_feature(value) for value in features] if source.feature_columns else None,
                     )
                 except RecordError as problem:
                     yield problem.to_record(number)
@@ -86,4 +87,11 @@ def _plain(value: Any) -> str | None:
         return decode(value, "utf-8")
     if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
         return value.isoformat()
+    return None if value is None else str(value)
+
+
+def _feature(value: Any) -> str | None:
+    """A number as text; what is none is told and counted later."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
     return None if value is None else str(value)

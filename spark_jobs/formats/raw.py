@@ -20,6 +20,7 @@ RAW = pa.schema(
         pa.field("time", pa.string()),
         pa.field("group", pa.string()),
         pa.field("second_text", pa.string()),
+        pa.field("features", pa.list_(pa.string())),  # in the order of feature_columns; null where none is named
         pa.field("rule", pa.string()),
         pa.field("detail", pa.string()),
     ]
@@ -36,6 +37,7 @@ class RawRecord(NamedTuple):
     time: str | None = None
     group: str | None = None
     second_text: str | None = None
+    features: list[str | None] | None = None
     rule: str | None = None
     detail: str | None = None
 

@@ -8,7 +8,7 @@ A record's number is its place among all records of the file, from 1.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
@@ -68,13 +68,14 @@ def _block(record: WarcRecord, number: int) -> bytes:
     return block
 
 
-def _fields(record: WarcRecord, source: Input) -> dict[str, str | None]:
+def _fields(record: WarcRecord, source: Input) -> dict[str, Any]:
     """Header fields that stand for columns."""
     return {
         "source_id": _field(record, source.id_column or _URI),
         "label": _field(record, source.label_column),
         "time": _field(record, source.time_column),
         "group": _field(record, source.group_column),
+        "features": [_field(record, name) for name in source.feature_columns] if source.feature_columns else None,
     }
 
 

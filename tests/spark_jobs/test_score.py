@@ -58,8 +58,8 @@ def test_every_row_is_there_once_with_its_lineage_and_the_model_s_own_probabilit
     assert len({row["doc_id"] for row in found}) == 205
     assert {row["model_fingerprint"] for row in found} == {plan.model}
     assert len({row["run_id"] for row in found}) == 1
-    errors = {row["record"]: (row["error"], row["detail"]) for row in found if row["error"]}
-    assert errors == {
+    details = {row["record"]: (row["error"], row["detail"]) for row in found if row["error"]}
+    assert details == {
         201: ("empty_text", None),
         202: ("empty_text", None),
         203: ("undecodable_bytes", "byte 0xff at position 2 is not utf-8"),
@@ -77,7 +77,12 @@ def test_every_row_is_there_once_with_its_lineage_and_the_model_s_own_probabilit
         assert row["score"] == pytest.approx(float(expected.max()), abs=1e-5)
     commit = latest_commit(plan.run.scores)
     assert commit is not None
-    assert commit.counts == {"read": 205, "scored": 202, "errors": {"empty_text": 2, "undecodable_bytes": 1}}
+    assert commit.counts == {
+        "read": 205,
+        "scored": 202,
+        "errors": {"empty_text": 2, "undecodable_bytes": 1},
+        "unread": {},
+    }
     assert verify_scores(plan.run.scores) == []
 
 
