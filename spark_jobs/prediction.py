@@ -10,6 +10,7 @@ import numpy as np
 from mapring.contract.schemas import answer_schema
 from mapring.settings.answers import Answers
 from mapring.settings.combinations import ModeName
+from spark_jobs.distinct import distinct_texts
 from spark_jobs.forward import Outcome, Passes
 from spark_jobs.modes.explanation import explanations, is_chosen
 from spark_jobs.modes.labels import columns_of_one, columns_of_several, sigmoid, softmax
@@ -22,14 +23,23 @@ Columns = dict[str, list[Any]]
 
 
 class Rows(NamedTuple):
-    """Normalized texts that are not empty, and the key of each, by which rows are chosen."""
+    """Normalized texts that are not empty, each once, and the places of those to explain, ascending."""
 
     texts: list[str]
-    keys: list[str]
+    explained: list[int]
+
+
+class Computed(NamedTuple):
+    """How many different texts the model was given, how many rows got the answer of an equal one, and its tokens."""
+
+    texts: int
+    fanned_out: int
+    tokens: int
+    padded_tokens: int
 
 
 class Answered(NamedTuple):
-    """Columns without error and detail, a value for each row; those of rows that failed mean nothing."""
+    """Columns without error and detail, a value for each text; those of texts that failed mean nothing."""
 
     columns: Columns
     passes: Passes
@@ -37,52 +47,58 @@ class Answered(NamedTuple):
 
 def predict_columns(
     predictor: Predictor, texts: Sequence[str | None], answers: Answers, keys: Sequence[str] | None = None
-) -> tuple[Columns, Passes]:
+) -> tuple[Columns, Computed]:
     """The columns of `answer_schema` for normalized texts, and what the model did for them.
 
-    Null or empty texts are not given to the model. A text's answer does not depend on the others.
+    Null or empty texts are not given to the model, equal ones once. A text's answer does not depend on the others.
 
     Args:
         predictor: the model.
         texts: normalized; pairs as `mapring.pairs` joins them.
         answers: what it is asked for.
-        keys: of the texts, which choose those to explain; None takes the texts themselves.
+        keys: of the rows, which choose those to explain; None takes the texts themselves.
     """
     mode = predictor.published.mode_for(answers)
     found = [row for row, text in enumerate(texts) if text]
     own = [texts[row] or "" for row in found]
-    answered = _MODES[mode](predictor, Rows(own, own if keys is None else [keys[row] for row in found]), answers)
+    distinct = distinct_texts(own)
+    own_keys = own if keys is None else [keys[row] for row in found]
+    is_explained = [is_chosen(key, answers.explain_share) for key in own_keys]
+    explained = sorted({place for place, chosen in zip(distinct.places, is_explained, strict=True) if chosen})
+    answered = _MODES[mode](predictor, Rows(distinct.texts, explained), answers)
     columns: Columns = {name: [None] * len(texts) for name in answer_schema(mode).names}
     columns["error"] = [EMPTY] * len(texts)
-    failures = answered.passes.failures
-    for place, row in enumerate(found):
+    passes = answered.passes
+    failures = passes.failures
+    for row, place, chosen in zip(found, distinct.places, is_explained, strict=True):
         if place in failures:
             columns["error"][row], columns["detail"][row] = MODEL_FAILED, failures[place]
             continue
         columns["error"][row] = None
         for name, values in answered.columns.items():
-            columns[name][row] = values[place]
-    return columns, answered.passes
+            columns[name][row] = values[place] if chosen or name != "explanation" else None
+    texts_given = len(distinct.texts)
+    return columns, Computed(texts_given, len(found) - texts_given, passes.tokens, passes.padded_tokens)
 
 
 def _one_label(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
     encoded = predictor.encode(rows.texts)
     outcome = predictor.outputs(encoded)
     columns = columns_of_one(softmax(outcome.logits, predictor.temperature), predictor.labels, answers)
-    return _explained(predictor, rows, answers, encoded, outcome, columns)
+    return _explained(predictor, rows, encoded, outcome, columns)
 
 
 def _several_labels(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
     encoded = predictor.encode(rows.texts)
     outcome = predictor.outputs(encoded)
     columns = columns_of_several(sigmoid(outcome.logits), predictor.labels, answers)
-    return _explained(predictor, rows, answers, encoded, outcome, columns)
+    return _explained(predictor, rows, encoded, outcome, columns)
 
 
-def _number(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
+def _number(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
     encoded = predictor.encode(rows.texts)
     outcome = predictor.outputs(encoded)
-    return _explained(predictor, rows, answers, encoded, outcome, {"value": outcome.logits[:, 0].tolist()})
+    return _explained(predictor, rows, encoded, outcome, {"value": outcome.logits[:, 0].tolist()})
 
 
 def _vector(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
@@ -113,17 +129,13 @@ def _continuation(predictor: Predictor, rows: Rows, answers: Answers) -> Answere
     return Answered(columns, continued.passes)
 
 
-def _explained(
-    predictor: Predictor, rows: Rows, answers: Answers, encoded: Encoded, outcome: Outcome, columns: Columns
-) -> Answered:
-    """With the column explanation, of the rows that are chosen and did not fail."""
-    chosen = [
-        row
-        for row, key in enumerate(rows.keys)
-        if row not in outcome.failures and is_chosen(key, answers.explain_share)
-    ]
+def _explained(predictor: Predictor, rows: Rows, encoded: Encoded, outcome: Outcome, columns: Columns) -> Answered:
+    """With the column explanation, of the texts that are chosen and did not fail."""
+    chosen = [place for place in rows.explained if place not in outcome.failures]
     found = explanations(predictor, encoded, outcome.logits, chosen) if chosen else {}
-    return Answered({**columns, "explanation": [found.get(row) for row in range(len(rows.keys))]}, _passes(outcome))
+    return Answered(
+        {**columns, "explanation": [found.get(place) for place in range(len(rows.texts))]}, _passes(outcome)
+    )
 
 
 def _passes(outcome: Outcome) -> Passes:

@@ -86,11 +86,12 @@ def _check_model(plan: Plan) -> None:
 
 
 def _tell(scoring: Scoring, version: int) -> None:
+    shared = f" ({scoring.fanned_out:,} as an equal text)" if scoring.fanned_out else ""
     speed = f"{scoring.documents_per_second:,.0f} docs/s with {scoring.padding_share:.1%} padding"
     say(
         STAGE,
         f"committed {scoring.rows:,} rows of {scoring.inputs:,} inputs as version {version} in "
-        f"{seconds_text(scoring.seconds)}: {scoring.scored:,} scored at {speed}, "
+        f"{seconds_text(scoring.seconds)}: {scoring.scored:,} scored{shared} at {speed}, "
         f"{scoring.rows - scoring.scored:,} with an error",
     )
 

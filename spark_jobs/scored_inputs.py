@@ -79,11 +79,18 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
         on_rows=scored.add,
         backend_directory=backend,
     )
-    places = lay_out(by_input, min(settings.rows_per_file, max(1, -(-read // partitions(spark)))))
+    rows_per_file = min(settings.rows_per_file, max(1, -(-read // partitions(spark))))
+    places = lay_out(by_input, rows_per_file)
     start = time.monotonic()
     with watch(spark, STAGE, f"score {read:,} rows", scored):
-        placed = _placed(plan, files, places)
-        written = write_scores(records, build, inputs=placed, files=file_count(places), directory=plan.run.scores)
+        written = write_scores(
+            records,
+            build,
+            inputs=_placed(plan, files, places),
+            files=file_count(places),
+            rows_per_file=rows_per_file,
+            directory=plan.run.scores,
+        )
     records.unpersist()
     seconds = time.monotonic() - start
     scoring = Scoring(run_id=run_id, inputs=len(files), files=written, seconds=seconds, unread=unread, backend=backend)

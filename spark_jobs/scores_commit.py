@@ -50,7 +50,7 @@ class Scoring:
     @property
     def scored(self) -> int:
         """Rows that have a label."""
-        return sum(int(file.statistics["scored"]) for file in self.files)
+        return self._sum("scored")
 
     @property
     def errors(self) -> dict[str, int]:
@@ -61,15 +61,28 @@ class Scoring:
         return dict(sorted(total.items()))
 
     @property
+    def computed(self) -> int:
+        """Texts that the model was given; equal ones that met in a file once."""
+        return self._sum("computed")
+
+    @property
+    def fanned_out(self) -> int:
+        """Rows that got the answer of an equal text."""
+        return self._sum("fanned_out")
+
+    @property
     def padding_share(self) -> float:
         """Share of what the model was given that is padding."""
-        tokens, padded = (sum(int(file.statistics[key]) for file in self.files) for key in ("tokens", "padded_tokens"))
+        tokens, padded = self._sum("tokens"), self._sum("padded_tokens")
         return 1 - tokens / padded if padded else 0.0
 
     @property
     def documents_per_second(self) -> float:
         """Scored rows by the time of the scoring job, loading the model included."""
         return self.scored / self.seconds if self.seconds > 0 else 0.0
+
+    def _sum(self, name: str) -> int:
+        return sum(int(file.statistics[name]) for file in self.files)
 
 
 def commit_scores(
@@ -157,6 +170,8 @@ def _metadata(plan: Plan, scoring: Scoring) -> dict[str, str]:
                 "read": scoring.rows,
                 "scored": scoring.scored,
                 "errors": scoring.errors,
+                "computed": scoring.computed,
+                "fanned_out": scoring.fanned_out,
                 "unread": {name: count for name, count in scoring.unread.items() if count},
             },
             sort_keys=True,

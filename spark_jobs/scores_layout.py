@@ -1,6 +1,6 @@
 """Which rows of which inputs make one file of the scores table.
 
-Small inputs are put together whole, large ones are cut by a hash of their documents' ids. So most files are of one
+Small inputs are put together whole, large ones are cut by a hash of their texts. So most files are of one
 input, which Delta's log then tells without a file being read, and a changed input touches few files.
 """
 

@@ -17,6 +17,7 @@ from mapring.scores.statistics import file_statistics
 from mapring.settings.answers import Answers
 from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import load_predictor
+from spark_jobs.scores_placing import place_rows, rows_of_a_text
 from spark_jobs.tables import Built, WrittenFile, write_groups
 from spark_jobs.task_device import task_device
 from spark_jobs.udf import task_threads
@@ -35,7 +36,8 @@ _GIVEN = (
 class ScoreBuilder:
     """Builds one file's table of scores.
 
-    `statistics` has `scored`, `errors` by rule, `tokens`, `padded_tokens`, and as `delta` those of Delta's protocol.
+    `statistics` has `scored`, `errors` by rule, `computed` texts and `fanned_out` rows, `tokens`, `padded_tokens`, and
+    as `delta` those of Delta's protocol.
     """
 
     model_directory: str
@@ -53,7 +55,7 @@ class ScoreBuilder:
             self.model_directory, task_threads(), self.batch_tokens, self.backend_directory, task_device()
         )
         schema = score_schema(predictor.published.mode_for(self.answers))
-        predicted, passes = predict_columns(
+        predicted, computed = predict_columns(
             predictor, table.column("text").to_pylist(), self.answers, table.column("doc_id").to_pylist()
         )
         error = pc.coalesce(table.column("rule"), pa.chunked_array([pa.array(predicted.pop("error"), pa.string())]))
@@ -71,13 +73,14 @@ class ScoreBuilder:
         built = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
         errors = Counter(value for value in error.to_pylist() if value is not None)
         self.on_rows(count)
-        tokens = {"tokens": passes.tokens, "padded_tokens": passes.padded_tokens}
-        counts = {"scored": count - errors.total(), "errors": dict(errors), **tokens}
+        tokens = {"tokens": computed.tokens, "padded_tokens": computed.padded_tokens}
+        texts = {"computed": computed.texts, "fanned_out": computed.fanned_out}
+        counts = {"scored": count - errors.total(), "errors": dict(errors), **texts, **tokens}
         return Built(built, {**counts, "delta": file_statistics(built)})
 
 
 def write_scores(
-    records: DataFrame, build: ScoreBuilder, *, inputs: pa.Table, files: int, directory: str
+    records: DataFrame, build: ScoreBuilder, *, inputs: pa.Table, files: int, rows_per_file: int, directory: str
 ) -> list[WrittenFile]:
     """Score all records and write them as `files` files below `directory`.
 
@@ -87,18 +90,16 @@ def write_scores(
         inputs: a row for each input: `source`, `path`, its `first` file and how many `files` it has, counted from 0,
             and its `input_identity` and `settings_fingerprint`.
         files: how many files there are.
+        rows_per_file: about how many rows the largest of them have.
         directory: of the table.
     """
     if not files:
         return []
-    spark = records.sparkSession
-    placed = records.join(F.broadcast(spark.createDataFrame(inputs)), ["source", "path"])
-    number = (F.col("first") + F.pmod(F.xxhash64("doc_id"), F.col("files"))).cast("int")
+    placed = place_rows(records, inputs, rows_of_a_text(rows_per_file))
     spread = (
-        placed.withColumn("file", number)
-        .withColumn("file_group", F.format_string(f"{build.run_id[:8]}-%05d", "file"))
+        placed.withColumn("file_group", F.format_string(f"{build.run_id[:8]}-%05d", "file"))
         .repartitionById(files, "file")
-        .drop("file", "first", "files")
+        .drop("file")
         .sortWithinPartitions("file_group", "source", "path", "record")
     )
     return write_groups(spread, build, directory=directory, folder="data", rows_per_row_group=ROWS_PER_ROW_GROUP)
