@@ -26,7 +26,8 @@ class Plan:
     """What a pipeline reads and where its stages publish.
 
     `evaluation_sources` are the files that the corpus is kept clean of. `shards` and `model` are the fingerprints of
-    what the first two stages publish; `score_settings` has that of what shapes the scores of each source. Of `is_part`
+    what the first two stages publish; `score_settings` has that of what shapes the scores of each source;
+    `bank_sources` are the files of templates that texts are answered from. Of `is_part`
     the `score_sources` are only some of the inputs, those of a micro-batch.
     """
 
@@ -40,6 +41,7 @@ class Plan:
     shards: str
     model: str
     score_settings: Mapping[str, str]
+    bank_sources: tuple[SourceFile, ...] = ()
     is_part: bool = False
 
     @property
@@ -90,6 +92,14 @@ class Plan:
         """Where the model to score with is published."""
         return self.run.model(self.scoring_model)
 
+    @property
+    def bank(self) -> str | None:
+        """Fingerprint of the bank of templates that texts are answered from; None where they are not."""
+        retrieval = None if self.settings.score is None else self.settings.score.retrieval
+        if retrieval is None:
+            return None
+        return lineage.bank_fingerprint(retrieval, self.scoring_model, self.bank_sources)
+
 
 def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     """Read a pipeline's settings, check what they name, and derive the fingerprints.
@@ -112,6 +122,9 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     evaluation_sources = lineage.list_sources(config, "preprocess.decontamination.inputs", evaluation)
     to_score = () if settings.score is None else settings.score.inputs
     score_sources = lineage.list_sources(config, "score.inputs", to_score)
+    bank = () if settings.score is None or settings.score.retrieval is None else settings.score.retrieval.bank
+    bank_sources = lineage.list_sources(config, "score.retrieval.bank", bank)
+    _check_sources(config, "score.retrieval.bank", bank, bank_sources)
     _check_sources(config, "preprocess.inputs", settings.preprocess.inputs, preprocess_sources)
     _check_sources(config, "preprocess.decontamination.inputs", evaluation, evaluation_sources)
     _check_sources(config, "score.inputs", to_score, score_sources)
@@ -127,7 +140,10 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         score_sources=score_sources,
         shards=shards,
         model=model,
-        score_settings={source.name: lineage.score_settings_fingerprint(settings, source) for source in to_score},
+        score_settings={
+            source.name: lineage.score_settings_fingerprint(settings, source, bank_sources) for source in to_score
+        },
+        bank_sources=bank_sources,
     )
 
 

@@ -24,6 +24,7 @@ from spark_jobs.carried import SCORED_RECORD, carry, check_unread, unread_counts
 from spark_jobs.prediction import MODEL_FAILED
 from spark_jobs.quarantine import check_quarantine
 from spark_jobs.records import FirstPass, read_records
+from spark_jobs.retrieval.stage import published_bank
 from spark_jobs.scores_commit import Scoring
 from spark_jobs.scores_layout import Place, file_count, lay_out
 from spark_jobs.scoring import ScoreBuilder, write_scores
@@ -68,6 +69,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     check_quarantine(records, by_rule, allowed_share=settings.max_quarantined_share, stage=STAGE)
     unread = check_unread(counts, allowed_share=settings.max_quarantined_share, stage=STAGE)
     backend = chosen_backend(spark, plan)
+    bank = published_bank(spark, plan)
     scored = spark.sparkContext.accumulator(0)
     build = ScoreBuilder(
         model_directory=plan.scoring_model_directory,
@@ -78,6 +80,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
         scored_at=datetime.datetime.now(datetime.UTC),
         on_rows=scored.add,
         backend_directory=backend,
+        bank_directory=bank,
     )
     rows_per_file = min(settings.rows_per_file, max(1, -(-read // partitions(spark))))
     places = lay_out(by_input, rows_per_file)

@@ -48,11 +48,17 @@ class ScoreBuilder:
     scored_at: datetime.datetime
     on_rows: Callable[[int], None]
     backend_directory: str | None = None
+    bank_directory: str | None = None
 
     def __call__(self, table: pa.Table) -> Built:
         """Score the rows of SCORED_RECORD columns; rows with a rule keep it as their error."""
         predictor = load_predictor(
-            self.model_directory, task_threads(), self.batch_tokens, self.backend_directory, task_device()
+            self.model_directory,
+            task_threads(),
+            self.batch_tokens,
+            self.backend_directory,
+            task_device(),
+            self.bank_directory,
         )
         schema = score_schema(predictor.published.mode_for(self.answers))
         predicted, computed = predict_columns(

@@ -174,6 +174,7 @@ SKETCH = pa.schema(
 )
 
 _PROBABILITY = pa.struct([pa.field("label", pa.string()), pa.field("score", pa.float64())])
+_ANSWER = pa.struct([pa.field("id", pa.string()), pa.field("score", pa.float64())])
 _WEIGHT = pa.struct([pa.field("token", pa.string()), pa.field("weight", pa.float64())])
 _OF_LABELS = (
     pa.field("probabilities", pa.list_(pa.float32())),  # in the order of the model's labels
@@ -198,6 +199,13 @@ _ANSWERS: dict[ModeName, tuple[pa.Field, ...]] = {  # null where `error` says wh
         _EXPLANATION,
     ),
     "embed": (pa.field("embedding", pa.list_(pa.float32())),),  # of length 1
+    "retrieve": (
+        pa.field("answers", pa.list_(_ANSWER)),  # the nearest templates, the nearest first; of equal ones by id
+        pa.field("answer", pa.string()),  # id of the nearest; null where `abstained`, too
+        pa.field("label", pa.string()),  # of that template, where the bank has labels
+        pa.field("score", pa.float64()),  # cosine similarity of text and nearest template
+        pa.field("abstained", pa.bool_()),
+    ),
     "perplexity": (
         pa.field("perplexity", pa.float64()),  # null of a text in which nothing is predicted
         pa.field("tokens", pa.int32()),  # that are predicted: all but the first
