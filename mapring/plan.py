@@ -27,7 +27,8 @@ class Plan:
 
     `evaluation_sources` are the files that the corpus is kept clean of. `shards` and `model` are the fingerprints of
     what the first two stages publish; `score_settings` has that of what shapes the scores of each source;
-    `bank_sources` are the files of templates that texts are answered from. Of `is_part`
+    `bank_sources` are the files of templates that texts are answered from, `ranker_sources` those that a ranker learns
+    from, and `ranker` is its fingerprint, None where there is none. Of `is_part`
     the `score_sources` are only some of the inputs, those of a micro-batch.
     """
 
@@ -42,6 +43,8 @@ class Plan:
     model: str
     score_settings: Mapping[str, str]
     bank_sources: tuple[SourceFile, ...] = ()
+    ranker_sources: tuple[SourceFile, ...] = ()
+    ranker: str | None = None
     is_part: bool = False
 
     @property
@@ -93,6 +96,13 @@ class Plan:
         return self.run.model(self.scoring_model)
 
     @property
+    def ranker_directory(self) -> str:
+        """Where the ranker is published. Raises SettingsError where the pipeline has none."""
+        if self.ranker is None:
+            raise SettingsError(f"{self.config}: ranker: is missing; add what a ranker is to learn from")
+        return self.run.ranker(self.ranker)
+
+    @property
     def bank(self) -> str | None:
         """Fingerprint of the bank of templates that texts are answered from; None where they are not."""
         retrieval = None if self.settings.score is None else self.settings.score.retrieval
@@ -130,6 +140,12 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     _check_sources(config, "score.inputs", to_score, score_sources)
     shards = lineage.shards_fingerprint(settings, preprocess_sources, evaluation_sources)
     model = lineage.model_fingerprint(settings, shards)
+    ranker_inputs = () if settings.ranker is None else settings.ranker.inputs
+    ranker_sources = lineage.list_sources(config, "ranker.inputs", ranker_inputs)
+    _check_sources(config, "ranker.inputs", ranker_inputs, ranker_sources)
+    ranker = None
+    if settings.ranker is not None and settings.score is not None:
+        ranker = lineage.ranker_fingerprint(settings, settings.score.model or model, ranker_sources, bank_sources)
     return Plan(
         config=config,
         overrides=tuple(overrides),
@@ -141,9 +157,12 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         shards=shards,
         model=model,
         score_settings={
-            source.name: lineage.score_settings_fingerprint(settings, source, bank_sources) for source in to_score
+            source.name: lineage.score_settings_fingerprint(settings, source, bank_sources, ranker)
+            for source in to_score
         },
         bank_sources=bank_sources,
+        ranker_sources=ranker_sources,
+        ranker=ranker,
     )
 
 

@@ -81,6 +81,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
         on_rows=scored.add,
         backend_directory=backend,
         bank_directory=bank,
+        ranker_directory=plan.ranker_directory if settings.ranker else None,
     )
     rows_per_file = min(settings.rows_per_file, max(1, -(-read // partitions(spark))))
     places = lay_out(by_input, rows_per_file)

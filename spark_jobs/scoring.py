@@ -15,8 +15,10 @@ from pyspark.sql import functions as F
 from mapring.contract.schemas import CARRIED, score_schema
 from mapring.scores.statistics import file_statistics
 from mapring.settings.answers import Answers
-from spark_jobs.prediction import predict_columns
-from spark_jobs.predictor import load_predictor
+from spark_jobs.prediction import Columns, predict_columns
+from spark_jobs.predictor import Predictor, load_predictor
+from spark_jobs.ranking.features import asked_by_ranker, joined, text_scores
+from spark_jobs.ranking.published import load_ranker
 from spark_jobs.scores_placing import place_rows, rows_of_a_text
 from spark_jobs.tables import Built, WrittenFile, write_groups
 from spark_jobs.task_device import task_device
@@ -49,6 +51,7 @@ class ScoreBuilder:
     on_rows: Callable[[int], None]
     backend_directory: str | None = None
     bank_directory: str | None = None
+    ranker_directory: str | None = None
 
     def __call__(self, table: pa.Table) -> Built:
         """Score the rows of SCORED_RECORD columns; rows with a rule keep it as their error."""
@@ -61,9 +64,13 @@ class ScoreBuilder:
             self.bank_directory,
         )
         schema = score_schema(predictor.published.mode_for(self.answers))
+        asked = self.answers if self.ranker_directory is None else asked_by_ranker(self.answers)
         predicted, computed = predict_columns(
-            predictor, table.column("text").to_pylist(), self.answers, table.column("doc_id").to_pylist()
+            predictor, table.column("text").to_pylist(), asked, table.column("doc_id").to_pylist()
         )
+        predicted["rank_score"] = self._rank_scores(predictor, predicted, table)
+        if not self.answers.probabilities and "probabilities" in predicted:
+            predicted["probabilities"] = [None] * table.num_rows
         error = pc.coalesce(table.column("rule"), pa.chunked_array([pa.array(predicted.pop("error"), pa.string())]))
         detail = pc.coalesce(table.column("detail"), pa.chunked_array([pa.array(predicted.pop("detail"), pa.string())]))
         count = table.num_rows
@@ -83,6 +90,15 @@ class ScoreBuilder:
         texts = {"computed": computed.texts, "fanned_out": computed.fanned_out}
         counts = {"scored": count - errors.total(), "errors": dict(errors), **texts, **tokens}
         return Built(built, {**counts, "delta": file_statistics(built)})
+
+    def _rank_scores(self, predictor: Predictor, predicted: Columns, table: pa.Table) -> list[float | None]:
+        """Of each row what the ranker makes of its answer and its features; None without a ranker or an answer."""
+        if self.ranker_directory is None:
+            return [None] * table.num_rows
+        ranker = load_ranker(self.ranker_directory, predictor.manifest.fingerprint)
+        mode = predictor.published.mode_for(self.answers)
+        scores = text_scores(mode, predictor.labels, self.answers, None).of(predicted)
+        return ranker.scores(joined(scores, table.column("features").to_pylist(), ranker.features))
 
 
 def write_scores(

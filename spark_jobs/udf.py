@@ -58,8 +58,8 @@ def predict_udf(
     asked = _asked(answers)
     if published.mode_for(asked) == "retrieve":
         raise SettingsError(
-            "predict_udf: mode: found retrieve, whose bank `mapring score` publishes; score a pipeline in its place, or "
-            "ask for embed"
+            "predict_udf: mode: found retrieve, whose bank `mapring score` publishes; score a pipeline, or ask "
+            "for embed"
         )
     result_type = from_arrow_schema(answer_schema(published.mode_for(asked)))
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 SCHEMA_VERSION = 1
 RECORD_NAME = "published.json"
 
-Kind = Literal["shards", "model", "checkpoint", "backend", "bank"]
+Kind = Literal["shards", "model", "checkpoint", "backend", "bank", "ranker"]
 Content = bytes  # FileEntry has a field of the name `bytes`
 
 
@@ -41,7 +41,8 @@ class Manifest:
 
     `details` holds what only one kind has: for shards `counts`, `splits`, `lanes`, `labels`,
     `tokenizer`; for a model `transformers`, `golden`, `evaluation`, `labels`; for a backend `backend`, `graph`,
-    `golden`, `candidates`; for a bank `vectors`, `templates`, `golden`, `index`; they stand at the top level of the JSON form.
+    `golden`, `candidates`; for a bank `vectors`, `templates`, `golden`, `index`; for a ranker
+    `ranker`, `rows`, `golden`, `evaluation`; they stand at the top level of the JSON form.
     """
 
     kind: Kind

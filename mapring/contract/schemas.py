@@ -246,6 +246,7 @@ def score_schema(mode: ModeName) -> pa.Schema:
             pa.field("record", pa.int64(), nullable=False),
             *CARRIED,
             *answer_schema(mode),
+            pa.field("rank_score", pa.float64()),  # what a ranker makes of answer and features; null without one
             pa.field("input_identity", pa.string(), nullable=False),  # of the content of the input file
             pa.field("model_fingerprint", pa.string(), nullable=False),
             pa.field("settings_fingerprint", pa.string(), nullable=False),  # of what shapes the scores of this source

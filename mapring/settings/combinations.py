@@ -155,6 +155,18 @@ def answers_refusal(task: TaskName, mode: ModeName | None, names: Sequence[str])
     return None
 
 
+RANKED_MODES: tuple[ModeName, ...] = ("classify", "multilabel", "regression", "retrieve")
+
+
+def ranker_refusal(mode: ModeName, label: str | None) -> str | None:
+    """Why a ranker cannot combine what a model gives in a mode, or compare it by a label; None where it can."""
+    if mode not in RANKED_MODES:
+        return f"ranker: found it with mode {mode}, whose answers are no scores, expected {' or '.join(RANKED_MODES)}"
+    if label is not None and mode not in ("classify", "multilabel"):
+        return f"ranker.label: found {label!r} with mode {mode}, which has no probabilities of labels; remove it"
+    return None
+
+
 def scoring_refusal(
     task: TaskName, model: ModelKind, method: MethodName, mode: ModeName | None, has_pairs: bool
 ) -> str | None:

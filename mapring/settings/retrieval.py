@@ -18,9 +18,7 @@ class Retrieval(Section):
         "label_column, where there is one, fills the column label.",
         min_length=1,
     )
-    top_k: int = output(
-        5, description="Templates in the column answers, the nearest first.", ge=1, le=MOST_ANSWERS
-    )
+    top_k: int = output(5, description="Templates in the column answers, the nearest first.", ge=1, le=MOST_ANSWERS)
     abstain_below: float = output(
         -1.0, description="Cosine similarity below which the answer is withheld; -1 withholds none.", ge=-1, le=1
     )

@@ -22,6 +22,7 @@ from mapring.settings.inputs import (
     refuse_settings,
 )
 from mapring.settings.normalization import Normalization
+from mapring.settings.ranker import Ranker
 from mapring.settings.schedule import Schedule
 from mapring.settings.score import Score
 from mapring.settings.tokenizer import TokenizerSource
@@ -239,6 +240,7 @@ class Settings(Section):
     preprocess: Preprocess = output(description="Raw text to shards.")
     train: Train = output(description="Shards to a model.")
     score: Score | None = output(None, description="New text to scores; without it a pipeline ends with the model.")
+    ranker: Ranker | None = output(None, description="What combines scores of texts with given numbers.")
     ring: Ring = execution(Ring(), description="How the ring is started.")
     spark: Spark = execution(Spark(), description="The Spark session.")
     tune: Tune = execution(Tune(), description="The search for hyperparameters.")
@@ -286,6 +288,27 @@ class Settings(Section):
                 f"score.inputs.0.second_text_column: found {given or 'none'!r} with train.task={train.task} on "
                 f"{'pairs of' if self.preprocess.has_pairs else 'single'} texts, whose models read "
                 f"{'pairs; name the second text' if expected else 'one text; remove it'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ranker_has_what_it_ranks(self) -> Settings:
+        if self.ranker is None:
+            if self.score is not None and self.score.ranker:
+                raise ValueError("score.ranker: found true without a ranker; add the section ranker, or remove it")
+            return self
+        if self.score is None:
+            raise ValueError("ranker: found it in a pipeline without score, whose answers it combines; add score")
+        learned, scored = self.ranker.inputs[0], self.score.inputs[0]
+        if self.score.ranker and learned.feature_columns != scored.feature_columns:
+            raise ValueError(
+                f"score.inputs.0.feature_columns: found {list(scored.feature_columns)}, but the ranker learns from "
+                f"{list(learned.feature_columns)}; name the same columns in the same order"
+            )
+        if (learned.second_text_column is None) != (scored.second_text_column is None):
+            raise ValueError(
+                f"ranker.inputs.0.second_text_column: found {learned.second_text_column or 'none'!r}, but score.inputs "
+                f"have {scored.second_text_column or 'none'!r}; name a second text for both, or for none"
             )
         return self
 

@@ -1,7 +1,7 @@
 """A published bank of templates as a worker has it: vectors mapped into memory, and the templates they stand for.
 
-Templates of equal text share a vector. A bank is refused where it belongs to another model, where files have another
-size than published, and where its golden templates do not find themselves.
+Templates that are the same tokens share a vector. A bank is refused where it belongs to another model, where files have
+another size than published, and where its golden templates do not find themselves.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Bank:
             )
 
     def _answers_of(self, places: Integers, scores: list[float], count: int) -> list[Answer]:
-        """Templates of vectors that are best first. Of a vector's templates only the first `count` can be among them."""
+        """Templates of vectors, the best vector first; of each only the first `count` can be among them."""
         found = []
         for place, score in zip(places.tolist(), scores, strict=True):
             if place < 0:  # the cells of an index held fewer

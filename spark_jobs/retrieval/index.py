@@ -44,7 +44,8 @@ def build_index(blocks: Sequence[Vectors], order: Integers, *, min_recall: float
     of them, which are as far from it as new texts may be.
 
     Args:
-        blocks, order: as for `nearest`.
+        blocks: the bank, as for `nearest`.
+        order: of its vectors among those of equal score, as for `nearest`.
         min_recall: from 0 to 1.
         threads: what faiss may use.
 
@@ -135,5 +136,3 @@ def _recalls(true: Nearest, found: Nearest) -> dict[str, float]:
             least = true.scores[:, cutoff - 1 : cutoff]
             recalls[str(cutoff)] = float((found.scores[:, :cutoff] >= least).mean())
     return recalls
-
-

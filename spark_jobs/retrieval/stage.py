@@ -22,11 +22,11 @@ from mapring.settings.base import output_settings
 from mapring.settings.normalization import Normalization
 from mapring.settings.retrieval import Retrieval
 from spark_jobs.backends.published import link_to
-from spark_jobs.predictor import load_predictor
+from spark_jobs.predictor import Encoded, load_predictor
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.retrieval.bank import TEMPLATE, order_of
-from spark_jobs.segments import plan_segments
 from spark_jobs.retrieval.top_k import Vectors
+from spark_jobs.segments import plan_segments
 from spark_jobs.session import partitions, watch
 from spark_jobs.tables import WRITTEN, WrittenFile, groups, parquet_bytes, written_row, written_rows
 from spark_jobs.task_device import task_device
@@ -135,7 +135,8 @@ def _checked_count(plan: Plan, templates: DataFrame) -> int:
     return count
 
 
-def _embed(plan: Plan, templates: DataFrame, count: int, directory: str, on_rows: Callable[[int], None]
+def _embed(
+    plan: Plan, templates: DataFrame, count: int, directory: str, on_rows: Callable[[int], None]
 ) -> list[WrittenFile]:
     """Blocks of templates by a hash of their texts, so that equal texts meet and what is in a block is fixed."""
     from pyspark.sql.pandas.types import from_arrow_schema
@@ -159,17 +160,23 @@ def _embed(plan: Plan, templates: DataFrame, count: int, directory: str, on_rows
 
 
 def _write_blocks(
-    batches: Iterable[pa.RecordBatch], *, model_directory: str, batch_tokens: int, directory: str, on_rows: Callable[[int], None]
+    batches: Iterable[pa.RecordBatch],
+    *,
+    model_directory: str,
+    batch_tokens: int,
+    directory: str,
+    on_rows: Callable[[int], None],
 ) -> Iterator[pa.RecordBatch]:
     predictor = load_predictor(model_directory, task_threads(), batch_tokens, None, task_device())
     for block, table in groups(batches):
-        texts = table.column("text").to_pylist()
-        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}  # in the order of the first ids
-        outcome = predictor.outputs(predictor.encode(list(places)))
+        keys = [tuple(ids) for ids in predictor.encode(table.column("text").to_pylist()).ids]
+        different = list(dict.fromkeys(keys))  # in the order of the first ids
+        places = {key: place for place, key in enumerate(different)}
+        outcome = predictor.outputs(Encoded(different))
         for place, reason in outcome.failures.items():
-            name = table.column("id")[texts.index(list(places)[place])].as_py()
+            name = table.column("id")[keys.index(different[place])].as_py()
             raise StageError(f"score.retrieval.bank: the model fails on the template {name!r} ({reason}); remove it")
-        numbers = pa.array([places[text] for text in texts], pa.int32())
+        numbers = pa.array([places[key] for key in keys], pa.int32())
         built = table.append_column("vector", numbers).select(TEMPLATE.names).cast(TEMPLATE)
         built = built.sort_by([("vector", "ascending"), ("id", "ascending")])
         for stem, content, rows in (
@@ -199,7 +206,7 @@ def _load_table(uri: str) -> pa.Table:
 def _indexed(
     spark: SparkSession, directory: str, details: Mapping[str, Any], min_recall: float
 ) -> tuple[FileEntry, dict[str, Any]]:
-    """Build and write an index in one task; it needs as much memory as all vectors have bytes, and half of that more."""
+    """Build and write an index in one task; it needs half as much memory again as all vectors have bytes."""
     build = partial(_write_index, directory=directory, details=details, min_recall=min_recall)
     [found] = spark.sparkContext.parallelize([None], 1).mapPartitions(build).collect()
     return found

@@ -58,7 +58,10 @@ def decide(queries: Vectors, blocks: Sequence[Vectors], proposed: Integers, coun
     """The best `count` of the proposed vectors, by their scores in float64.
 
     Args:
-        queries, blocks, count, order: as for `nearest`.
+        queries: as for `nearest`.
+        blocks: as for `nearest`.
+        count: as for `nearest`.
+        order: as for `nearest`.
         proposed: places in the bank, (Q, P) with P of at least `count`, no place twice in a row; -1 is none, which at
             most P - `count` of a row are.
     """
