@@ -197,7 +197,7 @@ def _evaluated(
     }
     if settings.inputs[0].group_column is None or rows.labels.min() < 0:
         return found
-    groups, labels = [rows.groups[row] for row in held], rows.labels[held]
+    groups, labels = [rows.groups[row] for row in held.tolist()], rows.labels[held]
     ranked = query_figures(groups, Trees(fitted.text)(rows.seen[held]), labels)
     alone = query_figures(groups, table.column("text_score").to_numpy()[held], labels)
     return {**found, **ranked, "text_ndcg_at_10": alone["ndcg_at_10"]}

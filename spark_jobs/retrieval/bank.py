@@ -18,7 +18,7 @@ from mapring import contract, storage
 from mapring.contract import Manifest
 from mapring.errors import PublishedError
 from spark_jobs.backends.published import check_files
-from spark_jobs.retrieval.top_k import Integers, Nearest, Vectors, nearest
+from spark_jobs.retrieval.top_k import Integers, Vectors, nearest
 
 TEMPLATE = pa.schema(
     [
@@ -53,7 +53,7 @@ class Bank:
     """
 
     def __init__(self, directory: str, model: Manifest, threads: int) -> None:
-        self.directory = directory
+        self.directory, self._threads = directory, threads
         manifest = _manifest_of(directory, model)
         details = manifest.details
         local = storage.localize(directory, Path.home() / ".cache" / "mapring")
@@ -74,8 +74,10 @@ class Bank:
 
     def answers(self, vectors: Vectors, count: int) -> list[list[Answer]]:
         """The `count` nearest templates of each vector (Q, H), best first; of equal ones by id."""
-        search = nearest if self._index is None else self._index.nearest
-        found: Nearest = search(np.ascontiguousarray(vectors), self.blocks, count, self.order)
+        if self._index is None:
+            found = nearest(vectors, self.blocks, count, self.order, threads=self._threads)
+        else:
+            found = self._index.nearest(vectors, self.blocks, count, self.order)
         return [self._answers_of(*row, count) for row in zip(found.places, found.scores.tolist(), strict=True)]
 
     def check(self, vectors: Vectors) -> None:

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mapring.errors import StageError
 from spark_jobs.retrieval.top_k import Integers, Nearest, Vectors, decide, nearest, vectors_at
-
-if TYPE_CHECKING:
-    import faiss
 
 CUTOFFS = (1, 10, 100)  # numbers of neighbours at which the recall is measured; no more can be asked for
 _SAMPLE = 256  # queries of each kind
@@ -64,7 +61,7 @@ def build_index(blocks: Sequence[Vectors], order: Integers, *, min_recall: float
         index.add(np.ascontiguousarray(block))
     queries = _queries(blocks, count, chance)
     most = min(max(CUTOFFS), count)
-    true = {name: nearest(vectors, blocks, most, order) for name, vectors in queries.items()}
+    true = {name: nearest(vectors, blocks, most, order, threads=threads) for name, vectors in queries.items()}
     probes = min(8, cells)
     while True:
         searched = _Searcher(index, probes)
@@ -108,7 +105,7 @@ class _Searcher:
         return decide(queries, blocks, proposed.astype(np.int64), count, order)
 
 
-def _library(threads: int) -> faiss:
+def _library(threads: int) -> Any:
     try:
         import faiss
     except ImportError:

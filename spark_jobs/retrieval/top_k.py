@@ -9,19 +9,21 @@ that bound are computed, too. So what is found is exact and the same whatever th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 Vectors = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 _QUERY_ROWS = 256  # rows of a product: 32 MB of scores against a block of 32,768
-_MORE = 16  # vectors proposed beyond those asked for
-_GROUPS = 64  # of the columns of a product; only in those with the largest maxima the best are looked for
-_PAIR_CELLS = 1 << 21  # of gathered vectors at a time: 16 MB in float64
+_MORE = 8  # vectors proposed beyond those asked for
+_GROUP = 64  # columns of a product, far apart, of which only the largest value is looked at first
+_PAIRS = 8192  # of a query and a proposed vector, at a time: 25 MB in float64 at 384 dimensions
 _ROUNDING = 2.0**-24  # relative, of one operation in float32
 
 
@@ -32,7 +34,7 @@ class Nearest(NamedTuple):
     scores: Floats
 
 
-def nearest(queries: Vectors, blocks: Sequence[Vectors], count: int, order: Integers) -> Nearest:
+def nearest(queries: Vectors, blocks: Sequence[Vectors], count: int, order: Integers, *, threads: int = 1) -> Nearest:
     """The `count` vectors of the largest inner product with each query, best first, all where there are fewer.
 
     Args:
@@ -40,18 +42,16 @@ def nearest(queries: Vectors, blocks: Sequence[Vectors], count: int, order: Inte
         blocks: the bank, one (N_i, H) behind the other; they may be mapped into memory, and are read one by one.
         count: how many to find, at least 1.
         order: of the bank's vectors among those of equal score, (N,): the least comes first.
+        threads: each takes a part of the queries.
     """
     count = min(count, sum(len(block) for block in blocks))
     if not len(queries):
         return Nearest(np.empty((0, count), np.int64), np.empty((0, count)))
-    proposed, floors = _propose(queries, blocks, count + _MORE)
-    found = decide(queries, blocks, proposed, count, order)
-    bound = 2 * queries.shape[1] * _ROUNDING * max(1.0, float(_largest_length(queries)))
-    for row in np.flatnonzero(found.scores[:, -1] < floors + bound):  # another one might be as near
-        near = _all_within(queries[row], blocks, found.scores[row, -1] - bound)
-        one = decide(queries[row : row + 1], blocks, near[None], count, order)
-        found.places[row], found.scores[row] = one.places[0], one.scores[0]
-    return found
+    parts = np.array_split(queries, min(threads, len(queries)))
+    # Threads of our own instead of those of BLAS: what is not a product gains from them, too
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(parts)) as pool:
+        found = list(pool.map(lambda part: _nearest(part, blocks, count, order), parts))
+    return Nearest(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
 def decide(queries: Vectors, blocks: Sequence[Vectors], proposed: Integers, count: int, order: Integers) -> Nearest:
@@ -60,25 +60,29 @@ def decide(queries: Vectors, blocks: Sequence[Vectors], proposed: Integers, coun
     Args:
         queries: as for `nearest`.
         blocks: as for `nearest`.
+        proposed: places in the bank, (Q, P), no place twice in a row; -1 is none. Of fewer than `count` in a row the
+            last places are -1 and their scores -inf.
         count: as for `nearest`.
         order: as for `nearest`.
-        proposed: places in the bank, (Q, P) with P of at least `count`, no place twice in a row; -1 is none, which at
-            most P - `count` of a row are.
     """
-    scores = np.full(proposed.shape, -np.inf)
-    rows, columns = np.nonzero(proposed >= 0)
-    places = proposed[rows, columns]
-    size = max(1, _PAIR_CELLS // queries.shape[1])
-    for first in range(0, len(rows), size):
-        some = slice(first, first + size)
-        left = queries[rows[some]].astype(np.float64)
-        scores[rows[some], columns[some]] = (left * vectors_at(blocks, places[some])).sum(axis=1)
+    scores = np.empty(proposed.shape)
+    width = min(proposed.shape[1], _PAIRS)
+    for first in range(0, len(proposed), _PAIRS // width):
+        rows = slice(first, first + _PAIRS // width)
+        left = queries[rows].astype(np.float64)[:, None, :]
+        for start in range(0, proposed.shape[1], width):
+            places = proposed[rows, start : start + width]
+            right = vectors_at(blocks, np.maximum(places, 0).ravel()).astype(np.float64)
+            scores[rows, start : start + width] = np.vecdot(left, right.reshape(*places.shape, -1))
+    scores[proposed < 0] = -np.inf
     best = np.lexsort((order[proposed], -scores), axis=1)[:, :count]
     return Nearest(np.take_along_axis(proposed, best, 1), np.take_along_axis(scores, best, 1))
 
 
 def vectors_at(blocks: Sequence[Vectors], places: Integers) -> Vectors:
     """The vectors at places of the bank, (P, H)."""
+    if len(blocks) == 1:
+        return np.take(blocks[0], places, axis=0)
     ends = np.cumsum([len(block) for block in blocks])
     found = np.empty((len(places), blocks[0].shape[1]), np.float32)
     owner = np.searchsorted(ends, places, side="right")
@@ -88,25 +92,47 @@ def vectors_at(blocks: Sequence[Vectors], places: Integers) -> Vectors:
     return found
 
 
+def _nearest(queries: Vectors, blocks: Sequence[Vectors], count: int, order: Integers) -> Nearest:
+    proposed, floors = _propose(queries, blocks, count + _MORE)
+    found = decide(queries, blocks, proposed, count, order)
+    bound = 2 * queries.shape[1] * _ROUNDING * max(1.0, _largest_length(queries))
+    for row in np.flatnonzero(found.scores[:, -1] < floors + bound):  # another one might be as near
+        near = _all_within(queries[row], blocks, found.scores[row, -1] - bound)
+        one = decide(queries[row : row + 1], blocks, near[None], count, order)
+        found.places[row], found.scores[row] = one.places[0], one.scores[0]
+    return found
+
+
 def _propose(queries: Vectors, blocks: Sequence[Vectors], keep: int) -> tuple[Integers, Floats]:
-    """Places of the best `keep` vectors in float32, (Q, P), and a score in float32 that no other exceeds, (Q,)."""
+    """Places of at least the best `keep` vectors in float32, (Q, P), and of each query a score that no other exceeds.
+
+    A row's places are in no order; those that it has fewer than another row are -1.
+    """
     places = np.empty((len(queries), 0), np.int64)
     scores = np.empty((len(queries), 0), np.float32)
     floors = np.full(len(queries), -np.inf)
     first = 0
     for block in blocks:
-        own_places, own_scores = [], []
+        own_places = np.full((len(queries), 0), -1)
+        own_scores = np.empty((len(queries), 0), np.float32)
         for start in range(0, len(queries), _QUERY_ROWS):
-            products = queries[start : start + _QUERY_ROWS] @ block.T
+            some = slice(start, start + _QUERY_ROWS)
+            products = queries[some] @ block.T
             columns = _best_columns(products, keep)
-            own_places.append(columns + first)
-            own_scores.append(np.take_along_axis(products, columns, 1))
+            missing = columns.shape[1] - own_places.shape[1]
+            if missing > 0:
+                own_places = np.pad(own_places, ((0, 0), (0, missing)), constant_values=-1)
+                own_scores = np.pad(own_scores, ((0, 0), (0, missing)), constant_values=-np.inf)
+            width = slice(0, columns.shape[1])
+            values = np.take_along_axis(products, np.maximum(columns, 0), 1)
+            own_places[some, width] = np.where(columns < 0, -1, columns + first)
+            own_scores[some, width] = np.where(columns < 0, -np.inf, values)
             if columns.shape[1] < len(block):
-                left_out = own_scores[-1].min(axis=1)
-                floors[start : start + _QUERY_ROWS] = np.maximum(floors[start : start + _QUERY_ROWS], left_out)
-        places = np.concatenate([places, np.concatenate(own_places)], axis=1)
-        scores = np.concatenate([scores, np.concatenate(own_scores)], axis=1)
-        if places.shape[1] > keep:
+                left_out = np.where(columns < 0, np.inf, values).min(axis=1)
+                floors[some] = np.maximum(floors[some], left_out)
+        places = np.concatenate([places, own_places], axis=1)
+        scores = np.concatenate([scores, own_scores], axis=1)
+        if places.shape[1] > 2 * keep:
             best = np.argpartition(-scores, keep - 1, axis=1)[:, :keep]
             places, scores = np.take_along_axis(places, best, 1), np.take_along_axis(scores, best, 1)
             floors = np.maximum(floors, scores.min(axis=1))
@@ -115,25 +141,25 @@ def _propose(queries: Vectors, blocks: Sequence[Vectors], keep: int) -> tuple[In
 
 
 def _best_columns(products: Vectors, keep: int) -> Integers:
-    """Columns of the `keep` largest values of each row, in no order; all where there are fewer.
+    """Columns of at least the `keep` largest values of each row, in no order; -1 where a row has fewer than others.
 
-    The largest value of every 64 columns, which stand far apart, takes one fast pass. A value that is among the best
-    is in one of the `keep` groups of the largest maxima, so no more than these are looked into.
+    The largest value of every 64 columns takes one fast pass. The `keep` largest of these are values of the row, so
+    what is less than the least of them is not among the best; little is left that is not.
     """
     rows, width = products.shape
     if width <= keep:
         return np.broadcast_to(np.arange(width), (rows, width))
-    groups = width // _GROUPS
-    if groups <= 2 * keep:
-        return np.argpartition(-products, keep - 1, axis=1)[:, :keep]
-    whole = groups * _GROUPS
-    largest = products[:, :whole].reshape(rows, _GROUPS, groups).max(axis=1)
-    chosen = np.argpartition(-largest, keep - 1, axis=1)[:, :keep]
-    inside = (chosen[:, :, None] + np.arange(_GROUPS) * groups).reshape(rows, -1)
-    rest = np.broadcast_to(np.arange(whole, width), (rows, width - whole))
-    columns = np.concatenate([inside, rest], axis=1)
-    best = np.argpartition(-np.take_along_axis(products, columns, 1), keep - 1, axis=1)[:, :keep]
-    return np.take_along_axis(columns, best, 1)
+    groups = width // _GROUP
+    if groups > 2 * keep:
+        largest = products[:, : groups * _GROUP].reshape(rows, _GROUP, groups).max(axis=1)
+        least = np.partition(largest, groups - keep, axis=1)[:, groups - keep]
+        row, column = np.divmod(np.flatnonzero(products >= least[:, None]), width)
+        counts = np.bincount(row, minlength=rows)
+        if counts.max() <= 4 * keep:  # else many are equal
+            columns = np.full((rows, counts.max()), -1)
+            columns[row, np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)] = column
+            return columns
+    return np.argpartition(-products, keep - 1, axis=1)[:, :keep]
 
 
 def _all_within(query: Vectors, blocks: Sequence[Vectors], least: float) -> Integers:

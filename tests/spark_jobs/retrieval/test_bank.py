@@ -24,6 +24,7 @@ from spark_jobs.retrieval import stage
 from spark_jobs.score import score
 from tests.tiny import write_world
 from tests.tiny_modes import TEXTS, publish_made
+from tests.training.tiny_plan import WORDS
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
 
@@ -116,8 +117,8 @@ def test_banks_have_the_same_bytes_and_answers_whatever_the_partitions(
 
 
 def test_above_a_size_an_index_answers_whose_recall_is_published(tmp_path: Path) -> None:
-    write_bank(tmp_path, [f"{text} {more}" for text in TEXTS[:20] for more in "bcdefghijk"])
-    exact, indexed = plan_of(tmp_path), plan_of(tmp_path, "score.retrieval.library_above=100")
+    write_bank(tmp_path, [f"{one} {two} {one}" for one in WORDS for two in WORDS][:400])
+    exact, indexed = plan_of(tmp_path), plan_of(tmp_path, "score.retrieval.library_above=150")
     publish_made(Path(exact.model_directory), "embed", fingerprint=exact.model)
     score(exact)
     expected = [row["answer"] for row in rows_of(exact)]
