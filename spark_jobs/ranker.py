@@ -38,6 +38,7 @@ from spark_jobs.retrieval.stage import published_bank
 from spark_jobs.segments import plan_segments
 from spark_jobs.session import partitions, watch
 from spark_jobs.tables import WrittenFile
+from spark_jobs.unchanged import check_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +73,7 @@ def ranker(plan: Plan) -> None:
     fitted = fit(rows, settings, plan.settings.seed)
     names = [*scores.names, *settings.inputs[0].feature_columns]
     evaluation = _evaluated(table, rows, fitted, names, settings)
+    check_unchanged(plan.ranker_sources)
     publish_ranker(
         directory,
         fingerprint=str(plan.ranker),

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from mapring.contract import read_manifest
 from mapring.errors import InputError, StageError
-from mapring.lineage import SourceFile, content_identity
+from mapring.lineage import SourceFile
 from mapring.plan import Plan
 from mapring.scores.empty import remember_empty
 from mapring.scores.work import wanted_of
@@ -30,6 +30,7 @@ from spark_jobs.scores_layout import Place, file_count, lay_out
 from spark_jobs.scoring import ScoreBuilder, write_scores
 from spark_jobs.segments import plan_segments, tell_unsplittable, unsplittable
 from spark_jobs.session import partitions, watch
+from spark_jobs.unchanged import check_unchanged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -100,7 +101,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     scoring = Scoring(run_id=run_id, inputs=len(files), files=written, seconds=seconds, unread=unread, backend=backend)
     _conserve(read, scoring)
     _check_failed(scoring, settings.max_failed_share)
-    _check_unchanged(files)
+    check_unchanged(files)
     _remember_empty(plan, files, by_input)
     return scoring
 
@@ -155,17 +156,6 @@ def _check_failed(scoring: Scoring, allowed_share: float) -> None:
             f"{allowed_share:.1%} (score.max_failed_share); nothing was committed. Check the model with "
             "`mapring verify`, or allow a larger share and look into the column detail"
         )
-
-
-def _check_unchanged(files: Sequence[SourceFile]) -> None:
-    """Refuse scores of an input that is no longer the one whose identity they would carry."""
-    for file in files:
-        found = content_identity(file.uri)
-        if found != file.identity:
-            raise StageError(
-                f"{file.uri}: changed while it was scored (found {found}, expected {file.identity}); nothing was "
-                "committed. Run the command again when it is complete"
-            )
 
 
 def _remember_empty(plan: Plan, files: Sequence[SourceFile], rows: Counter[tuple[str, str]]) -> None:

@@ -31,6 +31,7 @@ from spark_jobs.session import partitions, watch
 from spark_jobs.tables import WRITTEN, WrittenFile, groups, parquet_bytes, written_row, written_rows
 from spark_jobs.task_device import task_device
 from spark_jobs.udf import task_threads
+from spark_jobs.unchanged import check_unchanged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -56,6 +57,7 @@ def published_bank(spark: SparkSession, plan: Plan) -> str | None:
         say(STAGE, f"bank {fingerprint} is already published")
         return directory
     manifest = _make(spark, plan, retrieval, fingerprint, directory)
+    check_unchanged(plan.bank_sources)
     contract.publish(directory, manifest)
     counts, index = manifest.details["counts"], manifest.details["index"]
     told = f"bank {fingerprint}: {counts['templates']:,} templates, {counts['vectors']:,} different"
@@ -206,7 +208,7 @@ def _load_table(uri: str) -> pa.Table:
 def _indexed(
     spark: SparkSession, directory: str, details: Mapping[str, Any], min_recall: float
 ) -> tuple[FileEntry, dict[str, Any]]:
-    """Build and write an index in one task; it needs half as much memory again as all vectors have bytes."""
+    """Build and write an index in one task; it needs about twice the memory that all vectors have bytes."""
     build = partial(_write_index, directory=directory, details=details, min_recall=min_recall)
     [found] = spark.sparkContext.parallelize([None], 1).mapPartitions(build).collect()
     return found
