@@ -26,7 +26,7 @@ def print_status(config: str, overrides: Sequence[str]) -> None:
     table = Table(title=f"{plan.settings.name} in {plan.run.root}", title_justify="left")
     for heading in ("stage", "state", "fingerprint", "when (UTC)", "what"):
         table.add_column(heading, overflow="fold")
-    for row in (_shards(plan), _model(plan), *_ranker(plan), _scores(plan)):
+    for row in (_shards(plan), _model(plan), *ranker_rows(plan), _scores(plan)):
         table.add_row(*row)
     Console().print(table)
     if plan.settings.schedule is not None:
@@ -52,7 +52,7 @@ def _shards(plan: Plan) -> tuple[str, ...]:
     return "preprocess", "published", plan.shards, manifest.created, what
 
 
-def _ranker(plan: Plan) -> list[tuple[str, ...]]:
+def ranker_rows(plan: Plan) -> list[tuple[str, ...]]:
     """A row, where the pipeline has a ranker."""
     if plan.ranker is None:
         return []

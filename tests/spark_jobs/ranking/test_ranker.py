@@ -15,7 +15,7 @@ from mapring.contract.verify import verify
 from mapring.errors import PublishedError, SettingsError, StageError
 from mapring.plan import Plan, make_plan
 from pipelines.stages import published, stages_of
-from pipelines.status import print_status
+from pipelines.status import ranker_rows
 from spark_jobs import ranker as stage
 from spark_jobs.ranker import ranker
 from spark_jobs.ranking.published import PublishedRanker
@@ -72,9 +72,7 @@ def publish_model(plan: Plan, root: Path) -> None:
     publish_tiny_model(plan.model_directory, root / "tokenizer", plan.model)
 
 
-def test_a_ranker_is_better_than_the_text_alone_and_fills_its_column(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_ranker_is_better_than_the_text_alone_and_fills_its_column(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     publish_model(plan, tmp_path)
     assert stages_of(plan) == ("preprocess", "train", "ranker", "score") and published("ranker", plan) is None
@@ -88,8 +86,8 @@ def test_a_ranker_is_better_than_the_text_alone_and_fills_its_column(
     assert found["ndcg_at_10"] > found["text_ndcg_at_10"] + 0.05
     assert max(found["gain_share"], key=found["gain_share"].get) == "stars"
     assert verify(plan.ranker_directory) == []
-    print_status(plan.config, plan.overrides)
-    assert "trees from 398 rows" in " ".join(capsys.readouterr().out.split())
+    [row] = ranker_rows(plan)
+    assert row[:3] == ("ranker", "published", plan.ranker) and "trees from 398 rows, NDCG@10" in row[-1]
     score(plan)
     rows = sorted(DeltaTable(plan.run.scores).to_pyarrow_table().to_pylist(), key=lambda row: row["record"])
     assert rows[-1]["error"] == "empty_text" and rows[-1]["rank_score"] is None
