@@ -21,14 +21,19 @@ _STEP = 256 * _MIB
 _BASE = 1 * _GIB  # what Spark needs besides cached records
 _TIMES_TEXT = 3  # records are cached as rows with their hashes, in the 60% of the heap that Spark gives to data
 _SYSTEM = 1 * _GIB  # the operating system, and the driver's Python
-_WORKER: Mapping[str, int] = {"preprocess": 3 * _GIB // 2, "score": 2 * _GIB}  # with a model for language, or torch
+_WORKER: Mapping[str, int] = {
+    "preprocess": 3 * _GIB // 2,
+    "score": 2 * _GIB,
+    "ranker": 2 * _GIB,
+}  # with a model for language, or torch
 _EXPANSION: Mapping[str | None, int] = {None: 1, "gzip": 4, "bz2": 5, "zstd": 4}
 _PARQUET_EXPANSION = 3
 
 
 def fitted_driver_memory(stage: str, settings: Settings, files: Iterable[SourceFile], *, master: str) -> int:
     """Bytes for the driver's JVM of one stage that reads `files`, on this machine and under this master URL."""
-    section = settings.preprocess if stage == "preprocess" else settings.score
+    sections = {"preprocess": settings.preprocess, "ranker": settings.ranker, "score": settings.score}
+    section = sections[stage]
     inputs = () if section is None else section.inputs
     return fit_driver_memory(
         assumed_text_bytes(inputs, files),

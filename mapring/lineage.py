@@ -24,9 +24,10 @@ from mapring.contract.manifest import canonical_json
 from mapring.errors import SettingsError
 from mapring.settings.base import output_settings
 from mapring.settings.inputs import Input
+from mapring.settings.retrieval import Retrieval
 from mapring.settings.schema import Settings
 
-ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 2, "score": 4, "backend": 2}
+ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 2, "score": 4, "backend": 2, "bank": 1, "ranker": 1}
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "preprocess": (
@@ -42,6 +43,8 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     ),
     "train": ("peft", "torch", "transformers", "tokenizers"),
     "backend": ("onnx", "onnxruntime", "openvino", "torch", "transformers"),
+    "ranker": ("lightgbm", "numpy"),
+    "bank": ("numpy", "torch", "transformers", "tokenizers"),
 }
 
 
@@ -165,8 +168,13 @@ def model_fingerprint(settings: Settings, shards: str) -> str:
     return _digest("train", {"seed": settings.seed, "settings": values, "shards": shards})
 
 
-def score_settings_fingerprint(settings: Settings, source: Input) -> str:
+def score_settings_fingerprint(
+    settings: Settings, source: Input, bank: Sequence[SourceFile] = (), ranker: str | None = None
+) -> str:
     """Fingerprint of what shapes the scores of one source besides content and model (16 hex digits).
+
+    `bank` are the files of templates that texts are answered from, `ranker` is the fingerprint of the ranker that
+    fills a column.
 
     Other sources have no part in it, so that one more input rescores nothing; nor have versions of libraries, whose
     change must not rescore a table: the model is checked against its golden rows wherever it is loaded.
@@ -176,8 +184,45 @@ def score_settings_fingerprint(settings: Settings, source: Input) -> str:
     del values["inputs"], values["model"]
     if settings.score.backend == "torch":  # is held against nothing
         del values["min_agreement"], values["max_metric_loss"]
+    if settings.score.retrieval is not None:
+        values["retrieval"]["templates"] = [file.to_json() for file in bank]
+    values["ranker"] = ranker if settings.score.ranker else None
     content = {"algorithm_version": ALGORITHM_VERSION["score"], "settings": values, "source": output_settings(source)}
     return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
+
+
+def bank_fingerprint(retrieval: Retrieval, model: str, sources: Sequence[SourceFile]) -> str:
+    """Fingerprint of a bank of templates, embedded by a model (16 hex digits); how many answer a text has no part."""
+    values = output_settings(retrieval)
+    del values["top_k"], values["abstain_below"]
+    return _digest("bank", {"settings": values, "model": model, "inputs": [file.to_json() for file in sources]})
+
+
+def ranker_fingerprint(
+    settings: Settings, model: str, sources: Sequence[SourceFile], bank: Sequence[SourceFile] = ()
+) -> str:
+    """Fingerprint of a ranker that learns from what a model answers (16 hex digits).
+
+    Args:
+        settings: with `ranker` and `score`.
+        model: the fingerprint of that model.
+        sources: the files with the rows to learn from.
+        bank: the files of templates that texts are answered from.
+    """
+    assert settings.ranker is not None and settings.score is not None
+    scoring = output_settings(settings.score)
+    asked = {name: scoring[name] for name in ("mode", "retrieval", "backend")}
+    return _digest(
+        "ranker",
+        {
+            "seed": settings.seed,
+            "settings": output_settings(settings.ranker),
+            "score": asked,
+            "model": model,
+            "inputs": [file.to_json() for file in sources],
+            "bank": [file.to_json() for file in bank],
+        },
+    )
 
 
 def backend_fingerprint(
@@ -218,6 +263,14 @@ class RunDirectory:
     def backend(self, fingerprint: str) -> str:
         """Directory of the backend with this fingerprint."""
         return storage.join(self.root, "backends", fingerprint)
+
+    def bank(self, fingerprint: str) -> str:
+        """Directory of the bank of templates with this fingerprint."""
+        return storage.join(self.root, "banks", fingerprint)
+
+    def ranker(self, fingerprint: str) -> str:
+        """Directory of the ranker with this fingerprint."""
+        return storage.join(self.root, "rankers", fingerprint)
 
     @property
     def scores(self) -> str:

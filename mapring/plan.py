@@ -27,7 +27,9 @@ class Plan:
     """What a pipeline reads and where its stages publish.
 
     `evaluation_sources` are the files that the corpus is kept clean of. `shards` and `model` are the fingerprints of
-    what the first two stages publish; `score_settings` has that of what shapes the scores of each source. Of `is_part`
+    what the first two stages publish; `score_settings` has that of what shapes the scores of each source;
+    `bank_sources` are the files of templates that texts are answered from, `ranker_sources` those that a ranker learns
+    from, and `ranker` is its fingerprint, None where there is none. Of `is_part`
     the `score_sources` are only some of the inputs, those of a micro-batch. `forgotten` are documents that no stage may
     publish again.
     """
@@ -42,6 +44,9 @@ class Plan:
     shards: str
     model: str
     score_settings: Mapping[str, str]
+    bank_sources: tuple[SourceFile, ...] = ()
+    ranker_sources: tuple[SourceFile, ...] = ()
+    ranker: str | None = None
     is_part: bool = False
     forgotten: tuple[ForgottenDocument, ...] = ()
 
@@ -103,6 +108,21 @@ class Plan:
         """Where the model to score with is published."""
         return self.run.model(self.scoring_model)
 
+    @property
+    def ranker_directory(self) -> str:
+        """Where the ranker is published. Raises SettingsError where the pipeline has none."""
+        if self.ranker is None:
+            raise SettingsError(f"{self.config}: ranker: is missing; add what a ranker is to learn from")
+        return self.run.ranker(self.ranker)
+
+    @property
+    def bank(self) -> str | None:
+        """Fingerprint of the bank of templates that texts are answered from; None where they are not."""
+        retrieval = None if self.settings.score is None else self.settings.score.retrieval
+        if retrieval is None:
+            return None
+        return lineage.bank_fingerprint(retrieval, self.scoring_model, self.bank_sources)
+
 
 def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     """Read a pipeline's settings, check what they name, and derive the fingerprints.
@@ -125,6 +145,9 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     evaluation_sources = lineage.list_sources(config, "preprocess.decontamination.inputs", evaluation)
     to_score = () if settings.score is None else settings.score.inputs
     score_sources = lineage.list_sources(config, "score.inputs", to_score)
+    bank = () if settings.score is None or settings.score.retrieval is None else settings.score.retrieval.bank
+    bank_sources = lineage.list_sources(config, "score.retrieval.bank", bank)
+    _check_sources(config, "score.retrieval.bank", bank, bank_sources)
     _check_sources(config, "preprocess.inputs", settings.preprocess.inputs, preprocess_sources)
     _check_sources(config, "preprocess.decontamination.inputs", evaluation, evaluation_sources)
     _check_sources(config, "score.inputs", to_score, score_sources)
@@ -132,6 +155,12 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     left_out = [one.name for one in forgotten if one.of_corpus]
     shards = lineage.shards_fingerprint(settings, preprocess_sources, evaluation_sources, left_out)
     model = lineage.model_fingerprint(settings, shards)
+    ranker_inputs = () if settings.ranker is None else settings.ranker.inputs
+    ranker_sources = lineage.list_sources(config, "ranker.inputs", ranker_inputs)
+    _check_sources(config, "ranker.inputs", ranker_inputs, ranker_sources)
+    ranker = None
+    if settings.ranker is not None and settings.score is not None:
+        ranker = lineage.ranker_fingerprint(settings, settings.score.model or model, ranker_sources, bank_sources)
     return Plan(
         config=config,
         overrides=tuple(overrides),
@@ -142,7 +171,13 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         score_sources=score_sources,
         shards=shards,
         model=model,
-        score_settings={source.name: lineage.score_settings_fingerprint(settings, source) for source in to_score},
+        score_settings={
+            source.name: lineage.score_settings_fingerprint(settings, source, bank_sources, ranker)
+            for source in to_score
+        },
+        bank_sources=bank_sources,
+        ranker_sources=ranker_sources,
+        ranker=ranker,
         forgotten=forgotten,
     )
 

@@ -57,6 +57,12 @@ def tune(config: Config, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def ranker(config: Config, overrides: Overrides = None) -> None:
+    """Learn to combine what the published model says of texts with given numbers; publish the ranker."""
+    _run_stage("ranker", config, overrides)
+
+
+@app.command()
 def score(
     config: Config,
     overrides: Overrides = None,

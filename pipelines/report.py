@@ -73,6 +73,7 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
 
 _ANSWER_TITLES = {  # and what the axis has
     "classify": ("Scores", "score of the most probable label"),
+    "retrieve": ("Scores", "similarity of the nearest template"),
     "regression": ("Values", "value"),
     "perplexity": ("Losses", "loss in nats a token, the logarithm of the perplexity"),
 }

@@ -21,8 +21,10 @@ _COLUMNS: dict[ModeName, list[str]] = {  # what is read of the table
     "regression": ["value"],
     "perplexity": ["perplexity"],
     "embed": [],
+    "retrieve": ["label", "score", "abstained"],
     "generate": [],
 }
+_ONE_LABEL = ("classify", "retrieve")  # with a score from 0 to 1; below 0 a similarity counts in the first bin
 _REFERENCE = {"regression": "prediction", "perplexity": "loss"}  # the histogram that a model was published with
 
 
@@ -56,10 +58,10 @@ def count_answers(
     edges = _edges(mode, reference)
     histogram = np.zeros(max(0, len(edges) - 1), np.int64)
     for batch in batches:
-        if mode in ("classify", "multilabel"):
+        if mode == "multilabel" or mode in _ONE_LABEL:
             _count_labels(mode, batch, found)
         if len(edges):
-            column = batch.column("score" if mode == "classify" else _COLUMNS[mode][0])
+            column = batch.column("score" if mode in _ONE_LABEL else _COLUMNS[mode][0])
             values = column.drop_null().to_numpy(zero_copy_only=False)
             values = np.log(values) if mode == "perplexity" else values
             # As the reference counts: a bin holds its lower edge, what is outside counts in the first or last one.
@@ -84,7 +86,7 @@ def by_bin(histogram: Sequence[int]) -> dict[str, int]:
 
 
 def _edges(mode: ModeName, reference: Mapping[str, Any] | None) -> npt.NDArray[np.float64]:
-    if mode == "classify":
+    if mode in _ONE_LABEL:
         return np.linspace(0, 1, SCORE_BINS + 1)
     if mode in _REFERENCE and reference is not None:
         return np.array(reference[_REFERENCE[mode]]["edges"])
@@ -92,8 +94,9 @@ def _edges(mode: ModeName, reference: Mapping[str, Any] | None) -> npt.NDArray[n
 
 
 def _count_labels(mode: ModeName, batch: pa.RecordBatch, found: AnswerCounts) -> None:
-    labels = batch.column("label") if mode == "classify" else pc.struct_field(batch.column("labels").flatten(), "label")
+    is_one = mode in _ONE_LABEL
+    labels = batch.column("label") if is_one else pc.struct_field(batch.column("labels").flatten(), "label")
     for item in labels.drop_null().value_counts().to_pylist():
         found.labels[item["values"]] += item["counts"]
-    if mode == "classify":
+    if is_one:
         found.abstained += pc.sum(batch.column("abstained")).as_py() or 0

@@ -10,7 +10,7 @@ from mapring.progress import say, seconds_text
 from pipelines.launch import run_stage
 from pipelines.process import STOP_SECONDS
 from pipelines.report import write_report
-from pipelines.stages import STAGES
+from pipelines.stages import stages_of
 from pipelines.summary import print_summary
 
 
@@ -27,7 +27,7 @@ def run(
     """
     plan = make_plan(config, overrides)
     seconds: dict[str, float] = {}
-    stages = STAGES if plan.settings.score is not None else STAGES[:-1]
+    stages = stages_of(plan)
     for stage in (*stages, "rank") if plan.settings.rank is not None else stages:
         start = time.monotonic()
         if run_stage(stage, plan, started, stop_seconds=stop_seconds):

@@ -18,7 +18,7 @@ from mapring.scores.work import find_work, tell_work
 from mapring.settings.schema import Ring, Spark
 from pipelines.archive import package_directory
 
-STAGES = ("preprocess", "train", "score")
+STAGES = ("preprocess", "train", "ranker", "score")
 CLASS_ARCHIVE = Path(sys.prefix, "share", "mapring", "spark-classes.jsa")  # made by `class_archive.py`
 
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
@@ -35,6 +35,12 @@ class Command:
     words: tuple[str, ...]
     environment: Mapping[str, str]
     stop_signal: signal.Signals = signal.SIGTERM
+
+
+def stages_of(plan: Plan) -> tuple[str, ...]:
+    """The stages that a plan has, in order."""
+    left_out = {"ranker": plan.ranker is None, "score": plan.settings.score is None}
+    return tuple(stage for stage in STAGES if not left_out.get(stage, False))
 
 
 def stage_command(stage: str, plan: Plan, archive: Path) -> Command:
@@ -97,7 +103,8 @@ def _driver_memory(stage: str, plan: Plan) -> str:
     spark = plan.settings.spark
     if spark.driver_memory is not None:
         return spark.driver_memory
-    files = plan.preprocess_sources if stage == "preprocess" else plan.score_sources
+    sources = {"preprocess": plan.preprocess_sources, "ranker": plan.ranker_sources}
+    files = sources.get(stage, plan.score_sources)
     fitted = fitted_driver_memory(_SIZED_AS.get(stage, stage), plan.settings, files, master=spark.master)
     return jvm_size(fitted)
 
@@ -138,6 +145,9 @@ def published(stage: str, plan: Plan) -> str | None:
         return f"model {plan.model} is already published" if is_published(plan.model_directory) else None
     if stage == "rank":
         return _published_ranking(plan)
+    if stage == "ranker":
+        is_there = plan.ranker is not None and is_published(plan.ranker_directory)
+        return f"ranker {plan.ranker} is already published" if is_there else None
     if plan.settings.score is None:
         return None  # the stage itself says what is missing
     table, work = find_work(plan)

@@ -26,7 +26,7 @@ def print_status(config: str, overrides: Sequence[str]) -> None:
     table = Table(title=f"{plan.settings.name} in {plan.run.root}", title_justify="left")
     for heading in ("stage", "state", "fingerprint", "when (UTC)", "what"):
         table.add_column(heading, overflow="fold")
-    for row in (_shards(plan), _model(plan), _scores(plan)):
+    for row in (_shards(plan), _model(plan), *ranker_rows(plan), _scores(plan)):
         table.add_row(*row)
     Console().print(table)
     if plan.settings.schedule is not None:
@@ -50,6 +50,20 @@ def _shards(plan: Plan) -> tuple[str, ...]:
     rows = ", ".join(f"{split} {details['rows']:,}" for split, details in manifest.details["splits"].items())
     what = f"read {counts['read']:,}, kept {counts['kept']:,} ({rows}), dropped {sum(counts['dropped'].values()):,}"
     return "preprocess", "published", plan.shards, manifest.created, what
+
+
+def ranker_rows(plan: Plan) -> list[tuple[str, ...]]:
+    """A row, where the pipeline has a ranker."""
+    if plan.ranker is None:
+        return []
+    if not is_published(plan.ranker_directory):
+        return [("ranker", "not published", plan.ranker, "", "")]
+    manifest = read_manifest(plan.ranker_directory)
+    found = manifest.details["evaluation"]
+    what = f"{found['trees']:,} trees from {found['rows']:,} rows"
+    if found.get("ndcg_at_10") is not None:
+        what += f", NDCG@10 {found['ndcg_at_10']:.3f}, by text alone {found['text_ndcg_at_10']:.3f}"
+    return [("ranker", "published", plan.ranker, manifest.created, what)]
 
 
 def _model(plan: Plan) -> tuple[str, ...]:

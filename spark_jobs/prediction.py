@@ -14,6 +14,7 @@ from spark_jobs.distinct import distinct_texts
 from spark_jobs.forward import Outcome, Passes
 from spark_jobs.modes.explanation import explanations, is_chosen
 from spark_jobs.modes.labels import columns_of_one, columns_of_several, sigmoid, softmax
+from spark_jobs.modes.retrieval import columns_of_found
 from spark_jobs.predictor import Encoded, Predictor
 from spark_jobs.records import EMPTY
 
@@ -134,6 +135,13 @@ def _vector(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
     return Answered({"embedding": list(outcome.logits)}, _passes(outcome))
 
 
+def _retrieved(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
+    assert predictor.bank is not None and answers.retrieval is not None
+    outcome = predictor.outputs(rows.encoded)
+    found = predictor.bank.answers(outcome.logits, answers.retrieval.top_k)
+    return Answered(columns_of_found(found, answers.retrieval.abstain_below), _passes(outcome))
+
+
 def _perplexity(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
     """The exponential of the mean negative log likelihood; texts of one token have none."""
     encoded = rows.encoded
@@ -175,6 +183,7 @@ _MODES: dict[ModeName, Callable[[Predictor, Rows, Answers], Answered]] = {
     "multilabel": _several_labels,
     "regression": _number,
     "embed": _vector,
+    "retrieve": _retrieved,
     "perplexity": _perplexity,
     "generate": _continuation,
 }

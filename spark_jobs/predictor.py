@@ -31,6 +31,7 @@ from spark_jobs.modes.causal import CausalBackend, load_causal
 from spark_jobs.modes.embedding import load_embeddings
 from spark_jobs.modes.likelihood import Likelihoods
 from spark_jobs.published_model import PublishedModel, read_published_model
+from spark_jobs.retrieval.bank import Bank
 
 if TYPE_CHECKING:
     from spark_jobs.modes.generation import Generator
@@ -54,6 +55,7 @@ class Predictor:
         backend_directory: where a backend of it is published; None for the model itself, in fp32.
         threads, device: what the task may use.
         batch_tokens: tokens of one padded batch.
+        bank_directory: where a bank of templates that it embedded is published; None for no bank.
 
     Raises:
         PublishedError: the model is not published, is damaged, or puts out other numbers here than
@@ -68,6 +70,7 @@ class Predictor:
         threads: int = 1,
         batch_tokens: int = 2048,
         device: str = "cpu",
+        bank_directory: str | None = None,
     ) -> None:
         published = read_published_model(model_directory)
         self.published: PublishedModel = published
@@ -89,6 +92,7 @@ class Predictor:
         self.forward = Forward(self._backend, width, batch_tokens)
         self._golden = local / details["golden"]
         self._replay_golden()
+        self.bank = None if bank_directory is None else self._open_bank(bank_directory, threads)
 
     def normalize(self, texts: pa.StringArray) -> pa.StringArray:
         """Normalize texts as the training data were."""
@@ -132,6 +136,11 @@ class Predictor:
             raise PublishedError(f"{self.published.directory}: {error}; ask for mode perplexity") from None
         self._hold("logits, from one token to the next,", logits, np.array([row["logits"] for row in rows]))
         return found
+
+    def _open_bank(self, directory: str, threads: int) -> Bank:
+        bank = Bank(directory, self.manifest, threads)
+        bank.check(self.outputs(self.encode(bank.golden.column("text").to_pylist())).logits)
+        return bank
 
     def _load(self, local: Path, threads: int, device: str) -> tuple[Backend, int]:
         """What computes the outputs of the task, and how many numbers they are for a row."""
@@ -189,9 +198,19 @@ class Predictor:
 
 @lru_cache(maxsize=2)  # a worker that outlives a change of model must not keep all of them
 def load_predictor(
-    model_directory: str, threads: int, batch_tokens: int, backend_directory: str | None = None, device: str = "cpu"
+    model_directory: str,
+    threads: int,
+    batch_tokens: int,
+    backend_directory: str | None = None,
+    device: str = "cpu",
+    bank_directory: str | None = None,
 ) -> Predictor:
     """The predictor of this Python worker: loaded at the first call, then reused for all its tasks."""
     return Predictor(
-        model_directory, backend_directory=backend_directory, threads=threads, batch_tokens=batch_tokens, device=device
+        model_directory,
+        backend_directory=backend_directory,
+        threads=threads,
+        batch_tokens=batch_tokens,
+        device=device,
+        bank_directory=bank_directory,
     )

@@ -6,7 +6,7 @@ import sys
 
 import pyarrow as pa
 
-from mapring.contract import is_published
+from mapring.contract import is_published, read_manifest
 from mapring.contract.schemas import score_schema
 from mapring.errors import StageError
 from mapring.plan import Plan
@@ -18,6 +18,7 @@ from mapring.scores.work import Work, find_work, tell_work
 from spark_jobs.arguments import leave, run_main
 from spark_jobs.fitting import start_fitted_session
 from spark_jobs.published_model import read_published_model
+from spark_jobs.ranking.published import load_ranker
 from spark_jobs.scored_inputs import STAGE, score_inputs
 from spark_jobs.scores_commit import Scoring
 from spark_jobs.scores_update import update_table
@@ -38,6 +39,7 @@ def score(plan: Plan) -> None:
         return
     say(STAGE, tell_work(work))
     _check_model(plan)
+    _check_ranker(plan)
     _check_columns(plan, table, work)
     spark = start_fitted_session(STAGE, plan.settings, plan.scoring.inputs, work.score)
     scoring = score_inputs(spark, plan, work.score, is_first=table is None)
@@ -93,6 +95,18 @@ def _check_model(plan: Plan) -> None:
             f"{plan.config}: score.inputs.0.second_text_column: found {given or 'none'!r}, but {model.directory} reads "
             f"{'pairs; name the second text' if model.is_pair else 'one text; remove it'}"
         )
+
+
+def _check_ranker(plan: Plan) -> None:
+    """Refuse to fill the ranker's column without a ranker, or with one of another model."""
+    if not plan.scoring.ranker:
+        return
+    if not is_published(plan.ranker_directory):
+        raise StageError(
+            f"{plan.config}: found no ranker at {plan.ranker_directory}; run `mapring ranker {plan.config}` first, "
+            "with the same settings"
+        )
+    load_ranker(plan.ranker_directory, read_manifest(plan.scoring_model_directory).fingerprint)
 
 
 def _tell(scoring: Scoring, version: int) -> None:

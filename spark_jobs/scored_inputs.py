@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from mapring.care.forgotten import FORGOTTEN
 from mapring.contract import read_manifest
 from mapring.errors import InputError, StageError
-from mapring.lineage import SourceFile, content_identity
+from mapring.lineage import SourceFile
 from mapring.plan import Plan
 from mapring.scores.empty import remember_empty
 from mapring.scores.work import wanted_of
@@ -27,11 +27,13 @@ from spark_jobs.carried import SCORED_RECORD, carry, check_unread, unread_counts
 from spark_jobs.prediction import MODEL_FAILED
 from spark_jobs.quarantine import check_quarantine
 from spark_jobs.records import FirstPass, read_records
+from spark_jobs.retrieval.stage import published_bank
 from spark_jobs.scores_commit import Scoring
 from spark_jobs.scores_layout import Place, file_count, lay_out
 from spark_jobs.scoring import ScoreBuilder, write_scores
 from spark_jobs.segments import plan_segments, tell_unsplittable, unsplittable
 from spark_jobs.session import partitions, watch
+from spark_jobs.unchanged import check_unchanged
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -75,6 +77,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     check_quarantine(records, by_rule, allowed_share=settings.max_quarantined_share, stage=STAGE)
     unread = check_unread(counts, allowed_share=settings.max_quarantined_share, stage=STAGE)
     backend = chosen_backend(spark, plan)
+    bank = published_bank(spark, plan)
     scored = spark.sparkContext.accumulator(0)
     build = ScoreBuilder(
         model_directory=plan.scoring_model_directory,
@@ -85,6 +88,8 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
         scored_at=datetime.datetime.now(datetime.UTC),
         on_rows=scored.add,
         backend_directory=backend,
+        bank_directory=bank,
+        ranker_directory=plan.ranker_directory if settings.ranker else None,
     )
     rows_per_file = min(settings.rows_per_file, max(1, -(-read // partitions(spark))))
     places = lay_out(by_input, rows_per_file)
@@ -112,7 +117,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     )
     _conserve(read, scoring)
     _check_failed(scoring, settings.max_failed_share)
-    _check_unchanged(files)
+    check_unchanged(files)
     _remember_empty(plan, files, by_input)
     return scoring
 
@@ -171,17 +176,6 @@ def _check_failed(scoring: Scoring, allowed_share: float) -> None:
             f"{allowed_share:.1%} (score.max_failed_share); nothing was committed. Check the model with "
             "`mapring verify`, or allow a larger share and look into the column detail"
         )
-
-
-def _check_unchanged(files: Sequence[SourceFile]) -> None:
-    """Refuse scores of an input that is no longer the one whose identity they would carry."""
-    for file in files:
-        found = content_identity(file.uri)
-        if found != file.identity:
-            raise StageError(
-                f"{file.uri}: changed while it was scored (found {found}, expected {file.identity}); nothing was "
-                "committed. Run the command again when it is complete"
-            )
 
 
 def _remember_empty(plan: Plan, files: Sequence[SourceFile], rows: Counter[tuple[str, str]]) -> None:

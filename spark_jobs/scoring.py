@@ -18,8 +18,10 @@ from mapring.scores.statistics import file_statistics
 from mapring.settings.score import Score
 from mapring.watch.stored import CountKeeper
 from spark_jobs.filters.language import identify_languages
-from spark_jobs.prediction import predict_rows
-from spark_jobs.predictor import load_predictor
+from spark_jobs.prediction import Columns, predict_rows
+from spark_jobs.predictor import Predictor, load_predictor
+from spark_jobs.ranking.features import asked_by_ranker, joined, text_scores
+from spark_jobs.ranking.published import load_ranker
 from spark_jobs.scores_placing import place_rows, rows_of_a_text
 from spark_jobs.tables import Built, WrittenFile, write_groups
 from spark_jobs.task_device import task_device
@@ -51,17 +53,28 @@ class ScoreBuilder:
     scored_at: datetime.datetime
     on_rows: Callable[[int], None]
     backend_directory: str | None = None
+    bank_directory: str | None = None
+    ranker_directory: str | None = None
 
     def __call__(self, table: pa.Table) -> Built:
         """Score the rows of SCORED_RECORD columns; rows with a rule keep it as their error."""
         predictor = load_predictor(
-            self.model_directory, task_threads(), self.batch_tokens, self.backend_directory, task_device()
+            self.model_directory,
+            task_threads(),
+            self.batch_tokens,
+            self.backend_directory,
+            task_device(),
+            self.bank_directory,
         )
         schema = score_schema(predictor.published.mode_for(self.answers))
         texts = table.column("text")
+        asked = self.answers if self.ranker_directory is None else asked_by_ranker(self.answers)
         predicted, computed, read = predict_rows(
-            predictor, texts.to_pylist(), self.answers, table.column("doc_id").to_pylist()
+            predictor, texts.to_pylist(), asked, table.column("doc_id").to_pylist()
         )
+        predicted["rank_score"] = self._rank_scores(predictor, predicted, table)
+        if not self.answers.probabilities and "probabilities" in predicted:
+            predicted["probabilities"] = [None] * table.num_rows
         error = pc.coalesce(table.column("rule"), pa.chunked_array([pa.array(predicted.pop("error"), pa.string())]))
         detail = pc.coalesce(table.column("detail"), pa.chunked_array([pa.array(predicted.pop("detail"), pa.string())]))
         count = table.num_rows
@@ -82,6 +95,15 @@ class ScoreBuilder:
         texts = {"computed": computed.texts, "fanned_out": computed.fanned_out}
         counts = {"scored": count - errors.total(), "errors": dict(errors), **texts, **tokens}
         return Built(built, {**counts, "delta": file_statistics(built)})
+
+    def _rank_scores(self, predictor: Predictor, predicted: Columns, table: pa.Table) -> list[float | None]:
+        """Of each row what the ranker makes of its answer and its features; None without a ranker or an answer."""
+        if self.ranker_directory is None:
+            return [None] * table.num_rows
+        ranker = load_ranker(self.ranker_directory, predictor.manifest.fingerprint)
+        mode = predictor.published.mode_for(self.answers)
+        scores = text_scores(mode, predictor.labels, self.answers, None).of(predicted)
+        return ranker.scores(joined(scores, table.column("features").to_pylist(), ranker.features))
 
 
 def _languages(texts: pa.ChunkedArray) -> pa.Array:

@@ -56,6 +56,11 @@ def predict_udf(
     if backend is not None:
         open_backend(backend, published.manifest)
     asked = _asked(answers)
+    if published.mode_for(asked) == "retrieve":
+        raise SettingsError(
+            "predict_udf: mode: found retrieve, whose bank `mapring score` publishes; score a pipeline, or ask "
+            "for embed"
+        )
     result_type = from_arrow_schema(answer_schema(published.mode_for(asked)))
 
     def answer(batches: Iterator[Batch]) -> Iterator[pd.DataFrame]:

@@ -75,6 +75,7 @@ def publish_made(
     temperature: float | None = None,
     golden_shift: float = 0.0,
     texts: Sequence[str] | None = None,
+    fingerprint: str = "f" * 16,
 ) -> nn.Module:
     """Publish a model, made here unless given, at a directory; returns it.
 
@@ -95,7 +96,7 @@ def publish_made(
     files = [path for path in sorted(directory.rglob("*")) if path.is_file()]
     manifest = Manifest(
         kind="model",
-        fingerprint="f" * 16,
+        fingerprint=fingerprint,
         created=utc_now(),
         code_version=code_version(),
         settings={},

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from mapring.care.standing import Folder, Generation, Training
 from mapring.settings.retention import Retention
 
-_ONE = {"shards": "shards", "models": "model", "backends": "backend", "rankers": "ranker", "ranked": "ranking"}
+_ONE = {
+    "shards": "shards",
+    "models": "model",
+    "backends": "backend",
+    "banks": "bank",
+    "rankers": "ranker",
+    "ranked": "ranking",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +65,7 @@ def choose(
             if one.changed < oldest
         ),
     ]
-    order = ("ranked", "backends", "rankers", "models", "shards")
+    order = ("ranked", "backends", "rankers", "banks", "models", "shards")
     return sorted(removals, key=lambda one: (order.index(one.kind) if one.kind in order else -1, one.directory))
 
 

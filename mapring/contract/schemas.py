@@ -174,6 +174,7 @@ SKETCH = pa.schema(
 )
 
 _PROBABILITY = pa.struct([pa.field("label", pa.string()), pa.field("score", pa.float64())])
+_ANSWER = pa.struct([pa.field("id", pa.string()), pa.field("score", pa.float64())])
 _WEIGHT = pa.struct([pa.field("token", pa.string()), pa.field("weight", pa.float64())])
 _OF_LABELS = (
     pa.field("probabilities", pa.list_(pa.float32())),  # in the order of the model's labels
@@ -198,6 +199,13 @@ _ANSWERS: dict[ModeName, tuple[pa.Field, ...]] = {  # null where `error` says wh
         _EXPLANATION,
     ),
     "embed": (pa.field("embedding", pa.list_(pa.float32())),),  # of length 1
+    "retrieve": (
+        pa.field("answers", pa.list_(_ANSWER)),  # the nearest templates, the nearest first; of equal ones by id
+        pa.field("answer", pa.string()),  # id of the nearest; null where `abstained`, too
+        pa.field("label", pa.string()),  # of that template, where the bank has labels
+        pa.field("score", pa.float64()),  # cosine similarity of text and nearest template
+        pa.field("abstained", pa.bool_()),
+    ),
     "perplexity": (
         pa.field("perplexity", pa.float64()),  # null of a text in which nothing is predicted
         pa.field("tokens", pa.int32()),  # that are predicted: all but the first
@@ -222,6 +230,7 @@ CARRIED = (
 )
 
 
+RANK_SCORE = pa.field("rank_score", pa.float64())  # what a ranker makes of answer and features; null without one
 READ = (  # of texts that a model was given, also where it failed on them
     pa.field("input_tokens", pa.int32()),  # that the model reads, special ones included, after cutting
     pa.field("unknown_tokens", pa.int32()),  # those that the vocabulary has not; null where it can write everything
@@ -246,6 +255,7 @@ def score_schema(mode: ModeName) -> pa.Schema:
             *CARRIED,
             *answer_schema(mode),
             *READ,
+            RANK_SCORE,
             pa.field("input_identity", pa.string(), nullable=False),  # of the content of the input file
             pa.field("model_fingerprint", pa.string(), nullable=False),
             pa.field("settings_fingerprint", pa.string(), nullable=False),  # of what shapes the scores of this source

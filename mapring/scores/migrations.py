@@ -10,13 +10,14 @@ from collections.abc import Callable, Collection, Mapping
 
 import pyarrow as pa
 
-from mapring.contract.schemas import CARRIED, answer_schema, score_schema
+from mapring.contract.schemas import CARRIED, RANK_SCORE, READ, answer_schema, score_schema
 from mapring.scores.statistics import KEY_COLUMNS
 from mapring.settings.combinations import ModeName
 
 TABLE_VERSION = 4
 NEWER = TABLE_VERSION + 1
-_TELLING: Mapping[str, ModeName] = {  # a column that only this mode has
+_TELLING: Mapping[str, ModeName] = {  # a column that only this mode has, or that those before it have not
+    "answers": "retrieve",
     "label": "classify",
     "labels": "multilabel",
     "value": "regression",
@@ -24,20 +25,22 @@ _TELLING: Mapping[str, ModeName] = {  # a column that only this mode has
     "perplexity": "perplexity",
     "generated": "generate",
 }
+_SINCE_4 = (*CARRIED, *READ, RANK_SCORE)
 _FIRST = frozenset({"doc_id", "source", "path", "record", "model_fingerprint", "run_id", "scored_at"})
 
 
 def mode_of(columns: Collection[str]) -> ModeName | None:
     """The mode whose answers a table holds, by its columns; None where it is no table of ours."""
     found = [mode for column, mode in _TELLING.items() if column in columns]
-    return found[0] if len(found) == 1 and _FIRST.issubset(columns) else None
+    is_one = len(found) == 1 or found == ["retrieve", "classify"]  # answers have a label, too
+    return found[0] if is_one and _FIRST.issubset(columns) else None
 
 
 def version_of(columns: Collection[str]) -> int | None:
     """The version of a table with these columns; `NEWER` where some are not known here, None of no table of ours.
 
     1 are the first tables, whose rows do not tell what content they are of. 2 has that, and 3 the answers of all
-    modes; 4 has what rows carry from their input.
+    modes; 4 has what rows carry from their input, what the model read, and a ranker's score.
     """
     mode = mode_of(columns)
     if mode is None:
@@ -48,7 +51,7 @@ def version_of(columns: Collection[str]) -> int | None:
         return NEWER
     if not set(answer_schema(mode).names).issubset(columns):
         return 2
-    return TABLE_VERSION if {field.name for field in CARRIED}.issubset(columns) else 3
+    return TABLE_VERSION if {field.name for field in _SINCE_4}.issubset(columns) else 3
 
 
 def to_version_3(schema: pa.Schema) -> pa.Schema:
@@ -59,8 +62,8 @@ def to_version_3(schema: pa.Schema) -> pa.Schema:
 
 
 def to_version_4(schema: pa.Schema) -> pa.Schema:
-    """Time, group, features and content hash of the record."""
-    return _with(schema, CARRIED)
+    """Time, group, features and content hash of the record, tokens and language of its text, a ranker's score."""
+    return _with(schema, _SINCE_4)
 
 
 STEPS: Mapping[int, Callable[[pa.Schema], pa.Schema]] = {2: to_version_3, 3: to_version_4}

@@ -6,6 +6,7 @@ from pydantic import model_validator
 
 from mapring.settings.base import Section, changed_settings, output
 from mapring.settings.combinations import ModeName
+from mapring.settings.retrieval import Retrieval
 
 
 class Generation(Section):
@@ -49,7 +50,7 @@ class Answers(Section):
     mode: ModeName | None = output(
         None,
         description="What the model is to give; none is what its task is for, with clm the perplexity of texts, in "
-        "place of which they can be continued: generate.",
+        "place of which they can be continued: generate. With embed texts can be answered from a bank: retrieve.",
     )
     probabilities: bool = output(False, description="Fill the column with the probabilities of all labels.")
     top_k: int = output(0, description="Labels in the column top, the most probable first; 0 leaves it empty.", ge=0)
@@ -63,3 +64,4 @@ class Answers(Section):
         0.0, description="Share of the rows, chosen by their ids, that are explained token by token.", ge=0, le=1
     )
     generation: Generation = output(Generation(), description="How texts are continued.")
+    retrieval: Retrieval | None = output(None, description="The bank of templates that texts are answered from.")

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 TaskName = Literal["classify", "multilabel", "regression", "embed", "mlm", "clm"]
 MethodName = Literal["full", "lora", "adalora", "ia3", "prefix", "adapter"]
 ModelKind = Literal["pretrained", "random", "lstm", "bag_of_words"]
-ModeName = Literal["classify", "multilabel", "regression", "embed", "perplexity", "generate"]
+ModeName = Literal["classify", "multilabel", "regression", "embed", "retrieve", "perplexity", "generate"]
 
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
@@ -17,7 +17,7 @@ MODES_OF_TASK: dict[TaskName, tuple[ModeName, ...]] = {  # what a scoring gives,
     "classify": ("classify",),
     "multilabel": ("multilabel",),
     "regression": ("regression",),
-    "embed": ("embed",),
+    "embed": ("embed", "retrieve"),
     "mlm": (),
     "clm": ("perplexity", "generate"),
 }
@@ -117,6 +117,7 @@ _ANSWERED_BY: dict[str, tuple[ModeName, ...]] = {  # settings of `score`, and th
     "abstain_below": ("classify",),
     "explain_share": ("classify", "multilabel", "regression"),
     "generation": ("generate",),
+    "retrieval": ("retrieve",),
 }
 
 
@@ -149,6 +150,20 @@ def answers_refusal(task: TaskName, mode: ModeName | None, names: Sequence[str])
         known = _ANSWERED_BY.get(name, MODES)
         if chosen not in known:
             return f"{name}: found it with mode {chosen}, expected {' or '.join(known)}; remove it"
+    if chosen == "retrieve" and "retrieval" not in names:
+        return "retrieval: found none with mode retrieve, expected a bank of templates; name them in retrieval.bank"
+    return None
+
+
+RANKED_MODES: tuple[ModeName, ...] = ("classify", "multilabel", "regression", "retrieve")
+
+
+def ranker_refusal(mode: ModeName, label: str | None) -> str | None:
+    """Why a ranker cannot combine what a model gives in a mode, or compare it by a label; None where it can."""
+    if mode not in RANKED_MODES:
+        return f"ranker: found it with mode {mode}, whose answers are no scores, expected {' or '.join(RANKED_MODES)}"
+    if label is not None and mode not in ("classify", "multilabel"):
+        return f"ranker.label: found {label!r} with mode {mode}, which has no probabilities of labels; remove it"
     return None
 
 

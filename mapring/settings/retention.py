@@ -14,6 +14,7 @@ class Retention(Section):
         3, description="Newest training directories (checkpoints, curves) that are kept; models do not need them.", ge=0
     )
     backends: int = execution(3, description="Newest published backends that are kept.", ge=0)
+    banks: int = execution(3, description="Newest published banks of templates that are kept.", ge=0)
     rankers: int = execution(3, description="Newest published rankers that are kept.", ge=0)
     ranked: int = execution(3, description="Newest published rankings of the scores table that are kept.", ge=0)
     table_versions: int = execution(

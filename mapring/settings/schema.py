@@ -24,6 +24,7 @@ from mapring.settings.inputs import (
 )
 from mapring.settings.normalization import Normalization
 from mapring.settings.rank import Rank
+from mapring.settings.ranker import Ranker
 from mapring.settings.retention import Retention
 from mapring.settings.schedule import Schedule
 from mapring.settings.score import Score
@@ -244,6 +245,7 @@ class Settings(Section):
     train: Train = output(description="Shards to a model.")
     score: Score | None = output(None, description="New text to scores; without it a pipeline ends with the model.")
     rank: Rank | None = output(None, description="The first rows of the scores table, for `mapring rank`.")
+    ranker: Ranker | None = output(None, description="What combines scores of texts with given numbers.")
     ring: Ring = execution(Ring(), description="How the ring is started.")
     spark: Spark = execution(Spark(), description="The Spark session.")
     tune: Tune = execution(Tune(), description="The search for hyperparameters.")
@@ -309,6 +311,27 @@ class Settings(Section):
             raise ValueError(
                 f"rank.label: found {self.rank.label!r}, but its probability is not in the table; set "
                 "score.probabilities=true"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ranker_has_what_it_ranks(self) -> Settings:
+        if self.ranker is None:
+            if self.score is not None and self.score.ranker:
+                raise ValueError("score.ranker: found true without a ranker; add the section ranker, or remove it")
+            return self
+        if self.score is None:
+            raise ValueError("ranker: found it in a pipeline without score, whose answers it combines; add score")
+        learned, scored = self.ranker.inputs[0], self.score.inputs[0]
+        if self.score.ranker and learned.feature_columns != scored.feature_columns:
+            raise ValueError(
+                f"score.inputs.0.feature_columns: found {list(scored.feature_columns)}, but the ranker learns from "
+                f"{list(learned.feature_columns)}; name the same columns in the same order"
+            )
+        if (learned.second_text_column is None) != (scored.second_text_column is None):
+            raise ValueError(
+                f"ranker.inputs.0.second_text_column: found {learned.second_text_column or 'none'!r}, but score.inputs "
+                f"have {scored.second_text_column or 'none'!r}; name a second text for both, or for none"
             )
         return self
 

@@ -41,6 +41,7 @@ class Score(Answers):
     max_metric_loss: float = output(
         0.003, description="Most accuracy on validation rows that another backend may lose against fp32.", ge=0, le=1
     )
+    ranker: bool = output(False, description="Fill the column rank_score by the ranker of these settings.")
     batch_tokens: int = execution(2048, description="Tokens of one padded batch in the model.", ge=16)
     rows_per_file: int = execution(65_536, description="Most rows in one file of the scores table.", ge=1)
     model: str | None = output(

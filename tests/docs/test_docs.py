@@ -65,6 +65,8 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
                 "schedule",
                 "watching",
                 "care",
+                "retrieval",
+                "ranker",
             )
         ),
         "docs/scores.md",
@@ -166,6 +168,27 @@ def test_the_scores_page_has_every_column_of_every_mode_and_no_other() -> None:
     assert found == {mode: answer_schema(mode).names[:-2] for mode in MODES}
     whole = re.findall(r"^\| `(\w+)` \| [^|]*\| [^|]*\|$", page, re.MULTILINE)
     assert whole == [name for name in score_schema("embed").names if name != "embedding"]
+
+
+@pytest.mark.parametrize("page", ["retrieval", "ranker"])
+def test_pipelines_and_commands_of_a_page_are_valid(page: str, tmp_path: Path) -> None:
+    text = read(f"docs/{page}.md")
+    found = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    inputs = [{"name": "a", "path": "a.csv", "format": "csv", "label_column": "label"}]
+    values = {
+        "name": page,
+        "run_dir": str(tmp_path),
+        "preprocess": {"inputs": inputs, "tokenizer": "t"},
+        "train": {"model": "m"},
+        **yaml.safe_load(found[1]),
+    }
+    config = tmp_path / "page.yaml"
+    config.write_text(yaml.safe_dump(values))
+    commands = re.findall(r"^mapring (\w+) \S+ ?(.*)$", text, re.MULTILINE)
+    assert commands and {name for name, _ in commands} <= set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    for _, words in commands:
+        load_settings(str(config), words.split())
 
 
 def test_the_udf_s_examples_on_the_scores_page_are_known_settings() -> None:

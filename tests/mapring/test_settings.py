@@ -267,7 +267,8 @@ def test_what_a_model_cannot_be_asked_is_refused_in_one_line(
 def test_every_mode_of_a_task_is_taken(tmp_path: Path, task: TaskName) -> None:
     config = write(tmp_path, minimal())
     for mode in MODES_OF_TASK[task]:
-        settings = load_settings(config, [f"train.task={task}", f"score.mode={mode}"])
+        bank = ["score.retrieval.bank=[{name: b, path: b.txt, format: text}]"] if mode == "retrieve" else []
+        settings = load_settings(config, [f"train.task={task}", f"score.mode={mode}", *bank])
         assert settings.score is not None and chosen_mode(task, settings.score.mode) == mode
     if MODES_OF_TASK[task]:
         assert chosen_mode(task, None) == MODES_OF_TASK[task][0]

@@ -63,13 +63,16 @@ def test_numbers_and_losses_are_counted_in_the_bins_of_the_reference() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_the_page_shows_a_scoring_of_every_mode(tmp_path: Path, mode: ModeName) -> None:
     config, _ = write_world(tmp_path)
-    task = {"perplexity": "clm", "generate": "clm"}.get(mode, mode)
-    plan = make_plan(config, [f"train.task={task}", f"score.mode={mode}"])
+    task = {"perplexity": "clm", "generate": "clm", "retrieve": "embed"}.get(mode, mode)
+    bank = f"score.retrieval.bank=[{{name: b, path: {tmp_path}/unseen.txt, format: text}}]"
+    words = [bank] if mode == "retrieve" else []
+    plan = make_plan(config, [f"train.task={task}", f"score.mode={mode}", *words])
     answers: dict[ModeName, dict[str, Any]] = {
         "classify": {"label": "fabulous", "score": 0.9, "abstained": False},
         "multilabel": {"labels": [{"label": "fabulous", "score": 0.9}]},
         "regression": {"value": 3.5},
         "embed": {"embedding": [0.6, 0.8]},
+        "retrieve": {"answer": "a", "label": "fabulous", "score": 0.9, "abstained": False},
         "perplexity": {"perplexity": 4.5, "tokens": 7},
         "generate": {"generated": " and so", "tokens": 2, "finish": "end"},
     }
@@ -77,4 +80,4 @@ def test_the_page_shows_a_scoring_of_every_mode(tmp_path: Path, mode: ModeName) 
     write_report(plan)
     page = Page(Path(plan.run.report).read_text())
     assert "1 rows at version 0, and 1 of them have a score" in " ".join(page.text.split())
-    assert ("fabulous" in page.text) == (mode in ("classify", "multilabel"))
+    assert ("fabulous" in page.text) == (mode in ("classify", "multilabel", "retrieve"))

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapring.errors import StageError
+from mapring.finite import checked_finite
 from training.batches import Integers
 
 Floats = npt.NDArray[np.float64]
@@ -22,22 +23,6 @@ def to_fixed_point(values: npt.ArrayLike, fraction_bits: int = FRACTION_BITS) ->
 def from_fixed_point(total: int, fraction_bits: int = FRACTION_BITS) -> float:
     """The number that an integer stands for, correctly rounded to float64."""
     return int(total) / (1 << fraction_bits)
-
-
-def checked_finite(values: npt.ArrayLike, what: str) -> Floats:
-    """The values as float64 of the same shape.
-
-    Raises:
-        StageError: some are infinite or not numbers.
-    """
-    numbers = np.asarray(values, np.float64)
-    odd = int(np.count_nonzero(~np.isfinite(numbers)))
-    if odd:
-        raise StageError(
-            f"{what}: found {odd} of {numbers.size} infinite or not a number, expected finite ones; "
-            "the model has diverged: start again from an earlier checkpoint or with a lower learning rate"
-        )
-    return numbers
 
 
 def checked_probabilities(values: npt.ArrayLike, what: str) -> Floats:

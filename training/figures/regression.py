@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from training.figures.fixed_point import Floats, checked_finite
+from mapring.finite import checked_finite
+from training.figures.fixed_point import Floats
 from training.figures.rows import Keys, sorted_by_key
 
 

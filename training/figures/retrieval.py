@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mapring.errors import StageError
+from mapring.finite import checked_finite
 from training.batches import Integers
-from training.figures.fixed_point import FRACTION_BITS, Floats, checked_finite, from_fixed_point
+from training.figures.fixed_point import FRACTION_BITS, Floats, from_fixed_point
 
 CUTOFFS = (1, 5, 10)
 _BLOCK_CELLS = 1 << 21  # of a matrix of scores or embeddings at a time: 16 MB in float64

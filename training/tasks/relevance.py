@@ -7,10 +7,11 @@ import hashlib
 import numpy as np
 
 from mapring.contract import read_manifest
+from mapring.discounted_gain import query_figures
 from mapring.pairs import split_pair
 from training.batches import Integers
 from training.figures.fixed_point import Floats
-from training.figures.ranking import average_precision, query_figures, roc_auc
+from training.figures.ranking import average_precision, roc_auc
 from training.reader import Batch
 from training.ring import Ring
 

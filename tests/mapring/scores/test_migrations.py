@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from mapring.contract.schemas import CARRIED, score_schema
+from mapring.contract.schemas import CARRIED, RANK_SCORE, READ, score_schema
 from mapring.scores.migrations import (
     NEWER,
     STEPS,
@@ -20,13 +20,13 @@ from mapring.scores.migrations import (
 from mapring.settings.combinations import MODES, ModeName
 
 ANSWERS_SINCE_3 = ("top", "abstained", "explanation")
-CARRIED_SINCE_4 = tuple(field.name for field in CARRIED)
+COLUMNS_SINCE_4 = tuple(field.name for field in (*CARRIED, *READ, RANK_SCORE))
 KEYS_SINCE_2 = ("input_identity", "settings_fingerprint")
 
 
 def older(version: int, mode: ModeName = "classify") -> pa.Schema:
     """The schema of a table as a mapring of this version wrote it."""
-    without = {4: (), 3: CARRIED_SINCE_4, 2: (*CARRIED_SINCE_4, *ANSWERS_SINCE_3)}
+    without = {4: (), 3: COLUMNS_SINCE_4, 2: (*COLUMNS_SINCE_4, *ANSWERS_SINCE_3)}
     without[1] = (*without[2], *KEYS_SINCE_2)
     return pa.schema([field for field in score_schema(mode) if field.name not in without[version]])
 
@@ -47,7 +47,7 @@ def test_a_step_leads_to_the_next_version_and_leaves_its_input_alone() -> None:
     three = to_version_3(two)
     assert three.names == [*two.names, *ANSWERS_SINCE_3] and version_of(three.names) == 3
     four = to_version_4(three)
-    assert four.names == [*three.names, *CARRIED_SINCE_4] and version_of(four.names) == 4
+    assert four.names == [*three.names, *COLUMNS_SINCE_4] and version_of(four.names) == 4
     assert two == older(2) and to_version_4(four) == four
 
 

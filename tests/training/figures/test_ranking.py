@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from sklearn import metrics as reference
 
+from mapring.discounted_gain import discounted_gain, query_figures
 from mapring.errors import InputError, StageError
 from tests.training.figures.splitting import RANKS, SEEDS, gathered
-from training.figures.ranking import average_precision, discounted_gain, query_figures, roc_auc
+from training.figures.ranking import average_precision, roc_auc
 
 
 def made_rows(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,130 @@
+"""A ranker as it is published: beside the model whose scores it combines, with golden rows of its own."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mapring import contract, storage
+from mapring.contract import FileEntry, Manifest
+from mapring.errors import PublishedError
+from spark_jobs.backends.published import check_files
+from spark_jobs.ranking.features import Floats
+from spark_jobs.ranking.trees import Trees
+from spark_jobs.tables import parquet_bytes
+
+_TOLERANCE = 1e-9  # relative; sums of the same trees in the same order
+
+
+class PublishedRanker:
+    """A ranker opened for a model, which gives its golden rows the scores that it was published with.
+
+    Raises:
+        PublishedError: nothing is published there, it is damaged, belongs to another model, or scores otherwise here.
+    """
+
+    def __init__(self, directory: str, model_fingerprint: str) -> None:
+        manifest = contract.read_manifest(directory)
+        if manifest.kind != "ranker":
+            raise PublishedError(f"{directory}: found {manifest.kind}, expected a ranker; give rankers/<fingerprint>")
+        owner = next((link["fingerprint"] for link in manifest.inputs if link.get("kind") == "model"), None)
+        if owner != model_fingerprint:
+            raise PublishedError(
+                f"{directory}: found a ranker of the model {owner}, expected one of {model_fingerprint}; run "
+                "`mapring ranker` for this model"
+            )
+        local = storage.localize(directory, Path.home() / ".cache" / "mapring")
+        check_files(local, manifest, "the ranker was damaged: remove its directory and run `mapring ranker` again")
+        self.directory = directory
+        self.features = len(manifest.details["features"])
+        self._trees = Trees((local / manifest.details["ranker"]).read_text())
+        self._replay(local / manifest.details["golden"])
+
+    def scores(self, seen: Floats) -> list[float | None]:
+        """The score of each row (N, F); None of rows whose text has none."""
+        is_answered = ~np.isnan(seen[:, 0])
+        found: list[float | None] = [None] * len(seen)
+        for row, score in zip(np.flatnonzero(is_answered), self._trees(seen[is_answered]).tolist(), strict=True):
+            found[row] = score
+        return found
+
+    def _replay(self, path: Path) -> None:
+        golden = pq.read_table(path)
+        seen, expected = rows_of(golden, "seen"), golden.column("rank_score").to_numpy()
+        found = self._trees(seen) if seen.shape[1] == self._trees.width else np.full(len(seen), np.nan)
+        difference = np.abs(found - expected)
+        if not (difference <= _TOLERANCE * np.maximum(1.0, np.abs(expected))).all():
+            raise PublishedError(
+                f"{path}: golden rows get other scores here (largest difference {float(difference.max()):.2g}); "
+                "compare the lightgbm version with that of the ranker, or run `mapring ranker` again"
+            )
+
+
+@lru_cache(maxsize=2)
+def load_ranker(directory: str, model_fingerprint: str) -> PublishedRanker:
+    """The ranker of this Python worker, opened at the first call."""
+    return PublishedRanker(directory, model_fingerprint)
+
+
+def publish_ranker(
+    directory: str,
+    *,
+    fingerprint: str,
+    trees: str,
+    golden: Floats,
+    rows: Sequence[FileEntry],
+    evaluation: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    inputs: Sequence[Mapping[str, Any]],
+    details: Mapping[str, Any],
+) -> bool:
+    """Publish trees with the rows that they were fitted to, and some of these (G, F) with their scores."""
+    table = pa.table(
+        {"seen": pa.array(list(golden), pa.list_(pa.float64())), "rank_score": pa.array(Trees(trees)(golden))}
+    )
+    contents = {
+        "ranker": (".txt", trees.encode(), None),
+        "golden": (".parquet", parquet_bytes(table, len(table)), len(table)),
+        "evaluation": (".json", contract.canonical_json(evaluation), None),
+    }
+    entries = {
+        stem: contract.write_file(directory, contract.content_name(stem, content, suffix), content, count)
+        for stem, (suffix, content, count) in contents.items()
+    }
+    manifest = Manifest(
+        kind="ranker",
+        fingerprint=fingerprint,
+        created=contract.utc_now(),
+        code_version=contract.code_version(),
+        settings=settings,
+        inputs=tuple(inputs),
+        files=(*rows, *entries.values()),
+        details={
+            **details,
+            "ranker": entries["ranker"].path,
+            "golden": entries["golden"].path,
+            "rows": [entry.path for entry in rows],
+            "evaluation": evaluation,
+        },
+    )
+    return contract.publish(directory, manifest)
+
+
+def rows_of(table: pa.Table, name: str) -> Floats:
+    """A column of lists of numbers of one length as (N, F); null is NaN."""
+    values = table.column(name).combine_chunks()
+    flat = np.asarray(values.flatten().to_numpy(zero_copy_only=False), np.float64)
+    return flat.reshape(len(table), -1) if len(table) else np.empty((0, 0))
+
+
+def read_rows(directory: str, entries: Sequence[FileEntry]) -> pa.Table:
+    """The rows that a ranker learns from, of all its files."""
+    parts = [pq.read_table(io.BytesIO(storage.read_bytes(storage.join(directory, one.path)))) for one in entries]
+    return pa.concat_tables(parts)

@@ -1,0 +1,154 @@
+"""Gradient-boosted trees by LightGBM, fitted and applied: the only home of the library.
+
+On one thread and with its deterministic sums, so that the same rows give the same trees to the byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from mapring.errors import InputError
+from mapring.settings.ranker import Ranker
+
+Floats = npt.NDArray[np.float64]
+
+_METRICS = {"lambdarank": "ndcg", "binary": "binary_logloss", "regression": "l2"}
+_MOST_RELEVANCE = 30  # LightGBM's gains are powers of two up to there
+_MOST_ROWS_OF_GROUP = 10_000  # LightGBM refuses more
+
+
+class TrainingRows(NamedTuple):
+    """Rows to learn from, sorted by group: what is seen (N, F), labels (N,), the group of each, and which are held
+    out, (N,).
+    """
+
+    seen: Floats
+    labels: Floats
+    groups: Sequence[str]
+    held_out: npt.NDArray[np.bool_]
+
+
+class Fitted(NamedTuple):
+    """Trees in LightGBM's text format, how many there are, and the metric that ended the fitting on held-out rows."""
+
+    text: str
+    trees: int
+    metric: str
+    value: float
+    importance: list[float]  # gain of each feature, as a share
+
+
+def is_held_out(group: str, share: float, seed: int) -> bool:
+    """Whether a group is among the share that is held out, by its hash."""
+    digest = hashlib.blake2b(f"{seed}\0{group}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2**64
+
+
+def fit(rows: TrainingRows, settings: Ranker, seed: int) -> Fitted:
+    """Fit trees until held-out groups gain nothing more.
+
+    Raises:
+        InputError: labels do not fit the objective, all groups are on one side, or one is too large.
+    """
+    import lightgbm
+
+    _check(rows, settings)
+    metric = _METRICS[settings.objective]
+    parameters = {
+        "objective": settings.objective,
+        "metric": metric,
+        "eval_at": [10],
+        "learning_rate": settings.learning_rate,
+        "num_leaves": settings.leaves,
+        "min_data_in_leaf": settings.rows_per_leaf,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 1,
+        "seed": seed,
+        "verbosity": -1,
+    }
+    training = _dataset(rows, ~rows.held_out, settings.objective)
+    validation = _dataset(rows, rows.held_out, settings.objective, training)
+    booster = lightgbm.train(
+        parameters,
+        training,
+        settings.rounds,
+        valid_sets=[validation],
+        valid_names=["held_out"],
+        callbacks=[lightgbm.early_stopping(settings.early_stopping, first_metric_only=True, verbose=False)],
+    )
+    trees = booster.best_iteration or booster.current_iteration()
+    gains = np.asarray(booster.feature_importance("gain", iteration=trees), np.float64)
+    [value] = booster.best_score["held_out"].values()
+    return Fitted(
+        text=booster.model_to_string(num_iteration=trees),
+        trees=trees,
+        metric="ndcg_at_10" if settings.objective == "lambdarank" else metric,
+        value=float(value),
+        importance=(gains / max(gains.sum(), 1e-300)).tolist(),
+    )
+
+
+class Trees:
+    """Fitted trees, applied to rows; what comes out hangs on the row alone."""
+
+    def __init__(self, text: str) -> None:
+        import lightgbm
+
+        self._booster = lightgbm.Booster(model_str=text)
+        self.width: int = self._booster.num_feature()
+
+    def __call__(self, seen: Floats) -> Floats:
+        """Scores (N,) of rows (N, F)."""
+        if not len(seen):
+            return np.empty(0)
+        found: Floats = np.asarray(self._booster.predict(seen, num_threads=1), np.float64)
+        return found
+
+
+def _dataset(rows: TrainingRows, chosen: npt.NDArray[np.bool_], objective: str, reference: Any = None) -> Any:
+    import lightgbm
+
+    groups = [group for group, is_chosen in zip(rows.groups, chosen, strict=True) if is_chosen]
+    sizes = _sizes(groups) if objective == "lambdarank" else None
+    return lightgbm.Dataset(rows.seen[chosen], rows.labels[chosen], group=sizes, reference=reference)
+
+
+def _sizes(groups: Sequence[str]) -> list[int]:
+    """Rows of each group, which are consecutive."""
+    sizes: list[int] = []
+    for place, group in enumerate(groups):
+        if place and group == groups[place - 1]:
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+    return sizes
+
+
+def _check(rows: TrainingRows, settings: Ranker) -> None:
+    held = int(rows.held_out.sum())
+    if not 0 < held < len(rows.labels):
+        raise InputError(
+            f"ranker.inputs: found {held:,} of {len(rows.labels):,} rows held out for ranker.held_out="
+            f"{settings.held_out}, expected some on both sides; add groups, or change the share"
+        )
+    if settings.objective == "regression":
+        return
+    most = _MOST_RELEVANCE if settings.objective == "lambdarank" else 1
+    odd = rows.labels[(rows.labels != np.rint(rows.labels)) | (rows.labels < 0) | (rows.labels > most)]
+    if len(odd):
+        raise InputError(
+            f"ranker.inputs: found the label {odd[0]:g} with objective={settings.objective}, expected whole numbers "
+            f"from 0 to {most}; change the labels, or set ranker.objective=regression"
+        )
+    if settings.objective == "lambdarank":
+        largest = max(_sizes(rows.groups))
+        if largest > _MOST_ROWS_OF_GROUP:
+            raise InputError(
+                f"ranker.inputs: found a group of {largest:,} rows, expected at most {_MOST_ROWS_OF_GROUP:,}; cut it"
+            )

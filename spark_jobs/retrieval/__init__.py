@@ -1,0 +1,1 @@
+"""Retrieval: a bank of templates, embedded once and published, and the nearest of them for each text."""

@@ -1,0 +1,142 @@
+"""A published bank of templates as a worker has it: vectors mapped into memory, and the templates they stand for.
+
+Templates that are the same tokens share a vector. A bank is refused where it belongs to another model, where files have
+another size than published, and where its golden templates do not find themselves.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from mapring import contract, storage
+from mapring.contract import Manifest
+from mapring.errors import PublishedError
+from spark_jobs.backends.published import check_files
+from spark_jobs.retrieval.top_k import Integers, Vectors, nearest
+
+TEMPLATE = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),  # normalized
+        pa.field("label", pa.string()),
+        pa.field("vector", pa.int32(), nullable=False),  # row in the block's file of vectors
+    ]
+)
+FOUND_ITSELF = 1e-4  # what a template's score with itself may lack: other machines sum in another order
+
+
+class Answer(NamedTuple):
+    """A template that is near to a text; `score` is the cosine similarity."""
+
+    id: str
+    score: float
+    label: str | None
+
+
+class Bank:
+    """A bank opened for a model.
+
+    Args:
+        directory: where it is published.
+        model: the manifest of the model that embeds the texts.
+        threads: what searching may use.
+
+    Raises:
+        PublishedError: nothing is published there, it is damaged, or belongs to another model.
+        StageError: it has an index, whose library is not installed.
+    """
+
+    def __init__(self, directory: str, model: Manifest, threads: int) -> None:
+        self.directory, self._threads = directory, threads
+        manifest = _manifest_of(directory, model)
+        details = manifest.details
+        local = storage.localize(directory, Path.home() / ".cache" / "mapring")
+        check_files(local, manifest, "the bank was damaged: remove its directory and score again")
+        self.blocks: list[Vectors] = [np.load(local / path, mmap_mode="r") for path in details["vectors"]]
+        tables = [pq.read_table(local / path, columns=["id", "label", "vector"]) for path in details["templates"]]
+        templates = pa.concat_tables(tables)
+        self._ids = templates.column("id").combine_chunks()
+        self._labels = templates.column("label").combine_chunks()
+        self._starts = _starts(tables, [len(block) for block in self.blocks])
+        self.order = order_of(self._ids.take(pa.array(self._starts[:-1])))
+        self.golden = pq.read_table(local / details["golden"])
+        self._index = None
+        if details["index"] is not None:
+            from spark_jobs.retrieval.index import open_index
+
+            self._index = open_index(local / details["index"]["path"], details["index"]["probes"], threads)
+
+    def answers(self, vectors: Vectors, count: int) -> list[list[Answer]]:
+        """The `count` nearest templates of each vector (Q, H), best first; of equal ones by id."""
+        if self._index is None:
+            found = nearest(vectors, self.blocks, count, self.order, threads=self._threads)
+        else:
+            found = self._index.nearest(vectors, self.blocks, count, self.order)
+        return [self._answers_of(*row, count) for row in zip(found.places, found.scores.tolist(), strict=True)]
+
+    def check(self, vectors: Vectors) -> None:
+        """Refuse vectors (G, H) of the golden templates that are not those of the bank.
+
+        Raises:
+            PublishedError: a template does not find itself.
+        """
+        for template, [best] in zip(self.golden.column("id").to_pylist(), self.answers(vectors, 1), strict=True):
+            if best.score < 1 - FOUND_ITSELF:
+                raise PublishedError(
+                    f"{self.directory}: its template {template!r} finds {best.id!r} with a similarity of "
+                    f"{best.score:.6f} here, expected itself with 1; compare the torch and transformers versions with "
+                    "those that embedded the bank, or remove its directory and score again"
+                )
+        expected = np.array(self.golden.column("embedding").to_pylist(), np.float32)
+        difference = float(np.abs(vectors - expected).max(initial=0))
+        if difference > FOUND_ITSELF:
+            raise PublishedError(
+                f"{self.directory}: golden templates give other embeddings here (largest difference {difference:.2g}, "
+                f"allowed {FOUND_ITSELF:.0e}); compare the torch and transformers versions with those that embedded "
+                "the bank, or remove its directory and score again"
+            )
+
+    def _answers_of(self, places: Integers, scores: list[float], count: int) -> list[Answer]:
+        """Templates of vectors, the best vector first; of each only the first `count` can be among them."""
+        found = []
+        for place, score in zip(places.tolist(), scores, strict=True):
+            if place < 0:  # the cells of an index held fewer
+                break
+            first = int(self._starts[place])
+            for row in range(first, min(first + count, int(self._starts[place + 1]))):
+                found.append(Answer(self._ids[row].as_py(), min(score, 1.0), self._labels[row].as_py()))
+        return sorted(found, key=lambda answer: (-answer.score, answer.id))[:count]
+
+
+def order_of(first_ids: pa.StringArray) -> Integers:
+    """The rank of each vector among all, by the first id of its templates, (N,)."""
+    order = np.empty(len(first_ids), np.int64)
+    order[pc.sort_indices(first_ids).to_numpy()] = np.arange(len(first_ids))
+    return order
+
+
+def _manifest_of(directory: str, model: Manifest) -> Manifest:
+    manifest = contract.read_manifest(directory)
+    if manifest.kind != "bank":
+        raise PublishedError(f"{directory}: found {manifest.kind}, expected a bank; give banks/<fingerprint>")
+    owner = next((link["fingerprint"] for link in manifest.inputs if link.get("kind") == "model"), None)
+    if owner != model.fingerprint:
+        raise PublishedError(
+            f"{directory}: found a bank embedded by the model {owner}, expected one of {model.fingerprint}; score again"
+        )
+    return manifest
+
+
+def _starts(tables: list[pa.Table], vectors: list[int]) -> Integers:
+    """Where the templates of each vector begin among all templates, and where the last ones end, (N + 1,)."""
+    counts = [
+        np.bincount(table.column("vector").to_numpy(), minlength=count)
+        for table, count in zip(tables, vectors, strict=True)
+    ]
+    return np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
