@@ -31,7 +31,7 @@ bench: setup ## Measure, and write benchmarks/results/*.json
 	@$(bin)/python -m benchmarks.training
 	@$(bin)/python -m benchmarks.scoring
 	@$(bin)/python -m benchmarks.models
-	@$(bin)/python -m benchmarks.operations.retrieval
+	@$(bin)/python -m benchmarks.operations
 
 dist: setup ## Build dist/mapring.zip, what spark-submit's --py-files needs
 	@$(bin)/python -m pipelines.archive dist/mapring.zip

@@ -1,4 +1,4 @@
-"""Planted drifts found or not, how late, and false alarms: `python -m benchmarks.operations.drift`.
+"""Planted drifts found or not, how late, and false alarms: `python -m benchmarks.operations drift`.
 
 Ten made-up months (`drift_month`) go through the real decision, `mapring.watch.drift`, at its default settings with
 windows of an hour, and through what is usually done: a threshold on the population stability index, and a z-score of it
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.operations.drift_month import DAYS, HOUR, HOURS, MODEL, SIZES, START, WARM_UP_DAYS, Month, make_month
-from benchmarks.results import Figure, figure, merge_figures, table
+from benchmarks.results import Figure, figure
 from mapring.settings.watch import Watch
 from mapring.watch.drift import find_drift
 from mapring.watch.quantities import compared_with, count_series
@@ -134,9 +134,3 @@ def _tell(name: str, side: Verdict, months: int) -> None:
         found = [delay for delay in delays if delay is not None]
         late = f"{np.median(found):.0f} h late (median)" if found else "none"
         sys.stdout.write(f"    index {size:g}: {len(found)} of {len(delays)} found, {late}\n")
-
-
-if __name__ == "__main__":
-    figures = drift_figures()
-    sys.stdout.write(table(figures) + "\n")
-    merge_figures("operations", figures)

@@ -1,6 +1,6 @@
 """Scoring a corpus of which half the rows repeat a text, beside one as large in which none does.
 
-`python -m benchmarks.operations.duplicates` takes real sentences and a fine-tuned encoder. Each sentence stands twice,
+`python -m benchmarks.operations duplicates` takes real sentences and a fine-tuned encoder. Each sentence stands twice,
 with a number behind it: in one corpus the same one, in the other another one of as many digits, so that both have the
 same number of rows of the same lengths, and only the equality of texts differs. They take turns; what is compared is
 the scoring job as the table's log has it, with the loading of the model, without Spark's start and the reading.
@@ -18,9 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from benchmarks.parts import measure
 from benchmarks.processes import run
-from benchmarks.results import FOLDER, Figure, figure
+from benchmarks.results import Figure, figure
 from benchmarks.scoring.ground import HOME, IS_TRIAL, ROWS, Ground, ground
 from benchmarks.sentences import LOGS, ROOT, our_environment
 from mapring.scores.table import latest_commit
@@ -84,9 +83,3 @@ def _rows_per_second(side: str, config: str) -> float:
     computed, rows = commit.counts["computed"], commit.counts["scored"]
     assert computed == rows / 2 if side == "repeated" else computed == rows, f"{computed} of {rows} texts were computed"
     return commit.documents_per_second
-
-
-if __name__ == "__main__":
-    sys.exit(
-        measure("operations", {"duplicates": duplicate_figures}, with_peers=False, folder=HOME if IS_TRIAL else FOLDER)
-    )

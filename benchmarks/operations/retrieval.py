@@ -1,4 +1,4 @@
-"""The nearest templates of many texts at once, beside a loop: `python -m benchmarks.operations.retrieval`.
+"""The nearest templates of many texts at once, beside a loop: `python -m benchmarks.operations retrieval`.
 
 Both find the ten nearest of 20,000 templates for 4,096 texts, with made-up embeddings of 384 numbers. The loop is what
 one writes at first: a product of the bank with each text's vector, and a sort of what comes out. Both have the same
@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from benchmarks.parts import measure
 from benchmarks.results import Figure, figure
 from spark_jobs.retrieval.top_k import Integers, Vectors, nearest
 
@@ -66,7 +65,3 @@ def _made(rows: int, topics: npt.NDArray[np.float64], chance: np.random.Generato
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: Vectors = (vectors / lengths).astype(np.float32)
     return unit
-
-
-if __name__ == "__main__":
-    sys.exit(measure("operations", {"retrieval": retrieval_figures}, with_peers=False))

@@ -1,4 +1,4 @@
-"""Are surges found, how soon, and how many alerts are false: `python -m benchmarks.operations.surges [SEED ...]`.
+"""Are surges found, how soon, and how many alerts are false: `python -m benchmarks.operations surges`.
 
 Months as `surge_month` makes them go through the detection as they grow. Beside it stand what is mostly used: a plain
 threshold (twice the mean share of the days before) and a z-score (more than 3, and more than 5, standard deviations of
@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,7 @@ from benchmarks.operations.surge_month import (
     Planted,
     make_month,
 )
-from benchmarks.results import Figure, figure, merge_figures, table
+from benchmarks.results import Figure, figure
 from mapring.settings.alerts import Surges
 from mapring.watch.series import Series, read_series
 from mapring.watch.surges import Extent, find_surges
@@ -146,34 +146,22 @@ def judge(method: Callable[[Month], list[Alert]], months: Iterable[Month]) -> Ju
     return Judged(verdicts, false)
 
 
-def main() -> int:
-    """Measure, print, and write the figures that are ours."""
-    seeds = [int(word) for word in sys.argv[1:]] or list(SEEDS)
-    months = [make_month(seed) for seed in seeds]
+def surge_figures() -> list[Figure]:
+    """How many surges are found, how soon, and how many alerts a month are false; the others are printed."""
+    months = [make_month(seed) for seed in SEEDS]
     sides = {"mapring": ours, "threshold x2": threshold, "z > 3": z_score(3), "z > 5": z_score(5)}
     judged = {name: judge(method, months) for name, method in sides.items()}
-    calm = judge(ours, [make_month(seed, with_surges=False) for seed in seeds])
+    calm = judge(ours, [make_month(seed, with_surges=False) for seed in SEEDS])
     _print(judged, calm)
-    found = judged["mapring"]
-    peer = judged["z > 3"]
+    found, peer = judged["mapring"], judged["z > 3"]
     told = f"z-score above 3: {peer.recall(lambda one: one.counts):.3f}"
     told_false = f"z-score above 3: {np.mean(peer.false):.1f}"
-    figures = [
-        _figure("surge_recall", found.recall(lambda one: one.counts), 0.95, "share", "higher", told),
-        _figure("surge_false_alerts_per_month", float(np.mean(found.false)), 1, "alerts", "lower", told_false),
-        _figure("surge_delay_windows", float(np.mean(found.delays)), 2, "windows", "lower", None),
+    false, delay = float(np.mean(found.false)), float(np.mean(found.delays))
+    return [
+        figure("surge_recall", found.recall(lambda one: one.counts), 0.95, "share", peer=told),
+        figure("surge_false_alerts_per_month", false, 1, "alerts", better="lower", peer=told_false),
+        figure("surge_delay_windows", delay, 2, "windows", better="lower"),
     ]
-    if not sys.argv[1:]:
-        merge_figures(_NAME, figures)
-    sys.stdout.write(f"{table(figures)}\n")
-    return 0
-
-
-def _figure(
-    name: str, value: float, goal: float, unit: str, better: Literal["higher", "lower"], peer: str | None
-) -> Figure:
-    made = figure(name, value, goal, unit, better=better, peer=peer)
-    return replace(made, command="python -m benchmarks.operations.surges")
 
 
 def _print(judged: dict[str, Judged], calm: Judged) -> None:
@@ -243,7 +231,3 @@ def _until(series: Series, windows: int) -> Series:
         models=series.models[part],
         is_mixed=series.is_mixed[part],
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
