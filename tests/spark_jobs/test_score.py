@@ -84,6 +84,7 @@ def test_every_row_is_there_once_with_its_lineage_and_the_model_s_own_probabilit
         "computed": 201,
         "fanned_out": 1,  # one line stands twice
         "unread": {},
+        "forgotten": 0,
     }
     assert verify_scores(plan.run.scores) == []
 
