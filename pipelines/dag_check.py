@@ -17,7 +17,7 @@ from mapring.plan import make_plan
 from mapring.progress import say
 from pipelines.archive import archive_bytes
 from pipelines.dag_tasks import SPARK_STAGES
-from pipelines.stages import driver_options, published
+from pipelines.stages import driver_options, published, stages_of
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,7 +43,7 @@ def check(config: str, overrides: Sequence[str], archive: str) -> dict[str, dict
     """
     plan = make_plan(config, overrides)
     refuse_other_code(archive)
-    stages = SPARK_STAGES if plan.settings.score is not None else SPARK_STAGES[:1]
+    stages = [stage for stage in stages_of(plan.settings) if stage in SPARK_STAGES]
     for stage in stages:
         say("check", f"{stage}: {published(stage, plan) or 'has something to do'}")
     return {stage: driver_options(stage, plan) for stage in stages}

@@ -10,14 +10,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mapring.errors import SettingsError
 from mapring.settings import Settings
-from mapring.settings.base import Section
 from mapring.settings.schedule import Schedule
-from pipelines.stages import Command, driver_option_names, program, spark_script, train_command
+from pipelines.stages import (
+    STAGES,
+    Command,
+    driver_option_names,
+    program,
+    spark_script,
+    stages_of,
+    train_command,
+)
 
-SPARK_STAGES = ("preprocess", "score")
+SPARK_STAGES = tuple(stage for stage in STAGES if stage != "train")
 CHECK = "check"  # the first task
 _BACKFILL = "dag_run.run_type == 'backfill'"
 _BOUNDS = {"since": "data_interval_start", "until": "data_interval_end"}  # as Airflow has them
@@ -57,7 +65,7 @@ class Submission:
     programs: Path | None
 
 
-def task_names(settings: Settings, command: str) -> tuple[str, ...]:
+def task_names(settings: Settings, command: Literal["run", "score"]) -> tuple[str, ...]:
     """The tasks of a DAG in their order, for `schedule.command`: score, or run for all stages.
 
     Raises:
@@ -65,9 +73,8 @@ def task_names(settings: Settings, command: str) -> tuple[str, ...]:
     """
     if command == "score" and settings.score is None:
         raise SettingsError("score: is missing; add what is to be scored, or build the DAG with command='run'")
-    stages = (*(("preprocess", "train") if command == "run" else ()), *(("score",) if settings.score else ()))
-    has_alerts = settings.score is not None and _section(settings, "alerts") is not None
-    return (CHECK, *stages, *(("alerts",) if has_alerts else ()))
+    has_alerts = settings.score is not None and settings.alerts is not None
+    return (CHECK, *stages_of(settings, command), *(("alerts",) if has_alerts else ()))
 
 
 def submission(stage: str, pipeline: Pipeline) -> Submission:
@@ -146,8 +153,3 @@ def refuse_relative(config: str, run_dir: str) -> None:
                 f"{config}: {key}: found {path!r}, which hangs on the folder that a worker runs in; expected an "
                 "absolute path or a URI, for the inputs as well"
             )
-
-
-def _section(settings: Settings, name: str) -> Section | None:
-    found: Section | None = getattr(settings, name, None)
-    return found

@@ -27,8 +27,7 @@ def run(
     """
     plan = make_plan(config, overrides)
     seconds: dict[str, float] = {}
-    stages = stages_of(plan)
-    for stage in (*stages, "rank") if plan.settings.rank is not None else stages:
+    for stage in stages_of(plan.settings):
         start = time.monotonic()
         if run_stage(stage, plan, started, stop_seconds=stop_seconds):
             seconds[stage] = time.monotonic() - start

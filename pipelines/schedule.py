@@ -28,6 +28,7 @@ from pipelines.scheduling.due import MOST_COUNTED, Due, next_due, times_after, t
 from pipelines.scheduling.lease import Lease, note_uri
 from pipelines.scheduling.records import Record
 from pipelines.scheduling.stopping import Clock, SystemClock
+from pipelines.stages import stages_of
 
 _LONGEST_SLEEP = 60.0  # a clock that was set, or a laptop that slept, is noticed within a minute
 _LOOK_SECONDS = 5.0  # at the work of another scheduler
@@ -191,7 +192,12 @@ def make_scheduler(config: str, overrides: Sequence[str], clock: SystemClock) ->
         if found.command == "run":
             is_news = run(config, overrides, started, stop_seconds=found.grace_seconds)
         else:
-            is_news = run_stage("score", make_plan(config, overrides), started, stop_seconds=found.grace_seconds)
+            plan = make_plan(config, overrides)
+            done = [
+                run_stage(stage, plan, started, stop_seconds=found.grace_seconds)
+                for stage in stages_of(plan.settings, "score")
+            ]
+            is_news = any(done)
         alert_after_scoring(config, overrides, clock)
         return is_news
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mapring.contract import is_published
 from mapring.driver_memory import DRIVER_MEMORY, fitted_driver_memory, jvm_size
@@ -15,10 +16,11 @@ from mapring.plan import Plan
 from mapring.scores.ranked import ranked_directory
 from mapring.scores.table import is_sealed, read_table
 from mapring.scores.work import find_work, tell_work
-from mapring.settings.schema import Ring, Spark
+from mapring.settings.schema import Ring, Settings, Spark
 from pipelines.archive import package_directory
 
-STAGES = ("preprocess", "train", "ranker", "score")
+STAGES = ("preprocess", "train", "ranker", "score", "rank")
+OF_SCORING = ("score", "rank")  # what new texts need
 CLASS_ARCHIVE = Path(sys.prefix, "share", "mapring", "spark-classes.jsa")  # made by `class_archive.py`
 
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
@@ -37,10 +39,11 @@ class Command:
     stop_signal: signal.Signals = signal.SIGTERM
 
 
-def stages_of(plan: Plan) -> tuple[str, ...]:
-    """The stages that a plan has, in order."""
-    left_out = {"ranker": plan.ranker is None, "score": plan.settings.score is None}
-    return tuple(stage for stage in STAGES if not left_out.get(stage, False))
+def stages_of(settings: Settings, command: Literal["run", "score"] = "run") -> tuple[str, ...]:
+    """The stages that a pipeline has, in order, of all or of those that new texts need (`schedule.command`)."""
+    sections = {"ranker": settings.ranker, "score": settings.score, "rank": settings.rank}
+    asked = STAGES if command == "run" else OF_SCORING
+    return tuple(stage for stage in asked if stage not in sections or sections[stage] is not None)
 
 
 def stage_command(stage: str, plan: Plan, archive: Path) -> Command:

@@ -37,7 +37,8 @@ class Schedule(Section):
         "UTC", description="IANA name of the time zone whose clocks cron means, such as Europe/Berlin."
     )
     command: Literal["score", "run"] = execution(
-        "score", description="What is run: scoring, or all stages and the report, each where its output is missing."
+        "score",
+        description="What is run: scoring (and rank), or all stages and the report, each where its output is missing.",
     )
     catch_up: Literal["latest", "all", "none"] = execution(
         "latest",

@@ -23,7 +23,6 @@ from deltalake import DeltaTable
 
 from mapring.contract import read_manifest
 from mapring.plan import Plan, make_plan
-from mapring.settings import Settings
 from mapring.settings.schedule import Schedule
 from pipelines.archive import write_archive
 from pipelines.launch import last_checkpoint
@@ -36,7 +35,7 @@ HOME = ROOT / "build/airflow"
 RUNS = Path(__file__).with_name("airflow_runs.py")
 EXAMPLE = ROOT / "docs/airflow_example.py"
 CRON = {"cron": "30 6 * * 1-5", "timezone": "Europe/Berlin", "command": "run", "retries": 2, "retry_seconds": 1}
-TASKS = ["check", "preprocess", "train", "score", *(["alerts"] if "alerts" in Settings.model_fields else [])]
+TASKS = ["check", "preprocess", "train", "score", "alerts"]
 PIPELINE, UNSCHEDULED, LATE, ALL, WRONG = "mapring_tiny", "by_hand", "late", "all", "wrong"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -97,8 +96,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     write_base_model(root / "tokenizer")
     values = yaml.safe_load(Path(config).read_text())
     values["train"] |= {"epochs": 20, "checkpoint_every_steps": 10, "learning_rate": 1e-3, "precision": "fp32"}
-    alerts = {"alerts": {}} if "alerts" in TASKS else {}
-    Path(config).write_text(yaml.safe_dump({**values, **alerts, "schedule": CRON}))
+    Path(config).write_text(yaml.safe_dump({**values, "alerts": {}, "schedule": CRON}))
     archive = write_archive(root / "mapring.zip")
     here = f"python={sys.executable!r}, archive={str(archive)!r}"
     dags = {

@@ -50,7 +50,7 @@ def rendered(text: str, *, run_type: str = "scheduled", told: dict[str, Any] | N
     return jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(text).render(context)
 
 
-@pytest.mark.parametrize("stage", dag_tasks.SPARK_STAGES)
+@pytest.mark.parametrize("stage", ["preprocess", "score"])
 @pytest.mark.parametrize("extra", [(), ("spark.driver_memory=3g",), ("spark.conf.spark.driver.memory=5g",)])
 def test_spark_submit_is_told_what_the_launcher_tells_it(plan: Plan, stage: str, extra: tuple[str, ...]) -> None:
     plan = make_plan(plan.config, [*OVERRIDES, *extra])
@@ -118,8 +118,9 @@ def test_a_backfill_scores_its_interval_and_every_other_run_what_the_settings_sa
 def test_tasks_follow_the_command_and_what_the_settings_have(plan: Plan) -> None:
     assert dag_tasks.task_names(plan.settings, "run") == ("check", "preprocess", "train", "score")
     assert dag_tasks.task_names(plan.settings, "score") == ("check", "score")
-    with_alerts = SimpleNamespace(score=plan.settings.score, alerts=object())
-    assert dag_tasks.task_names(with_alerts, "score") == ("check", "score", "alerts")  # type: ignore[arg-type]
+    with_more = load_settings(plan.config, ["alerts={}", "rank={top_k: 3}"])
+    assert dag_tasks.task_names(with_more, "run") == ("check", "preprocess", "train", "score", "rank", "alerts")
+    assert dag_tasks.task_names(with_more, "score") == ("check", "score", "rank", "alerts")
     without_scores = load_settings(plan.config, ["score=null"])
     assert dag_tasks.task_names(without_scores, "run") == ("check", "preprocess", "train")
     with pytest.raises(SettingsError, match="add what is to be scored, or build the DAG with command='run'"):

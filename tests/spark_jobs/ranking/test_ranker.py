@@ -75,7 +75,7 @@ def publish_model(plan: Plan, root: Path) -> None:
 def test_a_ranker_is_better_than_the_text_alone_and_fills_its_column(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     publish_model(plan, tmp_path)
-    assert stages_of(plan) == ("preprocess", "train", "ranker", "score") and published("ranker", plan) is None
+    assert stages_of(plan.settings) == ("preprocess", "train", "ranker", "score") and published("ranker", plan) is None
     with pytest.raises(StageError, match=r"found no ranker at .*; run `mapring ranker"):
         score(plan)
     ranker(plan)
