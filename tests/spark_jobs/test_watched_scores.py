@@ -22,7 +22,7 @@ from mapring.watch import stored
 from mapring.watch.counting import count_rows, label_counts
 from mapring.watch.watched import counting_of, look
 from pipelines.report import write_report
-from pipelines.scores import remove_dead_files, roll_back
+from pipelines.scores import roll_back, vacuum
 from pipelines.watch import watch
 from spark_jobs import score as stage
 from spark_jobs.score import score
@@ -125,7 +125,7 @@ def test_what_is_not_kept_is_counted_from_the_columns(world: TimedWorld, monkeyp
     assert check(world.plan(), monkeypatch).equals(hourly), "and then kept"
     daily = check(world.plan("watch.window=1d"), monkeypatch, is_kept=False)
     assert daily.num_rows < hourly.num_rows
-    remove_dead_files(str(world.config), 0, dry_run=False)
+    vacuum(str(world.config), 0, dry_run=False)
     table = read_table(world.plan().run.scores)
     assert table is not None and len(table.files) == 1
     kept = storage.list_names(storage.join(table.uri, "_counts"))
