@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from mapring.scores.verify import verify_scores
 from mapring.watch import stored
 from mapring.watch.counting import count_rows, label_counts
 from mapring.watch.watched import counting_of, look
+from pipelines.alerting.records import append, read_log
+from pipelines.alerts import alerts
 from pipelines.report import write_report
 from pipelines.scores import roll_back, vacuum
 from pipelines.watch import watch
@@ -184,8 +187,17 @@ def test_the_command_and_the_report_tell_what_was_found(
     found = json.loads(Path(world.plan().run.watch, "drift.json").read_text())
     assert found["findings"] and {one["kind"] for one in found["findings"]} == {"drift"}
     assert datetime.datetime.fromisoformat(found["findings"][0]["window_start"]) >= START
+    plan = world.plan(*settings, "alerts={}")
+    alerts(plan.config, plan.overrides)
+    log = read_log(plan.run.alerts)
+    assert log and {(record.kind, record.status) for record in log} == {("drift", "alert")}
+    day = START + datetime.timedelta(days=1)
+    surge = {"kind": "surge", "quantity": usual, "window_start": day, "window_end": day + datetime.timedelta(days=2)}
+    append(plan.run.alerts, len(log), replace(log[0], source="unseen", status="held back", reason="a drift", **surge))
     monkeypatch.setattr("pipelines.report.gather_model", lambda _plan: None)
     monkeypatch.setattr("pipelines.report.gather_scores", lambda _plan: None)
-    write_report(world.plan(*settings))
+    write_report(plan)
     page = Path(world.plan().run.report).read_text()
     assert '<h2 id="watch">' in page and "<b>lasts</b>" in page and page.count("days before 2026-03") >= 2
+    assert "drift of <code>label</code>" in page and f"unseen: {usual}, surge from 2026-03-03 00:00" in page
+    assert "held back: a drift" in page
