@@ -64,6 +64,7 @@ def test_jsonl_fields_and_everything_that_can_be_wrong_with_a_line(read: Read) -
         "time": None,
         "group": None,
         "second_text": None,
+        "features": None,
         "rule": None,
         "detail": None,
     }
