@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,23 +13,21 @@ from pyspark.errors import PySparkException
 from mapring.errors import MapringError, StageError
 from mapring.plan import Plan, make_plan
 from spark_jobs.failures import explain_failure
+from spark_jobs.light_main import config_parser, fail
 
 
 def run_main(stage: Callable[[Plan], None], arguments: Sequence[str]) -> int:
     """Run one stage from its command line; returns the exit code (2 for a wrong setting, else 1 for an error)."""
-    parser = argparse.ArgumentParser(description=sys.modules[stage.__module__].__doc__)
-    parser.add_argument("--config", required=True, help="the pipeline's YAML, a path or a URI")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings that replace those of the YAML")
-    options = parser.parse_args(arguments)
+    options = config_parser(sys.modules[stage.__module__].__doc__).parse_args(arguments)
     try:
         stage(make_plan(options.config, options.overrides))
     except MapringError as error:
-        return _fail(error, error.exit_code)
+        return fail(error, error.exit_code)
     except (PySparkException, Py4JError, OSError) as error:
         told = explain_failure(error)
         if told is None:
             raise
-        return _fail(told, StageError.exit_code)
+        return fail(told, StageError.exit_code)
     return 0
 
 
@@ -43,8 +40,3 @@ def leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-def _fail(error: object, exit_code: int) -> int:
-    sys.stderr.write(f"error: {error}\n")
-    return exit_code

@@ -8,7 +8,6 @@ normalization does.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from mapring.redaction import ORDER, redact
 from mapring.settings import Settings, load_settings
 from mapring.settings.inputs import Input
 from mapring.settings.normalization import Normalization
+from spark_jobs.light_main import config_parser, print_lines
 from spark_jobs.readers import read_segment
 from spark_jobs.records import document_texts
 from spark_jobs.segments import plan_segments
@@ -74,19 +74,16 @@ def _example(source: Input, split_bytes: int, normalization: Normalization, plac
 
 def main(arguments: Sequence[str]) -> int:
     """Run from the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", required=True, help="the pipeline's YAML, a path or a URI")
+    parser = config_parser(__doc__)
     parser.add_argument("--model", required=True, help="fingerprint of the model that scored the records")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings that replace those of the YAML")
     options = parser.parse_args(arguments)
     places = [json.loads(line) for line in sys.stdin if line.strip()]
-    try:
+
+    def lines() -> Iterator[str]:
         for found in examples(load_settings(options.config, options.overrides), options.model, places):
-            sys.stdout.write(f"{json.dumps(found, ensure_ascii=False)}\n")
-    except MapringError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    return 0
+            yield json.dumps(found, ensure_ascii=False)
+
+    return print_lines(lines)
 
 
 if __name__ == "__main__":

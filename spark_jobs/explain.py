@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,11 +11,12 @@ import pyarrow as pa
 
 from mapring.care.forgotten import FORGOTTEN
 from mapring.contract import Manifest, read_manifest
-from mapring.errors import MapringError, PublishedError
+from mapring.errors import PublishedError
 from mapring.filter_rules import judge, rules_of
 from mapring.pairs import shown
 from mapring.plan import Plan, make_plan
 from mapring.settings.filters import Filters
+from spark_jobs.light_main import config_parser, print_lines
 from spark_jobs.lookup import Place, find_places, find_rows
 from spark_jobs.originals import Original, locate, read_again, records_with, what_changed
 from spark_jobs.word_diff import word_diff
@@ -185,18 +185,10 @@ def _text_line(text: str | None, when: str = "") -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run from the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", required=True, help="the pipeline's YAML, a path or a URI")
+    parser = config_parser(__doc__)
     parser.add_argument("--doc-id", required=True, help="a doc_id, or your own id")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings that replace those of the YAML")
     options = parser.parse_args(arguments)
-    try:
-        for line in explain(make_plan(options.config, options.overrides), options.doc_id):
-            sys.stdout.write(f"{line}\n")
-    except MapringError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
-    return 0
+    return print_lines(lambda: explain(make_plan(options.config, options.overrides), options.doc_id))
 
 
 if __name__ == "__main__":

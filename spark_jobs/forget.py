@@ -7,7 +7,6 @@ where it is done already, so a killed run is finished by the same command.
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import sys
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from mapring.progress import say
 from spark_jobs.forgetting.documents import Documents, find_documents
 from spark_jobs.forgetting.lineage import Holder, holders, rankings_with, what_models_saw
 from spark_jobs.forgetting.scores import Wanted, count_rows, remove_dead_files, take_out_rows
+from spark_jobs.light_main import config_parser, fail
 
 STAGE = "forget"
 
@@ -147,8 +147,7 @@ def _half_removed(found: Sequence[Generation]) -> set[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run from the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", required=True, help="the pipeline's YAML, a path or a URI")
+    parser = config_parser(__doc__, overrides=False)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting that is replaced")
     parser.add_argument("--purge", action="store_true", help="also retire published shards that hold a document")
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be done")
@@ -157,8 +156,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         forget(make_plan(options.config, options.set), options.ids, purge=options.purge, dry_run=options.dry_run)
     except MapringError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
+        return fail(error, error.exit_code)
     return 0
 
 

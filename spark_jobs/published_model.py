@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from mapring import storage
 from mapring.contract import Manifest, read_manifest
+from mapring.contract.manifest import Kind
 from mapring.errors import PublishedError, SettingsError
 from mapring.settings.answers import Answers
 from mapring.settings.base import changed_settings
@@ -48,6 +49,29 @@ class PublishedModel:
         if why is not None:
             raise SettingsError(f"{self.directory}: {why}")
         return chosen_mode(self.task, answers.mode)
+
+
+def read_made_for(directory: str, kind: Kind, model_fingerprint: str, remedy: str) -> Manifest:
+    """The manifest of what was published beside a model, for that model alone.
+
+    Args:
+        directory: `<run_dir>/<kind>s/<fingerprint>`.
+        kind: what must be there.
+        model_fingerprint: of the model that it must have been made for.
+        remedy: what to do where it was made for another one.
+
+    Raises:
+        PublishedError: nothing is published there, or something else, or it was made for another model.
+    """
+    manifest = read_manifest(directory)
+    if manifest.kind != kind:
+        raise PublishedError(f"{directory}: found {manifest.kind}, expected a {kind}; give {kind}s/<fingerprint>")
+    owner = next((link["fingerprint"] for link in manifest.inputs if link.get("kind") == "model"), None)
+    if owner != model_fingerprint:
+        raise PublishedError(
+            f"{directory}: found a {kind} of the model {owner}, expected one of {model_fingerprint}; {remedy}"
+        )
+    return manifest
 
 
 def read_published_model(directory: str) -> PublishedModel:

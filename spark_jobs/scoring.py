@@ -19,13 +19,12 @@ from mapring.settings.score import Score
 from mapring.watch.stored import CountKeeper
 from spark_jobs.filters.language import identify_languages
 from spark_jobs.prediction import Columns, predict_rows
-from spark_jobs.predictor import Predictor, load_predictor
+from spark_jobs.predictor import Predictor
 from spark_jobs.ranking.features import asked_by_ranker, joined, text_scores
 from spark_jobs.ranking.published import load_ranker
 from spark_jobs.scores_placing import place_rows, rows_of_a_text
 from spark_jobs.tables import Built, WrittenFile, write_groups
-from spark_jobs.task_device import task_device
-from spark_jobs.udf import task_threads
+from spark_jobs.task_predictor import load_task_predictor
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -58,13 +57,8 @@ class ScoreBuilder:
 
     def __call__(self, table: pa.Table) -> Built:
         """Score the rows of SCORED_RECORD columns; rows with a rule keep it as their error."""
-        predictor = load_predictor(
-            self.model_directory,
-            task_threads(),
-            self.batch_tokens,
-            self.backend_directory,
-            task_device(),
-            self.bank_directory,
+        predictor = load_task_predictor(
+            self.model_directory, self.batch_tokens, self.backend_directory, self.bank_directory
         )
         schema = score_schema(predictor.published.mode_for(self.answers))
         texts = table.column("text")

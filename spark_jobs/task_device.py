@@ -1,4 +1,4 @@
-"""Where a task's model computes: the GPU that Spark gave it, else the CPU."""
+"""What Spark gives a task to compute with: its cores, and a GPU or none."""
 
 from __future__ import annotations
 
@@ -13,3 +13,9 @@ def task_device() -> str:
     context = TaskContext.get()
     gpu = context.resources().get("gpu") if context is not None else None
     return f"cuda:{gpu.addresses[0]}" if gpu is not None and gpu.addresses else "cpu"
+
+
+def task_threads() -> int:
+    """Cores that Spark gives the running task (`spark.task.cpus`); 1 outside a task."""
+    context = TaskContext.get()
+    return context.cpus() if context is not None else 1

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pyarrow as pa
 from pydantic import ValidationError
-from pyspark import TaskContext
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -18,9 +17,9 @@ from mapring.pairs import join_pairs
 from mapring.settings.answers import Answers
 from spark_jobs.backends.published import open_backend
 from spark_jobs.prediction import predict_columns
-from spark_jobs.predictor import Predictor, load_predictor
+from spark_jobs.predictor import Predictor
 from spark_jobs.published_model import read_published_model
-from spark_jobs.task_device import task_device
+from spark_jobs.task_predictor import load_task_predictor
 
 if TYPE_CHECKING:
     from pyspark.sql._typing import UserDefinedFunctionLike
@@ -64,7 +63,7 @@ def predict_udf(
     result_type = from_arrow_schema(answer_schema(published.mode_for(asked)))
 
     def answer(batches: Iterator[Batch]) -> Iterator[pd.DataFrame]:
-        predictor = load_predictor(model_directory, task_threads(), batch_tokens, backend, task_device())
+        predictor = load_task_predictor(model_directory, batch_tokens, backend)
         for buffer in buffers(batches):
             yield from _answer_frames(predictor, buffer, asked)
 
@@ -86,12 +85,6 @@ def explain_udf(
     It costs as many rows as a text has tokens.
     """
     return predict_udf(model_directory, backend=backend, batch_tokens=batch_tokens, **{**answers, "explain_share": 1.0})
-
-
-def task_threads() -> int:
-    """Cores that Spark gives the running task (`spark.task.cpus`); 1 outside a task."""
-    context = TaskContext.get()
-    return context.cpus() if context is not None else 1
 
 
 def buffers(batches: Iterable[Batch]) -> Iterator[list[Batch]]:

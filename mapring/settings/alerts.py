@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from typing import Literal
 
 from pydantic import field_validator, model_validator
 
 from mapring.settings.base import Section, execution
+from mapring.settings.zones import known_zone
 
 
 class Surges(Section):
@@ -59,11 +59,7 @@ class Surges(Section):
     @field_validator("timezone")
     @classmethod
     def _zone_is_known(cls, value: str) -> str:
-        try:
-            zoneinfo.ZoneInfo(value)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"found {value!r}, which is no time zone known here; give one such as UTC") from None
-        return value
+        return known_zone(value)
 
     @model_validator(mode="after")
     def _history_holds_the_warm_up(self) -> Surges:

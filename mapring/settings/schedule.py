@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import difflib
-import zoneinfo
 from typing import ClassVar, Literal
 
 from cronsim import CronSim, CronSimError
 from pydantic import field_validator, model_validator
 
 from mapring.settings.base import Section, execution
+from mapring.settings.zones import known_zone
 
 _FIELDS = "minute hour day-of-month month day-of-week"
 _NICKNAMES = {
@@ -82,13 +81,7 @@ class Schedule(Section):
     @field_validator("timezone")
     @classmethod
     def _zone_is_known(cls, value: str) -> str:
-        try:
-            zoneinfo.ZoneInfo(value)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            close = difflib.get_close_matches(value, zoneinfo.available_timezones(), n=1)
-            hint = f"did you mean {close[0]}?" if close else "expected an IANA name, such as Europe/Berlin or UTC"
-            raise ValueError(f"found {value!r}, which is no time zone known here; {hint}") from None
-        return value
+        return known_zone(value)
 
     @model_validator(mode="after")
     def _bounds_are_of_their_policy(self) -> Schedule:

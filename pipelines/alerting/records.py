@@ -30,7 +30,7 @@ _MOMENTS = ("window_start", "window_end", "recorded_at")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(Finding):
     """One alert, or one that was held back for a reason; times are UTC.
 
     `id` is the same whoever finds the alert, and however often. `count` are the rows of the label, of surges.
@@ -41,17 +41,6 @@ class Record:
     status: Status
     reason: str | None
     pipeline: str
-    kind: Literal["drift", "surge"]
-    source: str | None
-    quantity: str
-    model_fingerprint: str
-    window_start: datetime.datetime | None
-    window_end: datetime.datetime | None
-    observed: float
-    expected: float
-    statistic: float
-    q_value: float
-    rows: int
     count: int | None
     examples: tuple[str, ...]
     examples_note: str | None

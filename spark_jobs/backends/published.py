@@ -19,6 +19,7 @@ from mapring.errors import PublishedError
 from mapring.settings.backends import BACKENDS, BackendName
 from spark_jobs.backends.interface import GOLDEN_TOLERANCE, Backend
 from spark_jobs.backends.loading import load_named
+from spark_jobs.published_model import read_made_for
 from spark_jobs.tables import parquet_bytes
 
 Floats = npt.NDArray[np.float32]
@@ -50,14 +51,7 @@ def open_backend(directory: str, model: Manifest) -> PublishedBackend:
     Raises:
         PublishedError: nothing is published there, or it is damaged, or belongs to another model.
     """
-    manifest = contract.read_manifest(directory)
-    if manifest.kind != "backend":
-        raise PublishedError(f"{directory}: found {manifest.kind}, expected a backend; give backends/<fingerprint>")
-    owner = next((link["fingerprint"] for link in manifest.inputs if link.get("kind") == "model"), None)
-    if owner != model.fingerprint:
-        raise PublishedError(
-            f"{directory}: found a backend of the model {owner}, expected one of {model.fingerprint}; choose again"
-        )
+    manifest = read_made_for(directory, "backend", model.fingerprint, "choose again")
     name = manifest.details["backend"]
     if name not in BACKENDS:
         raise PublishedError(f"{directory}: found the backend {name!r}, which this version does not have")

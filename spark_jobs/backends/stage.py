@@ -10,8 +10,7 @@ from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.progress import say
 from spark_jobs.backends.probe import GATE_ROWS, Choice, Probe, choose
-from spark_jobs.task_device import task_device
-from spark_jobs.udf import task_threads
+from spark_jobs.task_device import task_device, task_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

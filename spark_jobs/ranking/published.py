@@ -16,6 +16,7 @@ from mapring import contract, storage
 from mapring.contract import FileEntry, Manifest
 from mapring.errors import PublishedError
 from spark_jobs.backends.published import check_files
+from spark_jobs.published_model import read_made_for
 from spark_jobs.ranking.features import Floats
 from spark_jobs.ranking.trees import Trees
 from spark_jobs.tables import parquet_bytes
@@ -31,15 +32,7 @@ class PublishedRanker:
     """
 
     def __init__(self, directory: str, model_fingerprint: str) -> None:
-        manifest = contract.read_manifest(directory)
-        if manifest.kind != "ranker":
-            raise PublishedError(f"{directory}: found {manifest.kind}, expected a ranker; give rankers/<fingerprint>")
-        owner = next((link["fingerprint"] for link in manifest.inputs if link.get("kind") == "model"), None)
-        if owner != model_fingerprint:
-            raise PublishedError(
-                f"{directory}: found a ranker of the model {owner}, expected one of {model_fingerprint}; run "
-                "`mapring ranker` for this model"
-            )
+        manifest = read_made_for(directory, "ranker", model_fingerprint, "run `mapring ranker` for this model")
         local = storage.localize(directory, Path.home() / ".cache" / "mapring")
         check_files(local, manifest, "the ranker was damaged: remove its directory and run `mapring ranker` again")
         self.directory = directory

@@ -14,11 +14,9 @@ from pyspark.sql import functions as F
 from mapring.settings.answers import Answers
 from spark_jobs.carried import SCORED_RECORD, carry
 from spark_jobs.prediction import predict_columns
-from spark_jobs.predictor import load_predictor
 from spark_jobs.ranking.features import TextScores, asked_by_ranker, joined
 from spark_jobs.tables import Built, WrittenFile, write_groups
-from spark_jobs.task_device import task_device
-from spark_jobs.udf import task_threads
+from spark_jobs.task_predictor import load_task_predictor
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -58,13 +56,8 @@ class RowBuilder:
 
     def __call__(self, table: pa.Table) -> Built:
         """Score the rows of LABELLED columns, and keep those that have all that is needed."""
-        predictor = load_predictor(
-            self.model_directory,
-            task_threads(),
-            self.batch_tokens,
-            self.backend_directory,
-            task_device(),
-            self.bank_directory,
+        predictor = load_task_predictor(
+            self.model_directory, self.batch_tokens, self.backend_directory, self.bank_directory
         )
         asked = asked_by_ranker(self.answers).model_copy(update={"explain_share": 0.0})
         predicted, _ = predict_columns(predictor, table.column("text").to_pylist(), asked)

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mapring import contract, storage
+from mapring import storage
 from mapring.contract import Manifest
 from mapring.errors import PublishedError
 from spark_jobs.backends.published import check_files
+from spark_jobs.published_model import read_made_for
 from spark_jobs.retrieval.top_k import Integers, Vectors, nearest
 
 TEMPLATE = pa.schema(
@@ -54,7 +55,7 @@ class Bank:
 
     def __init__(self, directory: str, model: Manifest, threads: int) -> None:
         self.directory, self._threads = directory, threads
-        manifest = _manifest_of(directory, model)
+        manifest = read_made_for(directory, "bank", model.fingerprint, "score again")
         details = manifest.details
         local = storage.localize(directory, Path.home() / ".cache" / "mapring")
         check_files(local, manifest, "the bank was damaged: remove its directory and score again")
@@ -119,18 +120,6 @@ def order_of(first_ids: pa.StringArray) -> Integers:
     order = np.empty(len(first_ids), np.int64)
     order[pc.sort_indices(first_ids).to_numpy()] = np.arange(len(first_ids))
     return order
-
-
-def _manifest_of(directory: str, model: Manifest) -> Manifest:
-    manifest = contract.read_manifest(directory)
-    if manifest.kind != "bank":
-        raise PublishedError(f"{directory}: found {manifest.kind}, expected a bank; give banks/<fingerprint>")
-    owner = next((link["fingerprint"] for link in manifest.inputs if link.get("kind") == "model"), None)
-    if owner != model.fingerprint:
-        raise PublishedError(
-            f"{directory}: found a bank embedded by the model {owner}, expected one of {model.fingerprint}; score again"
-        )
-    return manifest
 
 
 def _starts(tables: list[pa.Table], vectors: list[int]) -> Integers:

@@ -22,15 +22,15 @@ from mapring.settings.base import output_settings
 from mapring.settings.normalization import Normalization
 from mapring.settings.retrieval import Retrieval
 from spark_jobs.backends.published import link_to
-from spark_jobs.predictor import Encoded, load_predictor
+from spark_jobs.predictor import Encoded
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.retrieval.bank import TEMPLATE, order_of
 from spark_jobs.retrieval.top_k import Vectors
 from spark_jobs.segments import plan_segments
 from spark_jobs.session import partitions, watch
 from spark_jobs.tables import WRITTEN, WrittenFile, groups, parquet_bytes, written_row, written_rows
-from spark_jobs.task_device import task_device
-from spark_jobs.udf import task_threads
+from spark_jobs.task_device import task_threads
+from spark_jobs.task_predictor import load_task_predictor
 from spark_jobs.unchanged import check_unchanged
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _write_blocks(
     directory: str,
     on_rows: Callable[[int], None],
 ) -> Iterator[pa.RecordBatch]:
-    predictor = load_predictor(model_directory, task_threads(), batch_tokens, None, task_device())
+    predictor = load_task_predictor(model_directory, batch_tokens)
     for block, table in groups(batches):
         keys = [tuple(ids) for ids in predictor.encode(table.column("text").to_pylist()).ids]
         different = list(dict.fromkeys(keys))  # in the order of the first ids

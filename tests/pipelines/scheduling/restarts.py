@@ -7,14 +7,12 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import psutil
-
 from mapring.plan import Plan
 from mapring.settings.schedule import Schedule
 from pipelines.scheduling.lease import note_uri, read_note
 from pipelines.scheduling.records import finished_times, read_record, remember_start
 from tests.fault_table import count_survived
-from tests.spark_jobs.faults.ground import MAPRING, faults_done, planted
+from tests.spark_jobs.faults.ground import MAPRING, faults_done, planted, processes_of
 from tests.spark_jobs.scoring_faults.ground import Ground
 from tests.spark_jobs.scoring_faults.points import KillPoint
 
@@ -69,7 +67,7 @@ def killed_and_restarted(ground: Ground, point: KillPoint) -> None:
     records = [read_record(root, time) for time in finished_times(root, datetime.datetime.now(datetime.UTC))]
     assert records and {record.state for record in records} == {"done"}
     assert sum(record.missed + 1 for record in records) == len(_hours(now)), records
-    assert read_note(note_uri(root)) is None and not _left(plan.config)
+    assert read_note(note_uri(root)) is None and not processes_of(plan.config)
 
 
 def restart_points_survived(points: Sequence[KillPoint] = (*OF_SCHEDULERS, *OF_SCORINGS)) -> int:
@@ -92,15 +90,3 @@ def _hours(start: datetime.datetime) -> list[datetime.datetime]:
     now = datetime.datetime.now(datetime.UTC)
     hours = (now - first) // datetime.timedelta(hours=1)
     return [first + datetime.timedelta(hours=number) for number in range(hours + 1)]
-
-
-def _left(config: str) -> list[int]:
-    """Processes that still work on this pipeline."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if config in process.cmdline():
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found

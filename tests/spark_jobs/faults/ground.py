@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow.parquet as pq
 
 from mapring.contract import canonical_json, read_manifest
@@ -89,6 +90,18 @@ def faults_of(plan: Plan) -> Path:
 def faults_done(plan: Plan) -> int:
     """How many faults really happened."""
     return len(list(faults_of(plan).glob("fault-*")))
+
+
+def processes_of(config: str) -> list[int]:
+    """Processes, besides this one, whose command line names a pipeline."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and config in process.cmdline():
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
 
 
 def published_bytes(plan: Plan) -> dict[str, str]:

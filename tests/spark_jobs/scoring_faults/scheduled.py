@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import random
 import signal
 import subprocess
@@ -11,14 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from mapring.plan import Plan
 from mapring.scores.table import read_table
 from mapring.scores.work import find_work
 from pipelines.scheduling.records import Record, finished_times, read_record
-from tests.spark_jobs.faults.ground import MAPRING
+from tests.spark_jobs.faults.ground import MAPRING, processes_of
 from tests.spark_jobs.scored_world import World
 from tests.spark_jobs.scoring_faults.ground import Ground, rows_of
 
@@ -45,7 +43,7 @@ def scheduler_killed(ground: Ground) -> None:
     _stop(process)
     _assert_as_in_peace(world)
     assert {record.state for record in _records(plan)} == {"done"}
-    assert not _left(plan.config)
+    assert not processes_of(plan.config)
 
 
 def two_schedulers_at_once(ground: Ground) -> None:
@@ -122,15 +120,3 @@ def _assert_as_in_peace(world: World) -> None:
 
 def _exact(row: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in row.items() if name not in _OF_THE_RUN}
-
-
-def _left(config: str) -> list[int]:
-    """Processes that still work on this pipeline."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and config in process.cmdline():
-                found.append(process.pid)
-        except psutil.Error:
-            continue
-    return found
