@@ -15,7 +15,7 @@ from mapring.settings import Settings, load_settings
 from mapring.settings.alerts import Alerts
 from pipelines.alerting.alerting import Alerting, Found
 from pipelines.alerting.delivery import Sink
-from pipelines.alerting.evidence import gather, window_length
+from pipelines.alerting.evidence import gather
 from pipelines.alerting.examples import examples_of
 from pipelines.alerting.lineage_events import open_lineage
 from pipelines.alerting.log_file import LogFile
@@ -96,7 +96,7 @@ def make_alerting(config: str, overrides: Sequence[str], clock: Clock) -> Alerti
         pipeline=settings.name,
         root=run.alerts,
         settings=chosen,
-        length=window_length(settings),
+        length=settings.watch.window_length,
         clock=clock,
         gather=lambda: gather(config, settings, clock.now()),
         examples=examples_of(config, overrides, run.scores),

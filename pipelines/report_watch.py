@@ -53,7 +53,7 @@ class WatchPage:
 
 def gather_watch(plan: Plan, now: datetime.datetime) -> WatchPage | None:
     """Watch the scores of a plan; None where there are none."""
-    watched = look(plan) if plan.settings.score is not None else None
+    watched = look(plan.settings) if plan.settings.score is not None else None
     return None if watched is None else make_page(watched, watched.drift(now), read_log(plan.run.alerts))
 
 
@@ -65,14 +65,14 @@ def make_page(watched: Watched, found: DriftLook, log: Sequence[Record] = ()) ->
     surges = [one for one in alerts if one.kind == "surge"][:_MOST_SURGES]
     return WatchPage(
         version=watched.table.version,
-        window=watched.plan.settings.watch.window,
+        window=watched.settings.watch.window,
         judged=len(found.judged),
         episodes=told[:_MOST_EPISODES],
         more=max(0, len(told) - _MOST_EPISODES),
         alerts=alerts[:_MOST_EPISODES],
         older_alerts=max(0, len(alerts) - _MOST_EPISODES),
         notes=notes(found),
-        drifts=list(_drift_charts(found.judged, series, watched.plan.settings.watch.tolerated_drift)),
+        drifts=list(_drift_charts(found.judged, series, watched.settings.watch.tolerated_drift)),
         shares=[chart for one in series if (chart := _share_chart(one)) is not None],
         surges=[chart for one in surges if (chart := _surge_chart(one, all_series)) is not None],
     )

@@ -27,7 +27,7 @@ def watch(plan: Plan) -> None:
     Raises:
         SettingsError: there is no scores table.
     """
-    watched = look(plan)
+    watched = look(plan.settings)
     if watched is None:
         raise SettingsError(
             f"{plan.config}: found no scores table at {plan.run.scores}; run `mapring score {plan.config}` first"
@@ -93,8 +93,8 @@ def as_json(watched: Watched, found: DriftLook, now: datetime.datetime) -> dict[
     content = {
         "at": now,
         "version": watched.table.version,
-        "settings": watched.plan.settings.watch.model_dump(mode="json"),
-        "findings": [asdict(one) for one in found.findings(watched.plan.settings.watch.tolerated_drift)],
+        "settings": watched.settings.watch.model_dump(mode="json"),
+        "findings": [asdict(one) for one in found.findings(watched.settings.watch.tolerated_drift)],
         "newest": [asdict(one) for one in newest(found.judged)],
         "not_judged": [asdict(one) for one in found.not_judged],
         "open_rows": found.open_rows,

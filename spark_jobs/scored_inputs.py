@@ -102,7 +102,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
             files=file_count(places),
             rows_per_file=rows_per_file,
             directory=plan.run.scores,
-            keep_counts=CountKeeper(uri=plan.run.scores, counting=counting_of(plan, [plan.scoring_model])),
+            keep_counts=CountKeeper(uri=plan.run.scores, counting=counting_of(plan.settings, [plan.scoring_model])),
         )
     records.unpersist()
     seconds = time.monotonic() - start

@@ -34,7 +34,7 @@ def update_table(spark: SparkSession, plan: Plan, table: ScoresTable | None, wor
         leaving = frozenset(found.key for found in work.leaving)
         removed = affected_files(table.files, leaving) if table is not None else []
         models = {found.model for file in removed for found in file.inputs}
-        keeper = CountKeeper(uri=plan.run.scores, counting=counting_of(plan, models))
+        keeper = CountKeeper(uri=plan.run.scores, counting=counting_of(plan.settings, models))
         carried = carry_over(spark, plan.run.scores, removed, leaving, ROWS_PER_ROW_GROUP, keeper)
         check_none_forgotten(plan, "score")
         try:

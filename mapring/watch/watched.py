@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mapring.plan import Plan
+from mapring.lineage import RunDirectory
 from mapring.scores.table import ScoresTable, read_table
+from mapring.settings import Settings
 from mapring.watch.counting import Counting
 from mapring.watch.drift import DriftLook, find_drift
 from mapring.watch.findings import Finding
@@ -21,40 +22,46 @@ from mapring.watch.stored import read_counts
 class Watched:
     """A version of a pipeline's scores table, as counts (COUNTS)."""
 
-    plan: Plan
+    settings: Settings
     table: ScoresTable
     counts: pa.Table
     references: dict[str, Reference]
 
     def drift(self, now: datetime.datetime) -> DriftLook:
         """What has drifted, of windows that have ended by a moment."""
-        return find_drift(self.counts, self.references, self.plan.settings.watch, now)
+        return find_drift(self.counts, self.references, self.settings.watch, now)
 
     def drift_findings(self, now: datetime.datetime) -> list[Finding]:
         """The drifts of all judged windows, in the order of time."""
-        return self.drift(now).findings(self.plan.settings.watch.tolerated_drift)
+        return self.drift(now).findings(self.settings.watch.tolerated_drift)
 
 
-def look(plan: Plan) -> Watched | None:
+def look(settings: Settings) -> Watched | None:
     """Read the counts of a pipeline's scores table as it stands; None where there is none.
 
     Raises:
         StageError: it is no table of ours.
     """
-    table = read_table(plan.run.scores)
+    table = read_table(RunDirectory(settings.run_dir).scores)
     if table is None:
         return None
-    counts = read_counts(table, counting_of(plan, table.models))
-    return Watched(plan=plan, table=table, counts=counts, references=references_of(plan, table.models))
+    references = references_of(settings, table.models)
+    counts = read_counts(table, _counting(settings, references))
+    return Watched(settings=settings, table=table, counts=counts, references=references)
 
 
-def references_of(plan: Plan, models: Iterable[str]) -> dict[str, Reference]:
+def references_of(settings: Settings, models: Iterable[str]) -> dict[str, Reference]:
     """The references of those models that have one."""
-    found = {model: read_reference(plan.run.model(model)) for model in models}
+    run = RunDirectory(settings.run_dir)
+    found = {model: read_reference(run.model(model)) for model in models}
     return {model: reference for model, reference in found.items() if reference is not None}
 
 
-def counting_of(plan: Plan, models: Iterable[str]) -> Counting:
+def counting_of(settings: Settings, models: Iterable[str]) -> Counting:
     """How the rows of these models are counted."""
-    edges = {model: reference.edges for model, reference in references_of(plan, models).items() if reference.edges}
-    return Counting(window=plan.settings.watch.window_length, edges=edges)
+    return _counting(settings, references_of(settings, models))
+
+
+def _counting(settings: Settings, references: Mapping[str, Reference]) -> Counting:
+    edges = {model: reference.edges for model, reference in references.items() if reference.edges}
+    return Counting(window=settings.watch.window_length, edges=edges)

@@ -68,9 +68,9 @@ def check(plan: Plan, monkeypatch: pytest.MonkeyPatch, *, is_kept: bool = True) 
     with monkeypatch.context() as patch:
         if is_kept:
             patch.setattr(stored, "count_rows", lambda *_: pytest.fail("rows were counted again"))
-        watched = look(plan)
+        watched = look(plan.settings)
     assert watched is not None
-    assert watched.counts.equals(count_rows(rows, counting_of(plan, table.models)))
+    assert watched.counts.equals(count_rows(rows, counting_of(plan.settings, table.models)))
     assert sum(label_counts(watched.counts)["rows"].to_pylist()) == len(rows) == table.rows
     return watched.counts
 
