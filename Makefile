@@ -32,6 +32,7 @@ bench: setup ## Measure, and write benchmarks/results/*.json
 	@$(bin)/python -m benchmarks.scoring
 	@$(bin)/python -m benchmarks.models
 	@$(bin)/python -m benchmarks.operations
+	@$(bin)/python -m benchmarks.applications
 
 dist: setup ## Build dist/mapring.zip, what spark-submit's --py-files needs
 	@$(bin)/python -m pipelines.archive dist/mapring.zip

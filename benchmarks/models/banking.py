@@ -6,10 +6,10 @@ The data (CC BY 4.0) are not fetched: `BANKING77` names the folder with their `t
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from benchmarks.given_data import given_folder
 from benchmarks.models.trained import Trained, trained, write_config
 from benchmarks.results import Figure, figure
 
@@ -33,16 +33,8 @@ def banking() -> Trained:
     Raises:
         FileNotFoundError: the data are not there.
     """
-    return trained("banking77", write_config("banking77", _values(_folder())))
-
-
-def _folder() -> Path:
-    folder = os.environ.get(VARIABLE)
-    if folder is None or not all(Path(folder, f"{split}.csv").is_file() for split in ("train", "test")):
-        raise FileNotFoundError(
-            f"{VARIABLE}: found {folder}, expected a folder with train.csv and test.csv of Banking77; set it to one"
-        )
-    return Path(folder)
+    folder = given_folder(VARIABLE, ("train.csv", "test.csv"), "Banking77")
+    return trained("banking77", write_config("banking77", _values(folder)))
 
 
 def _values(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The applications, measured on real data that the user of the benchmark brings."""

@@ -1,0 +1,18 @@
+"""The applications, measured: `python -m benchmarks.applications [NAME ...]`.
+
+A NAME measures one part only and leaves the other figures. Data that are not fetched are named by an environment
+variable each, which the part's file tells.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from benchmarks.parts import measure
+from benchmarks.results import Figure
+
+PARTS: dict[str, Callable[[], list[Figure]]] = {}
+
+if __name__ == "__main__":
+    sys.exit(measure("applications", PARTS, with_peers=False))
