@@ -1,30 +1,33 @@
-"""The nearest vectors of a bank, exactly: products of whole blocks in float32 propose, float64 decides.
+"""The nearest vectors of a bank, exactly: products of whole blocks propose, float64 decides.
 
-A product of matrices in float32 hangs in its last bits on the shape of the matrices. So it only proposes: a few more
-vectors than are asked for, whose scores are then computed one by one in float64, from the two vectors alone. Where the
-bound on float32's error says that another vector might belong among them, all that reach the last one's score within
-that bound are computed, too. So what is found is exact and the same whatever the blocks, batches and threads.
+A product of matrices hangs in its last bits on the shape of the matrices. So it only proposes: all vectors that may be
+among the nearest, given how wrong a product can be. Their scores are computed one by one in float64, from the two
+vectors alone. So what is found is exact and the same whatever the blocks, batches, threads and precision of products.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-Vectors = npt.NDArray[np.float32]
+from spark_jobs.retrieval.products import Products, Vectors, Work, one_thread_of_torch
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 _QUERY_ROWS = 512  # rows of a product: 64 MB of scores against a block of 32,768; a tenth faster than 256 rows
-_MORE = 8  # vectors proposed beyond those asked for
 _GROUP = 64  # columns of a product, far apart, of which only the largest value is looked at first
-_PAIRS = 8192  # of a query and a proposed vector, at a time: 25 MB in float64 at 384 dimensions
-_ROUNDING = 2.0**-24  # relative, of one operation in float32
+_MOST = (
+    256  # vectors proposed for a query, beyond four times those asked for; more and queries are looked at one by one
+)
+_PAIRS = 1024  # of a query and a proposed vector, at a time: 3 MB in float64 at 384 dimensions stay in the cache
+_WORK = Work()
 
 
 class Nearest(NamedTuple):
@@ -47,10 +50,15 @@ def nearest(queries: Vectors, blocks: Sequence[Vectors], count: int, order: Inte
     count = min(count, sum(len(block) for block in blocks))
     if not len(queries):
         return Nearest(np.empty((0, count), np.int64), np.empty((0, count)))
+    is_brief = _WORK.is_brief(len(queries), len(order), queries.shape[1])
     parts = np.array_split(queries, min(threads, len(queries)))
     # Threads of our own instead of those of BLAS: what is not a product gains from them, too
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(len(parts)) as pool:
-        found = list(pool.map(lambda part: _nearest(part, blocks, count, order), parts))
+    with (
+        threadpool_limits(1, "blas"),
+        one_thread_of_torch() if is_brief else nullcontext(),
+        ThreadPoolExecutor(len(parts)) as pool,
+    ):
+        found = list(pool.map(lambda part: _nearest(part, blocks, count, order, is_brief), parts))
     return Nearest(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
@@ -65,16 +73,14 @@ def decide(queries: Vectors, blocks: Sequence[Vectors], proposed: Integers, coun
         count: as for `nearest`.
         order: as for `nearest`.
     """
-    scores = np.empty(proposed.shape)
-    width = min(proposed.shape[1], _PAIRS)
-    for first in range(0, len(proposed), _PAIRS // width):
-        rows = slice(first, first + _PAIRS // width)
-        left = queries[rows].astype(np.float64)[:, None, :]
-        for start in range(0, proposed.shape[1], width):
-            places = proposed[rows, start : start + width]
-            right = vectors_at(blocks, np.maximum(places, 0).ravel()).astype(np.float64)
-            scores[rows, start : start + width] = np.vecdot(left, right.reshape(*places.shape, -1))
-    scores[proposed < 0] = -np.inf
+    scores = np.full(proposed.shape, -np.inf)
+    rows, columns = np.nonzero(proposed >= 0)
+    places = proposed[rows, columns]
+    for first in range(0, len(places), _PAIRS):
+        pairs = slice(first, first + _PAIRS)
+        left = queries[rows[pairs]].astype(np.float64)
+        right = vectors_at(blocks, places[pairs]).astype(np.float64)
+        scores[rows[pairs], columns[pairs]] = np.vecdot(left, right)
     best = np.lexsort((order[proposed], -scores), axis=1)[:, :count]
     return Nearest(np.take_along_axis(proposed, best, 1), np.take_along_axis(scores, best, 1))
 
@@ -92,84 +98,99 @@ def vectors_at(blocks: Sequence[Vectors], places: Integers) -> Vectors:
     return found
 
 
-def _nearest(queries: Vectors, blocks: Sequence[Vectors], count: int, order: Integers) -> Nearest:
-    proposed, floors = _propose(queries, blocks, count + _MORE)
-    found = decide(queries, blocks, proposed, count, order)
-    bound = 2 * queries.shape[1] * _ROUNDING * max(1.0, _largest_length(queries))
-    for row in np.flatnonzero(found.scores[:, -1] < floors + bound):  # another one might be as near
-        near = _all_within(queries[row], blocks, found.scores[row, -1] - bound)
-        one = decide(queries[row : row + 1], blocks, near[None], count, order)
-        found.places[row], found.scores[row] = one.places[0], one.scores[0]
+def _nearest(queries: Vectors, blocks: Sequence[Vectors], count: int, order: Integers, is_brief: bool) -> Nearest:
+    products = Products(min(len(queries), _QUERY_ROWS), is_brief=is_brief)
+    chunks = [queries[start : start + _QUERY_ROWS] for start in range(0, len(queries), _QUERY_ROWS)]
+    proposals = [_Proposals(len(chunk), count, 2 * products.error(chunk)) for chunk in chunks]
+    first = 0
+    for block in blocks:
+        products.take(block)
+        for chunk, proposal in zip(chunks, proposals, strict=True):
+            proposal.add(products.of(chunk), first)
+        first += len(block)
+    parts = [
+        decide(chunk, blocks, proposal.places, count, order) for chunk, proposal in zip(chunks, proposals, strict=True)
+    ]
+    found = Nearest(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    too_many = np.flatnonzero(np.concatenate([proposal.have_too_many for proposal in proposals]))
+    if is_brief and len(too_many):
+        again = _nearest(queries[too_many], blocks, count, order, False)
+        found.places[too_many], found.scores[too_many] = again
+        _WORK.note_done_twice(len(too_many) / len(queries))
+    elif len(too_many):
+        margin = max(proposal.margin for proposal in proposals)
+        for row in too_many:
+            one = _nearest_of_one(queries[row], blocks, count, order, margin)
+            found.places[row], found.scores[row] = one.places[0], one.scores[0]
     return found
 
 
-def _propose(queries: Vectors, blocks: Sequence[Vectors], keep: int) -> tuple[Integers, Floats]:
-    """Places of at least the best `keep` vectors in float32, (Q, P), and of each query a score that no other exceeds.
+class _Proposals:
+    """Places in the bank that may be among the nearest of each query, (Q, P), with their products; -1 is none.
 
-    A row's places are in no order; those that it has fewer than another row are -1.
+    A vector that is among the `count` nearest has a product of at least the `count` largest product less `margin`,
+    twice the error of a product: once for its own, once for the other. `have_too_many` tells queries of which what was
+    proposed is not all.
     """
-    places = np.empty((len(queries), 0), np.int64)
-    scores = np.empty((len(queries), 0), np.float32)
-    floors = np.full(len(queries), -np.inf)
-    first = 0
-    for block in blocks:
-        own_places = np.full((len(queries), 0), -1)
-        own_scores = np.empty((len(queries), 0), np.float32)
-        for start in range(0, len(queries), _QUERY_ROWS):
-            some = slice(start, start + _QUERY_ROWS)
-            products = queries[some] @ block.T
-            columns = _best_columns(products, keep)
-            missing = columns.shape[1] - own_places.shape[1]
-            if missing > 0:
-                own_places = np.pad(own_places, ((0, 0), (0, missing)), constant_values=-1)
-                own_scores = np.pad(own_scores, ((0, 0), (0, missing)), constant_values=-np.inf)
-            width = slice(0, columns.shape[1])
-            values = np.take_along_axis(products, np.maximum(columns, 0), 1)
-            own_places[some, width] = np.where(columns < 0, -1, columns + first)
-            own_scores[some, width] = np.where(columns < 0, -np.inf, values)
-            if columns.shape[1] < len(block):
-                left_out = np.where(columns < 0, np.inf, values).min(axis=1)
-                floors[some] = np.maximum(floors[some], left_out)
-        places = np.concatenate([places, own_places], axis=1)
-        scores = np.concatenate([scores, own_scores], axis=1)
-        if places.shape[1] > 2 * keep:
-            best = np.argpartition(-scores, keep - 1, axis=1)[:, :keep]
-            places, scores = np.take_along_axis(places, best, 1), np.take_along_axis(scores, best, 1)
-            floors = np.maximum(floors, scores.min(axis=1))
-        first += len(block)
-    return places, floors
+
+    def __init__(self, queries: int, count: int, margin: float) -> None:
+        self.margin = margin
+        self.places = np.empty((queries, 0), np.int64)
+        self.have_too_many = np.zeros(queries, np.bool_)
+        self._count = count
+        self._products = np.empty((queries, 0), np.float32)
+
+    def add(self, products: Vectors, first: int) -> None:
+        """Products of the queries with a block whose vectors begin at a place."""
+        columns, have_too_many = _columns_that_may_be_best(products, self._count, self.margin)
+        self.have_too_many |= have_too_many
+        own = np.take_along_axis(products, np.maximum(columns, 0), 1)
+        self.places = np.concatenate([self.places, np.where(columns < 0, -1, columns + first)], axis=1)
+        self._products = np.concatenate([self._products, np.where(columns < 0, -np.inf, own)], axis=1)
+        self._leave_out()
+
+    def _leave_out(self) -> None:
+        """What is too far from the best of all blocks so far; of queries that have too many only some are kept."""
+        if self.places.shape[1] <= self._count:
+            return
+        best = -np.partition(-self._products, self._count - 1, axis=1)[:, self._count - 1]
+        is_left = (self._products >= (best - self.margin)[:, None]) & (self.places >= 0)
+        self.have_too_many |= is_left.sum(axis=1) > 4 * self._count + _MOST
+        width = max(self._count, int(is_left[~self.have_too_many].sum(axis=1).max(initial=0)))
+        chosen = np.argsort(np.where(is_left, -self._products, np.inf), axis=1)[:, :width]
+        is_left = np.take_along_axis(is_left, chosen, 1)
+        self._products = np.where(is_left, np.take_along_axis(self._products, chosen, 1), -np.inf)
+        self.places = np.where(is_left, np.take_along_axis(self.places, chosen, 1), -1)
 
 
-def _best_columns(products: Vectors, keep: int) -> Integers:
-    """Columns of at least the `keep` largest values of each row, in no order; -1 where a row has fewer than others.
+def _columns_that_may_be_best(products: Vectors, count: int, margin: float) -> tuple[Integers, npt.NDArray[np.bool_]]:
+    """Columns of the `count` largest values of each row and of all that are less by up to `margin`, in no order.
 
-    The largest value of every 64 columns takes one fast pass. The `keep` largest of these are values of the row, so
-    what is less than the least of them is not among the best; little is left that is not.
+    The largest value of every 64 columns takes one fast pass. The `count` largest of these are values of the row, so
+    the least of them bounds the row's `count` largest value; little is left that is not below. A row that has fewer
+    columns than another is filled with -1; one that has too many gets the first of them, and is told.
     """
     rows, width = products.shape
-    if width <= keep:
-        return np.broadcast_to(np.arange(width), (rows, width))
+    if width <= count:
+        return np.broadcast_to(np.arange(width), (rows, width)), np.zeros(rows, np.bool_)
     groups = width // _GROUP
-    if groups > 2 * keep:
-        largest = products[:, : groups * _GROUP].reshape(rows, _GROUP, groups).max(axis=1)
-        least = np.partition(largest, groups - keep, axis=1)[:, groups - keep]
-        row, column = np.divmod(np.flatnonzero(products >= least[:, None]), width)
-        counts = np.bincount(row, minlength=rows)
-        if counts.max() <= 4 * keep:  # else many are equal
-            columns = np.full((rows, counts.max()), -1)
-            columns[row, np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)] = column
-            return columns
-    return np.argpartition(-products, keep - 1, axis=1)[:, :keep]
+    values = products
+    if groups > 2 * count:
+        values = products[:, : groups * _GROUP].reshape(rows, _GROUP, groups).max(axis=1)
+    place = values.shape[1] - count
+    least = np.partition(values, place, axis=1)[:, place] - np.float32(margin)
+    row, column = np.divmod(np.flatnonzero(products >= least[:, None]), width)
+    counts = np.bincount(row, minlength=rows)
+    number = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    most = 4 * count + _MOST
+    is_kept = number < most
+    columns = np.full((rows, min(int(counts.max()), most)), -1)
+    columns[row[is_kept], number[is_kept]] = column[is_kept]
+    return columns, counts > most
 
 
-def _all_within(query: Vectors, blocks: Sequence[Vectors], least: float) -> Integers:
-    """Places of all vectors whose product with one query (H,) is at least that, in float32."""
-    found, first = [], 0
-    for block in blocks:
-        found.append(np.flatnonzero(block @ query >= least) + first)
-        first += len(block)
-    return np.concatenate(found)
-
-
-def _largest_length(vectors: Vectors) -> float:
-    return float(np.sqrt(np.einsum("qh,qh->q", vectors, vectors).max(initial=0)))
+def _nearest_of_one(query: Vectors, blocks: Sequence[Vectors], count: int, order: Integers, margin: float) -> Nearest:
+    """Of a query (H,) that very many vectors are about equally near to."""
+    products = np.concatenate([block @ query for block in blocks])
+    least = -np.partition(-products, count - 1)[count - 1] - np.float32(margin)
+    return decide(query[None], blocks, np.flatnonzero(products >= least)[None], count, order)

@@ -51,11 +51,29 @@ def test_what_float32_cannot_tell_apart_is_told_apart(monkeypatch: pytest.Monkey
     bank = np.repeat(query, 3000, axis=0)
     bank[:, 0] += np.random.default_rng(6).integers(-3, 4, 3000).astype(np.float32) * np.float32(2.0**-24)
     calls: list[int] = []
-    real = top_k._all_within
-    monkeypatch.setattr(top_k, "_all_within", lambda *a: calls.append(1) or real(*a))
+    real = top_k._nearest_of_one
+    monkeypatch.setattr(top_k, "_nearest_of_one", lambda *a: calls.append(1) or real(*a))
     found = nearest(query, [bank], 4, np.arange(3000))
     np.testing.assert_array_equal(found.places, plain(query, bank, 4, np.arange(3000)).places)
-    assert calls, "the bound on float32's error must have been reached"
+    assert calls, "so many near copies are looked at one by one"
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.003, 0.0])
+def test_bfloat16_proposes_whatever_float32_would(noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Near copies of a few vectors are what bfloat16 cannot tell apart; without noise there are too many."""
+    chance = np.random.default_rng(7)
+    topics, queries = unit(40, 8), unit(30, 9)
+    bank = (
+        topics[chance.integers(40, size=6000)] + chance.standard_normal((6000, DIMENSIONS)).astype(np.float32) * noise
+    )
+    bank = (bank / np.linalg.norm(bank, axis=1, keepdims=True)).astype(np.float32)
+    order = chance.permutation(6000)
+    monkeypatch.setattr(top_k._WORK, "is_brief", lambda *_: False)
+    expected = nearest(queries, np.split(bank, [1000]), 5, order)
+    monkeypatch.setattr(top_k._WORK, "is_brief", lambda *_: True)
+    found = nearest(queries, np.split(bank, [1000]), 5, order, threads=2)
+    np.testing.assert_array_equal(found.places, expected.places)
+    np.testing.assert_array_equal(found.scores, expected.scores)
 
 
 def test_no_query_and_fewer_vectors_than_asked_for() -> None:
