@@ -21,7 +21,8 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from benchmarks.results import Figure, figure
-from spark_jobs.retrieval.top_k import Integers, Vectors, nearest
+from spark_jobs.retrieval.products import Vectors
+from spark_jobs.retrieval.top_k import Integers, nearest
 
 QUERIES, TEMPLATES, DIMENSIONS, COUNT, ROUNDS = 4096, 20_000, 384, 10, 3
 _CLUSTERS, _SEED, _BEFORE = 200, 17, 4

@@ -19,7 +19,8 @@ from mapring.contract import Manifest
 from mapring.errors import PublishedError
 from spark_jobs.backends.published import check_files
 from spark_jobs.published_model import read_made_for
-from spark_jobs.retrieval.top_k import Integers, Vectors, nearest
+from spark_jobs.retrieval.products import Vectors
+from spark_jobs.retrieval.top_k import Integers, nearest
 
 TEMPLATE = pa.schema(
     [

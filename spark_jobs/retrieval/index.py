@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mapring.errors import StageError
-from spark_jobs.retrieval.top_k import Integers, Nearest, Vectors, decide, nearest, vectors_at
+from spark_jobs.retrieval.products import Vectors
+from spark_jobs.retrieval.top_k import Integers, Nearest, decide, nearest, vectors_at
 
 CUTOFFS = (1, 10, 100)  # numbers of neighbours at which the recall is measured; no more can be asked for
 _SAMPLE = 256  # queries of each kind

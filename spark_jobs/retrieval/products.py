@@ -96,7 +96,8 @@ class Products:
         """
         length = max(1.0, float(np.sqrt(np.einsum("qh,qh->q", queries, queries).max(initial=0)))) * 1.001
         summed = queries.shape[1] * _FLOAT32
-        return length * (3.1 * _BFLOAT16 + summed if self.is_brief else summed)
+        relative: float = 3.1 * _BFLOAT16 + summed if self.is_brief else summed
+        return length * relative
 
 
 @functools.cache

@@ -25,7 +25,7 @@ from spark_jobs.backends.published import link_to
 from spark_jobs.predictor import Encoded
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.retrieval.bank import TEMPLATE, order_of
-from spark_jobs.retrieval.top_k import Vectors
+from spark_jobs.retrieval.products import Vectors
 from spark_jobs.segments import plan_segments
 from spark_jobs.session import partitions, watch
 from spark_jobs.tables import WRITTEN, WrittenFile, groups, parquet_bytes, written_row, written_rows

@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spark_jobs.retrieval import top_k
+from spark_jobs.retrieval import products, top_k
 from spark_jobs.retrieval.top_k import Nearest, nearest
 
 DIMENSIONS = 24
 
 
-def unit(rows: int, seed: int) -> top_k.Vectors:
+def unit(rows: int, seed: int) -> products.Vectors:
     vectors = np.random.default_rng(seed).standard_normal((rows, DIMENSIONS)).astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def plain(queries: top_k.Vectors, bank: top_k.Vectors, count: int, order: top_k.Integers) -> Nearest:
+def plain(queries: products.Vectors, bank: products.Vectors, count: int, order: top_k.Integers) -> Nearest:
     """By the definition, a pair at a time."""
     scores = np.array([[np.vecdot(a.astype(np.float64), b.astype(np.float64)) for b in bank] for a in queries])
     best = np.array([sorted(range(len(bank)), key=lambda place: (-row[place], order[place])) for row in scores])
