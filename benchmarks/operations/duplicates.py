@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
+from benchmarks.operations.pipeline import write_pipeline
 from benchmarks.processes import run
 from benchmarks.results import Figure, figure
 from benchmarks.scoring.ground import HOME, IS_TRIAL, ROWS, Ground, ground
@@ -54,25 +54,11 @@ def _write_side(place: Ground, side: str) -> str:
     """A corpus and a pipeline that scores it with the model of the benchmark; its config."""
     home = _HOME / f"duplicates-{side}"
     shutil.rmtree(home, ignore_errors=True)
-    model = Path(place.model_directory)
-    shutil.copytree(model, home / "run" / "models" / model.name)
+    home.mkdir(parents=True)
     rows = numbered(pq.read_table(place.texts).column("text").to_pylist()[: ROWS // 2], side)
     pq.write_table(pa.table({"text": rows}), home / "rows.parquet")
-    corpus = {"path": str(place.texts), "format": "parquet", "label_column": "label"}
-    values = {
-        "name": f"duplicates-{side}",
-        "run_dir": str(home / "run"),
-        "preprocess": {"inputs": [{"name": "texts", **corpus}], "tokenizer": place.stock_directory},
-        "train": {"model": place.stock_directory},
-        "score": {
-            "model": model.name,
-            "inputs": [{"name": "rows", "path": str(home / "rows.parquet"), "format": "parquet"}],
-        },
-        "spark": {"master": "local[2]"},
-    }
-    config = home / "duplicates.yaml"
-    config.write_text(yaml.safe_dump(values))
-    return str(config)
+    source = {"name": "rows", "path": str(home / "rows.parquet"), "format": "parquet"}
+    return write_pipeline(place, home, f"duplicates-{side}", {"score": {"inputs": [source]}})
 
 
 def _rows_per_second(side: str, config: str) -> float:

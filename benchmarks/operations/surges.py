@@ -115,14 +115,16 @@ def ours(month: Month) -> list[Alert]:
     return found
 
 
-def threshold(month: Month) -> list[Alert]:
+def threshold(month: Month, settings: Surges = _SETTINGS) -> list[Alert]:
     """Shares of more than twice their mean in the days before."""
-    return _simple(month, lambda share, before: share > 2 * before.mean(axis=0))
+    return _simple(month, settings, lambda share, before: share > 2 * before.mean(axis=0))
 
 
-def z_score(limit: float) -> Callable[[Month], list[Alert]]:
+def z_score(limit: float, settings: Surges = _SETTINGS) -> Callable[[Month], list[Alert]]:
     """Shares of more than so many standard deviations above their mean in the days before."""
-    return lambda month: _simple(month, lambda share, before: share > before.mean(axis=0) + limit * before.std(axis=0))
+    return lambda month: _simple(
+        month, settings, lambda share, before: share > before.mean(axis=0) + limit * before.std(axis=0)
+    )
 
 
 def judge(method: Callable[[Month], list[Alert]], months: Iterable[Month]) -> Judged:
@@ -141,7 +143,7 @@ def judge(method: Callable[[Month], list[Alert]], months: Iterable[Month]) -> Ju
             ]
             true |= set(own)
             delay = min(alert.hour for alert in own) - planted.start if own else None
-            verdicts.append(Verdict(planted, _deviations(planted), delay))
+            verdicts.append(Verdict(planted, deviations(planted), delay))
         false.append(len(alerts) - len(true))
     return Judged(verdicts, false)
 
@@ -198,24 +200,25 @@ def _is_between(low: float, high: float, verdict: Verdict) -> bool:
     return low <= verdict.deviations < high
 
 
-def _simple(month: Month, is_alert: Callable[[Floats, Floats], npt.NDArray[np.bool_]]) -> list[Alert]:
+def _simple(month: Month, settings: Surges, is_alert: Callable[[Floats, Floats], npt.NDArray[np.bool_]]) -> list[Alert]:
     """A rule on shares, with the minimum volume and the cooldown of the detection."""
     found: list[Alert] = []
     for series in read_series(month.table):
         shares = series.counts / series.rows[:, None]
         lasts = dict.fromkeys(range(len(series.labels)), -1000)
         for hour in range(24 * WARM_UP_DAYS, HOURS):
-            if series.rows[hour] < _SETTINGS.minimum_rows:
+            if series.rows[hour] < settings.minimum_rows:
                 continue
-            is_enough = series.counts[hour] >= _SETTINGS.minimum_label_rows
+            is_enough = series.counts[hour] >= settings.minimum_label_rows
             for label in np.flatnonzero(is_alert(shares[hour], shares[: hour // 24 * 24]) & is_enough):
-                if hour - lasts[int(label)] > _SETTINGS.cooldown_hours:
+                if hour - lasts[int(label)] > settings.cooldown_hours:
                     found.append(Alert(series.source, series.labels[label], hour + 1))
                 lasts[int(label)] = hour
     return found
 
 
-def _deviations(planted: Planted) -> float:
+def deviations(planted: Planted) -> float:
+    """How far a surge lifts a share, in standard deviations of the share of an hour's rows, noise included."""
     share = planted.expected
     variance = share * (1 - share) / planted.rows + (share * (1 - share)) ** 2 * _NOISE
     return float((planted.surged - share) / np.sqrt(variance))
