@@ -165,7 +165,13 @@ def _surge_figures(month: Month, sides: dict[str, list[Alert]], drifts: Sequence
     return [
         figure("files_surges_found", _found(ours), _found(peer), "share", peer=theirs),
         figure("files_surge_false_alerts", ours.false[0], 1, "alerts", better="lower", peer=theirs),
-        figure("files_surge_delay_windows", float(np.mean(delays or [np.inf])), 2, "windows", better="lower"),
+        figure(
+            "files_surge_delay_windows",
+            float(np.mean(delays)) if delays else float("inf"),
+            2,
+            "windows",
+            better="lower",
+        ),
     ]
 
 
