@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from html import escape
 
 WIDTH, HEIGHT = 640, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 14, 14, 52
+_LEFT, _RIGHT, _TOP, _BOTTOM = 94, 14, 14, 52
 _MOST_POINTS = 400  # of one line: more than there are pixels to tell apart on a phone, little enough to send
 _MOST_X_LABELS = 9
+_LANE = 46  # height of a lane of a time line: a line of text and a bar
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOUR = 3_600_000_000  # microseconds
+_DAY = 24 * _HOUR
+_TIME_STEPS = (*(_HOUR * hours for hours in (1, 3, 6, 12)), *(_DAY * days for days in (1, 2, 5, 7, 14, 30, 91)))
 _SMALLEST_SPAN = 1e-290  # of an axis; a fifth of the smallest floats is 0
 
 
@@ -33,8 +39,29 @@ class Bar:
     hint: str
 
 
-def line_chart(lines: Sequence[Line], *, title: str, x_label: str, y_label: str) -> str:
-    """Lines over a shared pair of axes; points that are not finite are left out."""
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a lane of a time line, from `start` to `end`; what it is, and what shows when it is pointed at."""
+
+    start: float
+    end: float
+    kind: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One line of a time line."""
+
+    name: str
+    spans: Sequence[Span]
+
+
+def line_chart(lines: Sequence[Line], *, title: str, x_label: str, y_label: str, of_time: bool = False) -> str:
+    """Lines over a shared pair of axes; points that are not finite are left out, a line of one point is a dot.
+
+    `of_time` says that x is in microseconds since 1970, and shown as dates in UTC.
+    """
     ordered = sorted(lines, key=lambda line: not line.faint)
     kept = [Line(line.name, thin(_finite(line.points), _MOST_POINTS), line.faint) for line in ordered]
     behind = sum(line.faint for line in kept)
@@ -45,15 +72,20 @@ def line_chart(lines: Sequence[Line], *, title: str, x_label: str, y_label: str)
     y_ticks = ticks(min(0.0, *(y for _, y in points)), max(y for _, y in points), 5)
     across = partial(_place, low=x_low, high=x_high, start=_LEFT, end=WIDTH - _RIGHT)
     parts = [_y_axis(y_ticks, y_label)]
-    parts += [_x_text(across(tick), tick_text(tick)) for tick in ticks(x_low, x_high, 6) if x_low <= tick <= x_high]
+    marks = time_ticks(x_low, x_high) if of_time else [(tick, tick_text(tick)) for tick in ticks(x_low, x_high, 6)]
+    parts += [_x_text(across(tick), text) for tick, text in marks if x_low <= tick <= x_high]
     for index, line in enumerate(kept):
         places = [(across(x), _place(y, y_ticks[0], y_ticks[-1], HEIGHT - _BOTTOM, _TOP)) for x, y in line.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         style = "line faint" if line.faint else f"line line-{(index - behind) % 3}"
         last = tick_text(line.points[-1][1]) if line.points else "none"
-        parts.append(
-            f'<polyline class="{style}" points="{path}"><title>{escape(line.name)}: last {last}</title></polyline>'
-        )
+        hint = f"<title>{escape(line.name)}: last {last}</title>"
+        if len(places) == 1:
+            parts.append(
+                f'<circle class="{style} dot" cx="{places[0][0]:.1f}" cy="{places[0][1]:.1f}" r="5">{hint}</circle>'
+            )
+        elif places:
+            parts.append(f'<polyline class="{style}" points="{path}">{hint}</polyline>')
     return _figure(parts, title, x_label)
 
 
@@ -76,6 +108,56 @@ def bar_chart(bars: Sequence[Bar], *, title: str, x_label: str, y_label: str) ->
         if index % every == 0:
             parts.append(_x_text(left + room / 2, bar.label))
     return _figure(parts, title, x_label)
+
+
+def time_line(lanes: Sequence[Lane], *, start: float, end: float, title: str) -> str:
+    """Lanes below each other over the same dates, in microseconds since 1970; empty where nothing is on them.
+
+    A name stands above its lane, so that long ones have room. A span is drawn 4 pixels wide at least.
+    """
+    if not any(lane.spans for lane in lanes):
+        return ""
+    left, bottom = 14, 28
+    height = _TOP + _LANE * len(lanes) + bottom
+    across = partial(_place, low=start, high=max(end, start + 1), start=left, end=WIDTH - _RIGHT)
+    parts = []
+    for tick, text in time_ticks(start, end):
+        x = across(tick)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{height - bottom}"/>')
+        parts.append(_text(min(max(x, left + 24), WIDTH - _RIGHT - 24), height - 6, text))
+    for number, lane in enumerate(lanes):
+        top = _TOP + number * _LANE
+        parts.append(f'<text class="tick" x="{left}" y="{top + 15}">{escape(lane.name)}</text>')
+        middle = top + _LANE - 16
+        parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - _RIGHT}" y1="{middle}" y2="{middle}"/>')
+        for span in lane.spans:
+            first, last = (across(min(max(moment, start), end)) for moment in (span.start, span.end))
+            width = max(last - first, 4.0)
+            parts.append(
+                f'<rect class="span span-{span.kind}" x="{min(first, WIDTH - _RIGHT - width):.1f}" y="{middle - 9}" '
+                f'width="{width:.1f}" height="18" rx="3"><title>{escape(span.hint)}</title></rect>'
+            )
+    return _svg(parts, title, height)
+
+
+def legend(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """Class and name of each line of a chart, in the order in which `line_chart` gives them colours."""
+    ordered = sorted(lines, key=lambda line: not line.faint)
+    behind = sum(line.faint for line in ordered)
+    return [
+        ("faint" if line.faint else f"line-{(index - behind) % 3}", line.name) for index, line in enumerate(ordered)
+    ]
+
+
+def time_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Round moments between two, in microseconds since 1970, five at most or so, and how they are written."""
+    step = next((step for step in _TIME_STEPS if (high - low) / step <= 6), _TIME_STEPS[-1])
+    first = math.ceil(low / step) * step
+    number = int((high - first) // step) + 1 if first <= high else 0
+    every = max(1, math.ceil(number / 6))
+    form = "%b %d" if step >= _DAY else "%d, %H:%M"
+    found = [first + place * step for place in range(0, number, every)]
+    return [(moment, (_EPOCH + timedelta(microseconds=moment)).strftime(form)) for moment in found]
 
 
 def thin(points: Sequence[tuple[float, float]], most: int) -> list[tuple[float, float]]:
@@ -135,20 +217,28 @@ def _y_axis(values: Sequence[float], label: str) -> str:
         parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick_text(value)}</text>')
     middle = (_TOP + HEIGHT - _BOTTOM) / 2
     parts.append(
-        f'<text class="name" x="16" y="{middle}" text-anchor="middle" '
-        f'transform="rotate(-90 16 {middle})">{escape(label)}</text>'
+        f'<text class="name" x="22" y="{middle}" text-anchor="middle" '
+        f'transform="rotate(-90 22 {middle})">{escape(label)}</text>'
     )
     return "".join(parts)
 
 
 def _x_text(x: float, text: str) -> str:
-    return f'<text class="tick" x="{x:.1f}" y="{HEIGHT - _BOTTOM + 20}" text-anchor="middle">{escape(text)}</text>'
+    return _text(x, HEIGHT - _BOTTOM + 20, text)
+
+
+def _text(x: float, y: float, text: str) -> str:
+    return f'<text class="tick" x="{x:.1f}" y="{y:.1f}" text-anchor="middle">{escape(text)}</text>'
 
 
 def _figure(parts: Sequence[str], title: str, x_label: str) -> str:
     middle = (_LEFT + WIDTH - _RIGHT) / 2
     name = f'<text class="name" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>'
+    return _svg([*parts, name], title, HEIGHT)
+
+
+def _svg(parts: Sequence[str], title: str, height: float) -> str:
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}{name}</svg>"
+        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
+        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
     )

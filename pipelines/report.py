@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -15,9 +15,21 @@ from mapring.contract import code_version
 from mapring.plan import Plan
 from pipelines import plots
 from pipelines.names import BASELINES, figures_of
-from pipelines.report_corpus import draw_corpus
-from pipelines.report_data import Data, Model, Scores, gather_data, gather_model, gather_scores
+from pipelines.report_data import Data, draw_data, gather_data
+from pipelines.report_lineage import draw_lineage, nodes_of
+from pipelines.report_scores import Scores, draw_scores, gather_scores
+from pipelines.report_training import Model, calibration_lines, draw_training, gather_model, loss_lines
 from pipelines.report_watch import WatchPage, gather_watch
+
+_SECTIONS: Mapping[str, Sequence[str]] = {  # and parts of them that the index names where they are there
+    "data": ("drops", "duplicates"),
+    "training": (),
+    "evaluation": ("mistakes",),
+    "scores": (),
+    "watch": ("drift", "alerts"),
+    "lineage": (),
+    "settings": (),
+}
 
 
 def write_report(plan: Plan) -> None:
@@ -42,6 +54,7 @@ def render(
     )
     environment.filters.update(thousands=_thousands, share=_share, figure=_figure, short=_short)
     template = environment.get_template("report.html")
+    drawn, legends = _plots(plan, data, model, scores)
     return template.render(
         plan=plan,
         data=data,
@@ -52,9 +65,24 @@ def render(
         code_version=code_version(),
         baselines=BASELINES,
         figures_of=figures_of,
-        plots=_plots(data, model, scores),
+        index=_index(data, model, watch),
+        plots=drawn,
+        legends=legends,
         settings=flatten(plan.settings.model_dump(mode="json")),
     )
+
+
+def _index(data: Data | None, model: Model | None, watch: WatchPage | None) -> list[tuple[str, list[str]]]:
+    """The sections, and the parts of each that are worth a link of their own and are there."""
+    has_tests = model is not None and model.manifest.details["evaluation"]["test"]["rows"]
+    there = {
+        "drops": data is not None and data.manifest.details["counts"]["dropped"],
+        "duplicates": data is not None and data.corpus.clusters,
+        "mistakes": has_tests and model is not None and model.mistakes,
+        "drift": watch is not None and watch.episodes,
+        "alerts": watch is not None and watch.alerts,
+    }
+    return [(section, [part for part in parts if there[part]]) for section, parts in _SECTIONS.items()]
 
 
 def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
@@ -71,60 +99,23 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-_ANSWER_TITLES = {  # and what the axis has
-    "classify": ("Scores", "score of the most probable label"),
-    "retrieve": ("Scores", "similarity of the nearest template"),
-    "regression": ("Values", "value"),
-    "perplexity": ("Losses", "loss in nats a token, the logarithm of the perplexity"),
-}
-
-
-def _plots(data: Data | None, model: Model | None, scores: Scores | None) -> dict[str, Markup]:
-    """SVG of every plot; the functions that draw them have escaped their text."""
+def _plots(
+    plan: Plan, data: Data | None, model: Model | None, scores: Scores | None
+) -> tuple[dict[str, Markup], dict[str, list[tuple[str, str]]]]:
+    """SVG of every plot, of which the functions that draw them have escaped the text; and what lines stand for."""
     drawn: dict[str, str] = {}
+    legends: dict[str, list[tuple[str, str]]] = {}
     if data is not None:
-        bars = [
-            plots.Bar(str(low), count, f"{low if low == high else f'{low} to {high}'} tokens: {count:,} documents")
-            for low, high, count in data.lengths
-        ]
-        drawn["lengths"] = plots.bar_chart(bars, title="Length of documents", x_label="tokens", y_label="documents")
-        drawn.update(draw_corpus(data.corpus))
+        drawn.update(draw_data(data))
     if model is not None:
-        loss = [(step["step"], step["loss"]) for step in model.steps]
-        lines = [plots.Line("loss of a step", loss, faint=True), plots.Line("loss, smoothed", plots.smooth(loss))]
-        drawn["loss"] = plots.line_chart(lines, title="Training loss", x_label="step", y_label="loss (nats)")
-        for name, key, label in (
-            ("learning_rate", "learning_rate", "learning rate"),
-            ("throughput", "samples_per_second", "samples/s"),
-        ):
-            points = [(step["step"], step[key]) for step in model.steps]
-            shown = points if name == "learning_rate" else plots.smooth(points)
-            drawn[name] = plots.line_chart(
-                [plots.Line(label, shown)], title=label.capitalize(), x_label="step", y_label=label
-            )
-        drawn["calibration"] = _calibration(model.manifest.details["evaluation"]["test"])
-    if scores is not None and scores.answers.histogram:
-        title, of_values = _ANSWER_TITLES[scores.mode]
-        edges = scores.answers.edges
-        bars = [
-            plots.Bar(f"{low:.2f}", count, f"{low:.4g} to {high:.4g}: {count:,} rows")
-            for low, high, count in zip(edges, edges[1:], scores.answers.histogram, strict=False)
-        ]
-        drawn["scores"] = plots.bar_chart(bars, title=title, x_label=of_values, y_label="rows")
-    return {name: Markup(svg) for name, svg in drawn.items()}
-
-
-def _calibration(test: Mapping[str, Any]) -> str:
-    """The reliability of a classifier's probabilities, without and with its temperature; empty for other models."""
-    if not test.get("calibration"):
-        return ""
-    lines = [plots.Line("as often as they say", [(0.0, 0.0), (1.0, 1.0)], faint=True)]
-    for name, key in (("as they are", "calibration"), ("with the temperature", "calibrated")):
-        bins = [row for row in test[key]["reliability"] if row["rows"]]
-        lines.append(plots.Line(name, [(row["confidence"], row["accuracy"]) for row in bins]))
-    return plots.line_chart(
-        lines, title="Calibration", x_label="confidence: as they are, with the temperature", y_label="accuracy"
-    )
+        drawn.update(draw_training(model))
+        legends["loss"] = plots.legend(loss_lines(model))
+        legends["calibration"] = plots.legend(calibration_lines(model))
+    if scores is not None:
+        drawn["scores"] = draw_scores(scores)
+    manifests = [None if one is None else one.manifest for one in (data, model)]
+    drawn["lineage"] = draw_lineage(nodes_of(plan, manifests[0], manifests[1], scores))
+    return {name: Markup(svg) for name, svg in drawn.items()}, legends
 
 
 def _thousands(value: float) -> str:

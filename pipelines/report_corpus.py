@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from mapring import storage
 from mapring.contract import Manifest
 from mapring.histogram import is_share, lower_bounds, upper_bound
 from pipelines import plots
+from pipelines.report_tables import batches, rows_of_table
 
-_WORDS, _NGRAMS, _TERMS = 30, 15, 12  # rows shown
+_WORDS, _NGRAMS, _TERMS, _LANGUAGES = 30, 15, 12, 12  # rows shown
 _OCTAVE_BINS = 2  # of the bars; the tables have eight bins an octave
 
 
@@ -23,7 +22,7 @@ class Corpus:
     """Sources, duplicates, words and histograms; empty where a table was not written.
 
     `terms` has a row for each label and source, best terms first; histograms have bars of (lower bound,
-    upper bound, documents).
+    upper bound, documents); `languages` are those of judged documents, kept or not, where filters were to tell them.
     """
 
     sources: Sequence[Mapping[str, Any]]
@@ -33,33 +32,46 @@ class Corpus:
     terms: Sequence[tuple[str, str, Sequence[str]]]
     characters: Sequence[tuple[float, float, int]]
     measures: Mapping[str, Sequence[tuple[float, float, int]]]
+    languages: Mapping[str | None, int]
 
 
 def gather_corpus(directory: str, manifest: Manifest) -> Corpus:
     """Read the tables, of the large ones only the first rows."""
     terms: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for row in _rows(directory, manifest, "top_terms"):
+    for row in rows_of_table(directory, manifest, "top_terms"):
         if row["rank"] <= _TERMS:
             terms[row["kind"], row["name"]].append(row["word"])
     characters: Counter[float] = Counter()
-    for row in _rows(directory, manifest, "characters"):
+    for row in rows_of_table(directory, manifest, "characters"):
         characters[row["lower"]] += row["documents"]
     measures: defaultdict[str, Counter[float]] = defaultdict(Counter)
-    for row in _rows(directory, manifest, "measures"):
+    for row in rows_of_table(directory, manifest, "measures"):
         measures[row["measure"]][row["lower"]] += row["documents"]
     ngrams: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
-    for row in _rows(directory, manifest, "ngrams"):
+    for row in rows_of_table(directory, manifest, "ngrams"):
         if len(ngrams[row["n"]]) < _NGRAMS:
             ngrams[row["n"]].append(row)
     return Corpus(
-        sources=list(_rows(directory, manifest, "sources")),
-        clusters=list(_rows(directory, manifest, "cluster_sizes"))[:_WORDS],
-        words=[row for _, row in zip(range(_WORDS), _rows(directory, manifest, "words"), strict=False)],
+        sources=list(rows_of_table(directory, manifest, "sources")),
+        clusters=list(rows_of_table(directory, manifest, "cluster_sizes"))[:_WORDS],
+        words=[row for _, row in zip(range(_WORDS), rows_of_table(directory, manifest, "words"), strict=False)],
         ngrams=[row for rows in ngrams.values() for row in rows],
         terms=[(kind, name, words) for (kind, name), words in terms.items()],
         characters=_bars(characters, shares=False),
         measures={name: _bars(counts, shares=is_share(name)) for name, counts in sorted(measures.items())},
+        languages=dict(_languages(directory, manifest).most_common(_LANGUAGES)),
     )
+
+
+def _languages(directory: str, manifest: Manifest) -> Counter[str | None]:
+    """Judged documents by language, from one column of the stored measures; empty where none was told."""
+    found: Counter[str | None] = Counter()
+    for batch in batches(
+        [storage.join(directory, entry.path) for entry in manifest.files_below("measures")], ["language"]
+    ):
+        for item in batch.column("language").value_counts().to_pylist():
+            found[item["values"]] += item["counts"]
+    return found if any(name is not None for name in found) else Counter()
 
 
 def draw_corpus(corpus: Corpus) -> dict[str, str]:
@@ -92,11 +104,3 @@ def _bars(counts: Mapping[float, int], *, shares: bool) -> list[tuple[float, flo
 
 def _joined(lower: float, shares: bool) -> float:
     return lower if shares else float(lower_bounds([lower], shares=False, octave_bins=_OCTAVE_BINS)[0])
-
-
-def _rows(directory: str, manifest: Manifest, table: str) -> Iterator[dict[str, Any]]:
-    for entry in manifest.files_below("stats"):
-        if entry.path.startswith(f"stats/{table}-"):
-            with storage.open_read(storage.join(directory, entry.path)) as handle:
-                for batch in pq.ParquetFile(handle).iter_batches():
-                    yield from batch.to_pylist()

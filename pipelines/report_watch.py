@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from mapring.plan import Plan
-from mapring.watch.counting import LABEL
+from mapring.watch.counting import LABEL, ROW, SCORED, WITHHELD
 from mapring.watch.drift import DriftLook, Episode, Judged, episodes
 from mapring.watch.quantities import EPOCH, CountSeries, count_series
 from mapring.watch.watched import Watched, look
@@ -23,15 +23,18 @@ _MOST_SOURCES = 4  # those with the most rows
 _MOST_LABELS = 3  # in one chart, which has so many colours
 _MOST_EPISODES = 30
 _MOST_SURGES = 4  # with a chart, the newest
-_DAY = 86_400_000_000.0  # microseconds
+_SPANS = {"surge": "surge", "drift": "drift", "held": "held back"}  # kinds of spans, as the legend has them
+_HALF_DAY = 43_200_000_000.0  # microseconds
+_MOST_LANES = 8  # of the time line
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A plot, and what stands above it."""
+    """A plot, what stands above it, and the class and name of each line."""
 
     caption: str
     svg: Markup
+    legend: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,8 @@ class WatchPage:
     alerts: Sequence[Record]
     older_alerts: int
     notes: Sequence[str]
+    time_line: Chart | None
+    volumes: Chart | None
     drifts: Sequence[Chart]
     shares: Sequence[Chart]
     surges: Sequence[Chart]
@@ -72,6 +77,8 @@ def make_page(watched: Watched, found: DriftLook, log: Sequence[Record] = ()) ->
         alerts=alerts[:_MOST_EPISODES],
         older_alerts=max(0, len(alerts) - _MOST_EPISODES),
         notes=notes(found),
+        time_line=_time_line(told, alerts, all_series),
+        volumes=_volume_chart(series),
         drifts=list(_drift_charts(found.judged, series, watched.settings.watch.tolerated_drift)),
         shares=[chart for one in series if (chart := _share_chart(one)) is not None],
         surges=[chart for one in surges if (chart := _surge_chart(one, all_series)) is not None],
@@ -84,14 +91,53 @@ def _drift_charts(judged: Sequence[Judged], series: Sequence[CountSeries], toler
     lines: defaultdict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
     for one in judged:
         if (one.source, one.model_fingerprint, one.window_end is not None) in shown:
-            micros = (one.window_start - EPOCH) / datetime.timedelta(microseconds=1)
-            lines[one.source, one.model_fingerprint, one.quantity].append((micros, one.psi))
-    for (source, model, quantity), points in lines.items():
-        end = points[-1][0]
-        own = [((micros - end) / _DAY, value) for micros, value in points]
-        limit = plots.Line("tolerated", [(own[0][0], tolerated), (own[-1][0], tolerated)], faint=True)
+            lines[one.source, one.model_fingerprint, one.quantity].append((_micros(one.window_start), one.psi))
+    for (source, model, quantity), own in lines.items():
+        aside = 0.0 if len(own) > 1 else _HALF_DAY  # so that one judgment has something to be held against
+        limit = plots.Line("tolerated", [(own[0][0] - aside, tolerated), (own[-1][0] + aside, tolerated)], faint=True)
         caption = f"{source}: {quantity}, model {model[:8]}"
-        yield _chart(caption, [plots.Line(quantity, own), limit], end, "index (PSI)")
+        yield _chart(caption, [limit, plots.Line(quantity, own)], "index (PSI)")
+
+
+def _time_line(episodes: Sequence[Episode], alerts: Sequence[Record], series: Sequence[CountSeries]) -> Chart | None:
+    """Surges, drifts and what was held back, by source and quantity, over all windows; None where there are none."""
+    spans: defaultdict[str, list[plots.Span]] = defaultdict(list)
+    for one in alerts:
+        if one.kind != "surge" or one.window_start is None or one.window_end is None:
+            continue  # a drift is drawn as long as it was judged to last
+        held = one.status != "alert"
+        hint = f"surge of {one.quantity}, {_when(one.window_start, one.window_end)}, {one.observed:.1%} of rows"
+        hint += f", held back: {one.reason}" if held else ""
+        start, end = _micros(one.window_start), _micros(one.window_end)
+        spans[f"{one.source}: {one.quantity}"].append(plots.Span(start, end, "held" if held else "surge", hint))
+    for episode in episodes:
+        first, last, worst = episode.judged[0], episode.judged[-1], episode.strongest
+        until = last.window_end or last.window_start
+        hint = f"drift of {first.quantity}, {_when(first.window_start, until)}, index {worst.psi:.3f}"
+        span = plots.Span(_micros(first.window_start), _micros(until), "drift", hint)
+        spans[f"{first.source}: {first.quantity}"].append(span)
+    if not spans:
+        return None
+    newest = sorted(spans.items(), key=lambda item: -max(span.end for span in item[1]))[:_MOST_LANES]
+    lanes = [plots.Lane(name, own) for name, own in newest]
+    moments = [float(moment) for one in series for moment in (one.starts[0], one.starts[-1])]
+    moments += [moment for lane in lanes for span in lane.spans for moment in (span.start, span.end)]
+    title = "Surges and drifts"
+    svg = plots.time_line(lanes, start=min(moments), end=max(moments), title=title)
+    there = {span.kind for lane in lanes for span in lane.spans}
+    return Chart(title, Markup(svg), [(f"span-{kind}", name) for kind, name in _SPANS.items() if kind in there])
+
+
+def _volume_chart(series: Sequence[CountSeries]) -> Chart | None:
+    """Rows scored by window, of the sources with the most rows."""
+    lines = [
+        plots.Line(
+            one.source,
+            list(zip(one.starts.tolist(), (one.rows(ROW, SCORED) + one.rows(ROW, WITHHELD)).tolist(), strict=True)),
+        )
+        for one in series[:_MOST_LABELS]
+    ]
+    return _chart("Rows scored, by window", lines, "rows") if any(line.points for line in lines) else None
 
 
 def _share_chart(series: CountSeries) -> Chart | None:
@@ -101,14 +147,11 @@ def _share_chart(series: CountSeries) -> Chart | None:
     order = [place for place in np.argsort(-rows.sum(axis=0), kind="stable") if bins[place] is not None][:_MOST_LABELS]
     if not order:
         return None
-    days = (series.starts - series.starts[-1]) / _DAY
     lines = [
-        plots.Line(str(bins[place]), list(zip(days.tolist(), (rows[:, place] / total).tolist(), strict=True)))
+        plots.Line(str(bins[place]), list(zip(series.starts.tolist(), (rows[:, place] / total).tolist(), strict=True)))
         for place in order
     ]
-    names = ", ".join(line.name for line in lines)
-    caption = f"{series.source}: {names}, model {series.model[:8]}"
-    return _chart(caption, lines, float(series.starts[-1]), "share of rows")
+    return _chart(f"{series.source}, model {series.model[:8]}", lines, "share of rows")
 
 
 def _surge_chart(surge: Record, series: Sequence[CountSeries]) -> Chart | None:
@@ -119,21 +162,28 @@ def _surge_chart(surge: Record, series: Sequence[CountSeries]) -> Chart | None:
         if surge.quantity not in bins or surge.window_start is None or surge.window_end is None:
             continue
         shares = rows[:, bins.index(surge.quantity)] / rows.sum(axis=1)
-        start, end = (
-            (at - EPOCH) / datetime.timedelta(microseconds=1) for at in (surge.window_start, surge.window_end)
-        )
-        days, inside = (one.starts - one.starts[-1]) / _DAY, (one.starts >= start) & (one.starts < end)
+        inside = (one.starts >= _micros(surge.window_start)) & (one.starts < _micros(surge.window_end))
         lines = [
-            plots.Line(str(surge.quantity), list(zip(days.tolist(), shares.tolist(), strict=True))),
-            plots.Line("surge", list(zip(days[inside].tolist(), shares[inside].tolist(), strict=True))),
+            plots.Line(str(surge.quantity), list(zip(one.starts.tolist(), shares.tolist(), strict=True))),
+            plots.Line("surge", list(zip(one.starts[inside].tolist(), shares[inside].tolist(), strict=True))),
         ]
         caption = f"{one.source}: {surge.quantity}, surge from {surge.window_start:%Y-%m-%d %H:%M}"
-        return _chart(caption, lines, float(one.starts[-1]), "share of rows")
+        return _chart(caption, lines, "share of rows")
     return None
 
 
-def _chart(caption: str, lines: Sequence[plots.Line], end: float, y_label: str) -> Chart:
-    """Lines over days before a moment, in microseconds."""
-    newest = (EPOCH + datetime.timedelta(microseconds=end)).strftime("%Y-%m-%d %H:%M UTC")
-    svg = plots.line_chart(lines, title=caption, x_label=f"days before {newest}", y_label=y_label)
-    return Chart(caption, Markup(svg))  # whose text is escaped
+def _chart(caption: str, lines: Sequence[plots.Line], y_label: str) -> Chart:
+    """Lines over moments in microseconds."""
+    moments = [x for line in lines for x, _ in line.points]
+    first, last = (f"{EPOCH + datetime.timedelta(microseconds=at):%Y-%m-%d}" for at in (min(moments), max(moments)))
+    over = first if first == last else f"{first} to {last}"
+    svg = plots.line_chart(lines, title=caption, x_label=f"{over}, UTC", y_label=y_label, of_time=True)
+    return Chart(caption, Markup(svg), plots.legend(lines))  # whose text is escaped
+
+
+def _micros(moment: datetime.datetime) -> float:
+    return (moment - EPOCH) / datetime.timedelta(microseconds=1)
+
+
+def _when(start: datetime.datetime, end: datetime.datetime) -> str:
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"

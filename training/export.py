@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,22 @@ from mapring.contract import RECORD_NAME, FileEntry, Manifest
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.settings import output_settings
+from training import mistakes
 from training.card import model_card
 from training.checkpoint import Cursor
 from training.golden import golden_rows, to_parquet
 from training.loop import Training
 from training.methods import is_stock, save_parts
+from training.mistakes import Mistake
 from training.onnx_export import can_export, export_onnx
 
 
 def publish_model(
-    training: Training, cursor: Cursor, evaluation: Mapping[str, Any], reference: Mapping[str, Any] | None
+    training: Training,
+    cursor: Cursor,
+    evaluation: Mapping[str, Any],
+    reference: Mapping[str, Any] | None,
+    worst: Sequence[Mistake] = (),
 ) -> None:
     """Build everything, prove it, and publish it at `plan.model_directory`. Rank 0 only.
 
@@ -33,6 +39,7 @@ def publish_model(
         cursor: of its end.
         evaluation: figures of the splits.
         reference: `reference_distribution` of the model.
+        worst: its worst mistakes on the reference's split.
 
     Raises:
         StageError: the directory cannot be written, or the ONNX export is not equal to the model.
@@ -40,7 +47,7 @@ def publish_model(
     """
     directory = training.plan.model_directory
     try:
-        _publish(training, cursor, evaluation, reference)
+        _publish(training, cursor, evaluation, reference, worst)
     except OSError as error:
         raise StageError(
             f"{directory}: cannot be written ({error}); make room or check the permissions, then start again"
@@ -48,7 +55,11 @@ def publish_model(
 
 
 def _publish(
-    training: Training, cursor: Cursor, evaluation: Mapping[str, Any], reference: Mapping[str, Any] | None
+    training: Training,
+    cursor: Cursor,
+    evaluation: Mapping[str, Any],
+    reference: Mapping[str, Any] | None,
+    worst: Sequence[Mistake],
 ) -> None:
     plan, task, model = training.plan, training.task, training.model
     shards, directory = contract.read_manifest(plan.shards_directory), plan.model_directory
@@ -67,6 +78,7 @@ def _publish(
         "golden": _write(directory, "golden", to_parquet(golden, task.output_name), ".parquet", len(golden)),
         "evaluation_file": _write(directory, "evaluation", _pretty(evaluation), ".json"),
         **({"reference": _write(directory, "reference", _pretty(reference), ".json")} if reference else {}),
+        **_mistakes(training, reference, worst),
     }
     base = plan.settings.train.model.directory
     details = {
@@ -79,6 +91,7 @@ def _publish(
         "tokenizer": name,
         "base_license": None if base is None else license_of(base),
         "reference": None,
+        "mistakes": None,
         **{part: entry.path for part, entry in parts.items()},
         "evaluation": evaluation,
         "temperature": evaluation["test"].get("temperature"),
@@ -113,6 +126,17 @@ def _publish(
         details={**details, "card": parts["card"].path},
     )
     contract.publish(directory, manifest)
+
+
+def _mistakes(
+    training: Training, reference: Mapping[str, Any] | None, worst: Sequence[Mistake]
+) -> dict[str, FileEntry]:
+    """The file of the worst mistakes; nothing where there are none."""
+    if reference is None or not worst:
+        return {}
+    shards = training.plan.shards_directory
+    content = mistakes.to_parquet(worst, reference["split"], training.task.name, shards)
+    return {"mistakes": _write(training.plan.model_directory, "mistakes", content, ".parquet", len(worst))}
 
 
 def _save_transformers(training: Training, shards: Manifest, folder: Path) -> None:

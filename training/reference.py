@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from training.batches import Integers
 from training.exact_sums import pieces_of_split
 from training.figures.fixed_point import Floats
 from training.heads import logits_at
+from training.mistakes import WorstMistakes
+from training.reader import Batch
 from training.reference_inputs import reference_inputs
 from training.ring import Ring
 from training.tasks.interface import Piece, Task
@@ -28,7 +30,12 @@ _PARTS = 10  # that numbers in the targets' unit, which have no bounds of their 
 
 
 def reference_distribution(
-    task: Task, model: nn.Module, ring: Ring, shards_directory: str, temperature: float = 1.0
+    task: Task,
+    model: nn.Module,
+    ring: Ring,
+    shards_directory: str,
+    temperature: float = 1.0,
+    mistakes: WorstMistakes | None = None,
 ) -> dict[str, Any] | None:
     """Histograms of all rows of the test split, or of the validation split where that is empty; None where both are.
 
@@ -41,6 +48,7 @@ def reference_distribution(
         ring: all ranks.
         shards_directory: the published shards.
         temperature: of the model, by which a classifier's logits are divided as they are when it scores.
+        mistakes: what collects the worst answers of this rank, of tasks that have right ones.
 
     Returns:
         `split` and `rows`; `inputs` of `reference_inputs`; whether rows are packed sequences (`is_packed`); and of a
@@ -55,11 +63,13 @@ def reference_distribution(
     split = next((name for name in ("test", "validation") if splits.get(name, {}).get("rows")), None)
     if split is None:
         return None
-    pieces = (piece for _, piece in pieces_of_split(task, model, ring, shards_directory, split))
+    both = pieces_of_split(task, model, ring, shards_directory, split)
+    pieces = (piece for _, piece in both)
+    outputs = _outputs(task, model, both, mistakes)
     if task.name in ("classify", "multilabel"):
-        found = _of_labels(task, model, ring, pieces, temperature if task.name == "classify" else 1.0)
+        found = _of_labels(task, ring, outputs, temperature if task.name == "classify" else 1.0)
     elif task.name == "regression":
-        found = _of_numbers(ring, _values(task.output(model, piece.inputs)[:, 0] for piece in pieces))
+        found = _of_numbers(ring, _values(output[:, 0] for output in outputs))
     elif task.name == "embed":
         found = _of_values(ring, "similarity", _values(_cosines(task, model, piece) for piece in pieces), _COSINE)
     else:
@@ -68,12 +78,23 @@ def reference_distribution(
     return {"split": split, "is_packed": details.get("packing") is not None, "inputs": inputs, **found}
 
 
-def _of_labels(task: Task, model: nn.Module, ring: Ring, pieces: Iterator[Piece], temperature: float) -> dict[str, Any]:
+def _outputs(
+    task: Task, model: nn.Module, pieces: Iterable[tuple[Batch, Piece]], mistakes: WorstMistakes | None
+) -> Iterator[torch.Tensor]:
+    """What the model gives for each piece, float64 on the CPU, after its mistakes were collected."""
+    for batch, piece in pieces:
+        output = task.output(model, piece.inputs).double().cpu()  # (B, C)
+        if mistakes is not None:
+            mistakes.add(batch, piece.rows, output)
+        yield output
+
+
+def _of_labels(task: Task, ring: Ring, outputs: Iterator[torch.Tensor], temperature: float) -> dict[str, Any]:
     count, one_label = len(task.labels), task.name == "classify"
     answers, top = np.zeros(count, np.int64), np.zeros(BINS, np.int64)
     histograms, rows = np.zeros((count, BINS), np.int64), np.zeros(1, np.int64)
-    for piece in pieces:
-        logits = task.output(model, piece.inputs).double().cpu() / temperature  # (B, C)
+    for output in outputs:
+        logits = output / temperature  # (B, C)
         probabilities = (logits.softmax(1) if one_label else logits.sigmoid()).numpy()
         given = functional.one_hot(logits.argmax(1), count).numpy() if one_label else probabilities > 0.5
         answers += given.sum(0)

@@ -25,6 +25,7 @@ from training.export import publish_model
 from training.forgetting import figures_on, forgetting, told
 from training.loop import StopRequest, Training, run_training, take_best
 from training.methods import finished_model
+from training.mistakes import Mistake, WorstMistakes
 from training.older_shards import open_older
 from training.preparation import prepare
 from training.reference import reference_distribution
@@ -113,7 +114,9 @@ def _train(plan: Plan, ring: Ring, stop: StopRequest, trackers: Sequence[Tracker
     training.task.finish(training.model)
     evaluation, before = _evaluate(training, cursor), evaluate_before(training)
     temperature = evaluation["test"].get("temperature") or 1.0  # what scoring divides by
-    reference = reference_distribution(training.task, training.model, ring, plan.shards_directory, temperature)
+    wrong = WorstMistakes(training.task, temperature, plan.settings.train.worst_mistakes)
+    reference = reference_distribution(training.task, training.model, ring, plan.shards_directory, temperature, wrong)
+    worst = wrong.over_ring(ring)
     training.model.to("cpu")  # exports and golden rows are made there
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
     for tracker in trackers:
@@ -121,7 +124,7 @@ def _train(plan: Plan, ring: Ring, stop: StopRequest, trackers: Sequence[Tracker
     if ring.rank == 0:
         if before is not None:
             evaluation["compression"] = before_and_after(training, before, evaluation["test"])
-        _finish(training, cursor, evaluation, reference)
+        _finish(training, cursor, evaluation, reference, worst)
 
 
 def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:
@@ -148,11 +151,17 @@ def _evaluate(training: Training, cursor: Cursor) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _finish(training: Training, cursor: Cursor, evaluation: dict[str, Any], reference: dict[str, Any] | None) -> None:
+def _finish(
+    training: Training,
+    cursor: Cursor,
+    evaluation: dict[str, Any],
+    reference: dict[str, Any] | None,
+    worst: Sequence[Mistake],
+) -> None:
     plan = training.plan
     wanted = plan.settings.train.baselines
     found = baselines(training.task, training.model, plan.shards_directory) if wanted else {}
-    publish_model(training, cursor, {**evaluation, "baselines": found}, reference)
+    publish_model(training, cursor, {**evaluation, "baselines": found}, reference, worst)
     test = evaluation["test"]
     figures = [f"{name} {test[key]:.3f}" for key, name in _TOLD.items() if test.get(key) is not None]
     quality = f"{', '.join(figures)}{best_of(found)} on {test['rows']:,} test rows" if figures else "no test rows"

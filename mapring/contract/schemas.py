@@ -66,6 +66,35 @@ DROP = pa.schema(
     ]
 )
 
+MISTAKE = pa.schema(
+    [
+        pa.field("rank", pa.int32(), nullable=False),  # 1 is the worst
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("doc_id", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),  # of the shard below the shards directory
+        pa.field("row", pa.int64(), nullable=False),  # of that file, from 0
+        pa.field("truth", pa.string(), nullable=False),  # its label, its labels or its number
+        pa.field("answer", pa.string(), nullable=False),  # of the model
+        pa.field("confidence", pa.float64()),  # calibrated probability of the answer, of one label
+        pa.field("loss", pa.float64(), nullable=False),
+        pa.field(
+            "neighbours",  # of the training split, the nearest first
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("doc_id", pa.string(), nullable=False),
+                        pa.field("path", pa.string(), nullable=False),
+                        pa.field("row", pa.int64(), nullable=False),
+                        pa.field("label", pa.string(), nullable=False),
+                        pa.field("similarity", pa.float64(), nullable=False),  # cosine of TF-IDF weights
+                    ]
+                )
+            ),
+            nullable=False,
+        ),
+    ]
+)
+
 # The first columns of measures/; behind them stands one float32 column for each measure, by its name, sorted.
 MEASURED = pa.schema(
     [

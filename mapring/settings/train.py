@@ -172,6 +172,13 @@ class Train(Section):
         description="Also evaluate what a model has to beat: the most frequent label or set of labels, or the mean; "
         "linear models of TF-IDF weights, or their cosine for embed; frequencies of tokens for mlm and clm.",
     )
+    worst_mistakes: int = output(
+        12,
+        description="Held-out rows that the model is most wrong about, noted with the training rows most like them, by "
+        "their places in the shards; of classify, multilabel and regression.",
+        ge=0,
+        le=100,
+    )
     robustness: bool = output(
         False, description="Also evaluate the test split with typing errors, other cases, dropped and swapped words."
     )

@@ -11,7 +11,7 @@ from pydantic import model_validator
 from mapring.settings.base import Section, execution
 
 _STAGE = "train"
-_SAME_MODEL = ("train.baselines",)  # enters the fingerprint, but not the weights
+_SAME_MODEL = ("train.baselines", "train.worst_mistakes")  # enter the fingerprint, but not the weights
 _LESS_IS_BETTER = ("loss", "perplexity", "error")
 _TOLERANCE = 1e-9  # of a number of steps, in which decimal fractions are not exact
 

@@ -1,0 +1,195 @@
+"""The rows that a model is most wrong about, and the training rows that are most like them.
+
+They are published beside the model as ids and places in its shards, and never as texts: who shows them reads the texts
+there, and when the shards are gone after a document was forgotten, no copy is left.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+
+from mapring import storage
+from mapring.contract import Manifest, read_manifest
+from mapring.contract.schemas import MISTAKE
+from training.baselines.texts import labelled_texts, word_weights
+from training.batches import Integers
+from training.reader import Batch
+from training.ring import Ring
+from training.tasks.interface import Task
+
+NEIGHBOURS = 3
+_WITH_MISTAKES = ("classify", "multilabel", "regression")
+_DIGITS = 6  # of a similarity: where float32 rounds, ids decide
+
+
+class Mistake(NamedTuple):
+    """A labelled row: what it is, what the model said and how sure it was (None but with one label), and the loss.
+
+    The loss is the cross entropy in nats, of several labels the binary one summed over them, of numbers the distance.
+    """
+
+    doc_id: str
+    truth: str
+    answer: str
+    confidence: float | None
+    loss: float
+
+
+class Neighbour(NamedTuple):
+    """A training row, its label, and the cosine of the TF-IDF weights of both texts."""
+
+    doc_id: str
+    label: str
+    similarity: float
+
+
+@dataclass
+class WorstMistakes:
+    """The `most` worst rows of a rank, collected from outputs that are computed anyway."""
+
+    task: Task
+    temperature: float
+    most: int
+    _own: list[Mistake] = field(default_factory=list)
+
+    def add(self, batch: Batch, rows: Integers, outputs: torch.Tensor) -> None:
+        """Look at the outputs (B, C) of the rows (B,) of a batch, float64 on the CPU."""
+        if self.most == 0 or self.task.name not in _WITH_MISTAKES:
+            return
+        where = np.flatnonzero(batch.is_labelled[rows])
+        self._own += self._wrong(batch, rows[where], outputs[torch.from_numpy(where)])
+        self._own = sorted(self._own, key=_order)[: self.most]
+
+    def over_ring(self, ring: Ring) -> list[Mistake]:
+        """The worst of all ranks, which all call this; the same on any number of them."""
+        every = ring.allgather_object(self._own)
+        return sorted((mistake for own in every for mistake in own), key=_order)[: self.most]
+
+    def _wrong(self, batch: Batch, rows: Integers, outputs: torch.Tensor) -> Iterable[Mistake]:
+        ids = [batch.doc_ids[row] for row in rows]
+        truths = [label_text(self.task.name, batch, int(row), self.task.labels) for row in rows]
+        if self.task.name == "regression":
+            answers, distances = outputs[:, 0].tolist(), np.abs(outputs[:, 0].numpy() - batch.targets[rows]).tolist()
+            for doc_id, truth, number, distance in zip(ids, truths, answers, distances, strict=True):
+                if distance:
+                    yield Mistake(doc_id, truth, f"{number:.6g}", None, distance)
+        elif self.task.name == "multilabel":
+            logs = torch.nn.functional.logsigmoid(outputs), torch.nn.functional.logsigmoid(-outputs)
+            for place, (doc_id, truth, row) in enumerate(zip(ids, truths, rows.tolist(), strict=True)):
+                given = np.flatnonzero(outputs[place].numpy() > 0)  # where the sigmoid is above 0.5
+                is_true = np.isin(np.arange(outputs.shape[1]), batch.label_sets[row])
+                if set(given.tolist()) != set(batch.label_sets[row].tolist()):
+                    loss = -float(np.where(is_true, logs[0][place].numpy(), logs[1][place].numpy()).sum())
+                    yield Mistake(doc_id, truth, _names(self.task.labels, given), None, loss)
+        else:
+            logs_of = (outputs / self.temperature).log_softmax(1)
+            for doc_id, truth, label, own in zip(ids, truths, batch.label_ids[rows], logs_of, strict=True):
+                answer = int(own.argmax())
+                if answer != label:
+                    sure, loss = float(own[answer].exp()), -float(own[label])
+                    yield Mistake(doc_id, truth, self.task.labels[answer], sure, loss)
+
+
+def label_text(task: str, batch: Batch, row: int, labels: Sequence[str]) -> str:
+    """What a labelled row is labelled with, for people."""
+    if task == "regression":
+        return f"{batch.targets[row]:.6g}"
+    return _names(labels, batch.label_sets[row]) if task == "multilabel" else labels[batch.label_ids[row]]
+
+
+def to_parquet(worst: Sequence[Mistake], split: str, task: str, shards_directory: str) -> bytes:
+    """A Parquet file of MISTAKE, the worst first, with up to 3 training rows that share words with each.
+
+    The training rows are found among the first 100,000 labelled ones, which are random. In one process alone.
+
+    Args:
+        worst: at least one, as `WorstMistakes.over_ring` gives them.
+        split: that they are of.
+        task: name of the task.
+        shards_directory: the published shards.
+    """
+    manifest = read_manifest(shards_directory)
+    near = nearest(worst, split, task, shards_directory, manifest.details["labels"])
+    wrong = _places(manifest, shards_directory, split, {mistake.doc_id for mistake in worst})
+    known = _places(manifest, shards_directory, "train", {one.doc_id for own in near for one in own})
+    rows = [
+        {
+            "rank": rank,
+            "split": split,
+            **mistake._asdict(),
+            **wrong[mistake.doc_id]._asdict(),
+            "neighbours": [{**one._asdict(), **known[one.doc_id]._asdict()} for one in own],
+        }
+        for rank, (mistake, own) in enumerate(zip(worst, near, strict=True), 1)
+    ]
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=MISTAKE), sink)
+    return sink.getvalue()
+
+
+def nearest(
+    worst: Sequence[Mistake], split: str, task: str, shards_directory: str, labels: Sequence[str]
+) -> list[list[Neighbour]]:
+    """The training rows most like each mistake, the nearest first, ties by id; none that shares no word with it."""
+
+    def label_of(batch: Batch, row: int) -> str:
+        return label_text(task, batch, row, labels)
+
+    texts, own_labels, doc_ids = labelled_texts(shards_directory, "train", label_of)
+    wanted = {mistake.doc_id: place for place, mistake in enumerate(worst)}
+    asked = [""] * len(worst)
+    for text, _, doc_id in zip(*labelled_texts(shards_directory, split, label_of), strict=True):
+        if doc_id in wanted:
+            asked[wanted[doc_id]] = text
+    vectorizer = word_weights()
+    word = re.compile(vectorizer.token_pattern)
+    if not any(word.search(text) for text in texts):
+        return [[] for _ in worst]
+    weights = vectorizer.fit_transform(texts)
+    cosines = np.round((vectorizer.transform(asked) @ weights.T).toarray().astype(np.float64), _DIGITS)
+    return [_first(own, doc_ids, own_labels) for own in cosines]
+
+
+def _first(cosines: np.ndarray, doc_ids: Sequence[str], labels: Sequence[str]) -> list[Neighbour]:
+    bound = np.partition(cosines, -NEIGHBOURS)[-NEIGHBOURS] if len(cosines) > NEIGHBOURS else 0.0
+    near = np.flatnonzero((cosines >= bound) & (cosines > 0))
+    found = [Neighbour(doc_ids[row], labels[row], float(cosines[row])) for row in near]
+    return sorted(found, key=lambda one: (-one.similarity, one.doc_id))[:NEIGHBOURS]
+
+
+class _Place(NamedTuple):
+    path: str
+    row: int
+
+
+def _places(manifest: Manifest, directory: str, split: str, doc_ids: set[str]) -> dict[str, _Place]:
+    """In which file of a split documents stand, and in which row of it."""
+    found: dict[str, _Place] = {}
+    values = pa.array(sorted(doc_ids), pa.string())
+    for parts in manifest.details["splits"][split]["shards"]:
+        for part in parts:
+            if len(found) == len(doc_ids):
+                return found
+            with storage.open_read(storage.join(directory, part["path"])) as handle:
+                column = pq.ParquetFile(handle).read(["doc_id"]).column("doc_id")
+            for row in np.flatnonzero(pc.is_in(column, value_set=values).to_numpy()).tolist():
+                found[column[row].as_py()] = _Place(part["path"], row)
+    return found
+
+
+def _names(labels: Sequence[str], numbers: Iterable[int]) -> str:
+    return ", ".join(labels[number] for number in numbers) or "none"
+
+
+def _order(mistake: Mistake) -> tuple[float, str]:
+    return -mistake.loss, mistake.doc_id
