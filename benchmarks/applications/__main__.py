@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from benchmarks.applications.report import report_figures
 from benchmarks.parts import measure
 from benchmarks.results import Figure
 
-PARTS: dict[str, Callable[[], list[Figure]]] = {}
+PARTS: dict[str, Callable[[], list[Figure]]] = {"report": report_figures}
 
 if __name__ == "__main__":
     sys.exit(measure("applications", PARTS, with_peers=False))

@@ -10,8 +10,25 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipelines.plots import HEIGHT, WIDTH, Bar, Line, bar_chart, line_chart, smooth, thin, tick_text, ticks
+from pipelines.plots import (
+    HEIGHT,
+    WIDTH,
+    Bar,
+    Lane,
+    Line,
+    Span,
+    bar_chart,
+    legend,
+    line_chart,
+    smooth,
+    thin,
+    tick_text,
+    ticks,
+    time_line,
+    time_ticks,
+)
 
+EVIL = '<script>alert("1")</script>&'
 numbers = st.floats(-1e9, 1e9, allow_nan=False)
 curves = st.lists(st.tuples(numbers, st.floats(allow_nan=True, allow_infinity=True, width=32)), min_size=1, max_size=30)
 
@@ -112,3 +129,48 @@ def test_a_smoothed_constant_is_itself_and_a_step_is_reached_from_below() -> Non
     assert [y for _, y in smooth([(x, 3.0) for x in range(50)])] == pytest.approx([3.0] * 50)
     risen = [y for _, y in smooth([(x, float(x >= 10)) for x in range(200)])]
     assert risen[9] == 0 and 0 < risen[10] < risen[50] < risen[199] < 1
+
+
+DAY = 86_400_000_000
+moments = st.integers(0, 80 * 365 * DAY)
+
+
+def test_a_line_of_one_point_is_a_dot() -> None:
+    svg = line_chart([Line("a", [(3.0, 1.0)])], title="t", x_label="x", y_label="y")
+    assert svg.count("<circle") == 1 and "<polyline" not in svg
+    assert_inside(svg)
+
+
+def test_a_legend_names_lines_by_the_colours_that_they_have() -> None:
+    lines = [
+        Line("first", [(0, 1), (1, 2)]),
+        Line("thin", [(0, 1), (1, 2)], faint=True),
+        Line("second", [(0, 1), (1, 1)]),
+    ]
+    svg = line_chart(lines, title="t", x_label="x", y_label="y")
+    drawn = [(style, name) for style, name in re.findall(r'class="line ([\w-]+)"[^>]*><title>(\w+):', svg)]
+    assert drawn == legend(lines) == [("faint", "thin"), ("line-0", "first"), ("line-1", "second")]
+
+
+@given(moments, st.integers(0, 4000 * DAY))
+def test_moments_on_an_axis_are_few_and_between_its_ends(low: int, width: int) -> None:
+    found = time_ticks(low, low + width)
+    assert len(found) <= 7 and all(low <= moment <= low + width for moment, _ in found)
+    if width > 3 * 3_600_000_000:
+        assert found, "an axis of some hours has a moment on it"
+
+
+@given(st.lists(st.tuples(st.integers(-5, 40), st.integers(0, 40)), min_size=1, max_size=20))
+def test_spans_stay_in_the_time_line_and_are_wide_enough_to_be_seen(places: list[tuple[int, int]]) -> None:
+    spans = [Span(first * DAY, (first + days) * DAY, "surge", EVIL) for first, days in places]
+    svg = time_line([Lane(EVIL, spans), Lane("empty", [])], start=0, end=30 * DAY, title=EVIL)
+    root = ElementTree.fromstring(svg)
+    height = float(root.attrib["viewBox"].split()[3])
+    for rect in root.iter("rect"):
+        x, y, wide, high = (float(rect.attrib[key]) for key in ("x", "y", "width", "height"))
+        assert x >= 13.9 and x + wide <= WIDTH and wide >= 4 and y >= 0 and y + high <= height
+    assert len(list(root.iter("rect"))) == len(spans) and "<script" not in svg
+
+
+def test_a_time_line_of_nothing_is_nothing() -> None:
+    assert time_line([Lane("a", [])], start=0, end=DAY, title="t") == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -21,13 +22,17 @@ from mapring.contract.schemas import (
     LABEL_COUNTS,
     LENGTH_COUNTS,
     MEASURE_COUNTS,
+    MEASURED,
+    MISTAKE,
+    SHARD,
     SOURCE_COUNTS,
     TOP_TERMS,
 )
 from mapring.plan import Plan, make_plan
 from pipelines.report import flatten, write_report
 from pipelines.report_corpus import gather_corpus
-from pipelines.report_data import EXAMPLES, gather_scores, length_bins, population_stability_index
+from pipelines.report_data import EXAMPLES, length_bins
+from pipelines.report_scores import gather_scores, population_stability_index
 from spark_jobs.tables import parquet_bytes
 from tests.pipelines.committed import commit_answers
 from tests.tiny import config_values, write_world
@@ -81,6 +86,23 @@ def drop(record: int, rule: str, detail: str | None) -> dict[str, object]:
     return {**place, "stage": "preprocess", "rule": rule, "detail": detail, "kept_doc_id": "f" * 32}
 
 
+def document(doc_id: str, text: str) -> dict[str, object]:
+    return {"doc_id": doc_id, "source": "a", "text": text, "input_ids": [1], "label_id": 0}
+
+
+def mistakes() -> list[dict[str, object]]:
+    """One with two neighbours, and one that is not where it was."""
+    near = [
+        {"doc_id": digit * 32, "path": "data/train-0.parquet", "row": row, "label": EVIL, "similarity": 0.5 - row / 10}
+        for row, digit in enumerate("23")
+    ]
+    place = {"split": "test", "path": "data/test-0.parquet", "row": 0, "truth": "negative", "answer": EVIL}
+    return [
+        {"rank": 1, "doc_id": "1" * 32, **place, "confidence": 0.987, "loss": 4.321, "neighbours": near},
+        {"rank": 2, "doc_id": "4" * 32, **place, "confidence": 0.6, "loss": 1.5, "neighbours": []},
+    ]
+
+
 def corpus_tables(directory: str) -> list[FileEntry]:
     term = {"kind": "label", "name": EVIL, "occurrences": 3, "documents": 2, "score": 0.5}
     terms = [{**term, "rank": rank, "word": f"term{rank}"} for rank in range(1, 20)]
@@ -107,6 +129,7 @@ def publish_shards(plan: Plan) -> None:
         {"source": "a", "split": split, "documents": 30, "tokens": 150, "characters": 875}
         for split in ("test", "train")
     ]
+    measured = [{"doc_id": str(row), "source": "a", "language": "de" if row else None} for row in range(4)]
     lengths = [{"split": "train", "tokens": length, "documents": length} for length in range(3, 9)]
     files = (
         write_table(directory, "drops/drops-0.parquet", dropped, DROP),
@@ -114,6 +137,9 @@ def publish_shards(plan: Plan) -> None:
         write_table(directory, "stats/sources-0.parquet", sources, SOURCE_COUNTS),
         write_table(directory, "stats/lengths-0.parquet", lengths, LENGTH_COUNTS),
         *corpus_tables(directory),
+        write_table(directory, "measures/measures-0.parquet", measured, MEASURED),
+        write_table(directory, "data/test-0.parquet", [document("1" * 32, f"write to me@example.com {EVIL}")], SHARD),
+        write_table(directory, "data/train-0.parquet", [document(d * 32, f"{d} {'long ' * 99}") for d in "23"], SHARD),
     )
     details = {
         "counts": {"read": 1068, "kept": 1060, "dropped": {"empty_text": 7, "malformed_record": 1}},
@@ -164,6 +190,8 @@ def publish_model(plan: Plan, *, test_rows: bool = True, curves: bool = True) ->
         content = json.dumps({"split": "test", "rows": 30, "labels": answers}).encode()
         entries.append(write_file(plan.model_directory, "reference.json", content))
         details["reference"] = "reference.json"
+        entries.append(write_table(plan.model_directory, "mistakes.parquet", mistakes(), MISTAKE))
+        details["mistakes"] = "mistakes.parquet"
     publish_as(plan.model_directory, "model", plan.model, tuple(entries), details)
     if curves:
         steps = [
@@ -203,9 +231,11 @@ def test_a_complete_run_has_every_part(plan: Plan) -> None:
     publish_model(plan)
     score_rows(plan)
     page = page_of(plan)
-    assert page.ids == ["data", "training", "evaluation", "scores", "watch", "lineage", "settings"]
-    # tokens, characters, a measure, loss, learning rate, throughput, calibration, scores, shares of labels
-    assert page.tags.count("svg") == 9
+    sections = ["data", "drops", "training", "evaluation", "mistakes", "scores", "watch", "lineage", "settings"]
+    assert page.ids == sections and page.links == [f"#{name}" for name in sections]
+    # tokens, characters, a measure, loss, learning rate, throughput, calibration, scores, rows by window, shares of
+    # labels, lineage
+    assert page.tags.count("svg") == 11
     for part in (
         *("1,068 records were read; 1,060 documents were kept", "malformed_record", "0.1 %"),
         *("50 steps on 2 ranks in bf16", "123 samples/s", "2,346 tokens/s"),
@@ -248,7 +278,7 @@ def test_no_text_of_the_data_becomes_markup_and_nothing_is_fetched(plan: Plan) -
 
 def test_missing_parts_are_said(plan: Plan) -> None:
     page = page_of(plan)
-    assert page.tags.count("svg") == 0
+    assert page.tags.count("svg") == 1, "the lineage, of what is to come"
     for stage in ("preprocess", "train", "score"):
         assert f"mapring {stage} {plan.config}" in page.text
     assert "There is no model to evaluate yet" in page.text
@@ -321,3 +351,24 @@ def test_the_corpus_shows_its_terms_and_histograms_and_leaves_out_what_was_not_c
     page = page_of(plan)
     assert "term12" in page.text and "term13" not in page.text
     assert "short_line_share" in page.text and "Most frequent words" not in page.text
+
+
+def test_mistakes_are_shown_with_their_neighbours_and_without_personal_data(plan: Plan) -> None:
+    publish_shards(plan)
+    publish_model(plan)
+    text = " ".join(page_of(plan).text.split())
+    assert f"is negative answered {EVIL}, sure by 98.7 % loss 4.321 write to <email> {EVIL}" in text
+    assert f"0.50 {EVIL} 2 long" in text and f"0.40 {EVIL} 3 long" in text and "me@example.com" not in text
+    assert text.count(" …") == 2 and "long " * 60 not in text, "long texts are cut"
+    assert text.count("no longer in the shards") == 1, "another document stands at its place"
+    shutil.rmtree(plan.shards_directory)
+    text = " ".join(page_of(plan).text.split())
+    assert "write to" not in text and text.count("no longer in the shards") == 4
+
+
+def test_languages_are_those_of_the_judged_documents(plan: Plan) -> None:
+    publish_shards(plan)
+    found = gather_corpus(plan.shards_directory, read_manifest(plan.shards_directory)).languages
+    assert found == {"de": 3, None: 1}
+    text = " ".join(page_of(plan).text.split())
+    assert "de375.0 %" in text and "(none told)125.0 %" in text

@@ -1,0 +1,65 @@
+"""Pictures of the report for the documentation: `python -m benchmarks.report_pictures`.
+
+`docs/report.png` is the top of the demo's report, which must have been written (`make demo`); `docs/report_watch.png`
+the watch section of a made-up month with drifts and surges. Both need Chromium, and are stored with at most 64 colours.
+"""
+
+from __future__ import annotations
+
+import datetime
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.applications.report import demo_report
+from benchmarks.browser.chromium import Scheme, Tab, open_tab
+from benchmarks.operations.drift_month import HOURS
+from benchmarks.operations.watched_month import watched_month
+from mapring.plan import make_plan
+from pipelines.report import render
+from pipelines.report_watch import make_page
+from tests.tiny import write_world
+
+ROOT = Path(__file__).resolve().parents[1]
+_WIDTH, _COLOURS = 1000, 64
+_TOP_HEIGHT, _WATCH_HEIGHT = 1180.0, 1500.0  # CSS pixels
+
+
+def main() -> int:
+    """Take both pictures; the exit code."""
+    report = demo_report()
+    with tempfile.TemporaryDirectory() as folder, open_tab() as tab:
+        watch = Path(folder, "watch.html")
+        watch.write_text(watch_page(Path(folder)))
+        _picture(tab, report, "light", 0.0, _TOP_HEIGHT, ROOT / "docs/report.png")
+        _open(tab, watch, "dark")
+        top = float(tab.evaluate('document.getElementById("watch").getBoundingClientRect().top'))
+        _picture(tab, watch, "dark", top, _WATCH_HEIGHT, ROOT / "docs/report_watch.png")
+    return 0
+
+
+def watch_page(folder: Path) -> str:
+    """The report of a pipeline without anything but a month of watched counts."""
+    config, _ = write_world(folder)
+    plan = make_plan(config, ["name=messages", "watch.window=1h", f"watch.judged_windows={HOURS}"])
+    month = watched_month(plan.settings, folder)
+    return render(plan, None, None, None, datetime.datetime.now(datetime.UTC), make_page(*month))
+
+
+def _open(tab: Tab, page: Path, scheme: Scheme) -> None:
+    tab.look(width=_WIDTH, scheme=scheme)
+    tab.open(page.resolve().as_uri())
+
+
+def _picture(tab: Tab, page: Path, scheme: Scheme, top: float, height: float, target: Path) -> None:
+    _open(tab, page, scheme)
+    image = Image.open(io.BytesIO(tab.screenshot((0.0, top, float(_WIDTH), height)))).convert("RGB")
+    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    sys.stdout.write(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1000:.0f} kB\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
