@@ -1,18 +1,15 @@
 """Pictures of the report for the documentation: `python -m benchmarks.report_pictures`.
 
 `docs/report.png` is the top of the demo's report, which must have been written (`make demo`); `docs/report_watch.png`
-the watch section of a made-up month with drifts and surges. Both need Chromium, and are stored with at most 64 colours.
+the watch section of a made-up month with drifts and surges. Both need Chromium.
 """
 
 from __future__ import annotations
 
 import datetime
-import io
 import sys
 import tempfile
 from pathlib import Path
-
-from PIL import Image
 
 from benchmarks.applications.report import demo_report
 from benchmarks.browser.chromium import Scheme, Tab, open_tab
@@ -24,8 +21,8 @@ from pipelines.report_watch import make_page
 from tests.tiny import write_world
 
 ROOT = Path(__file__).resolve().parents[1]
-_WIDTH, _COLOURS = 1000, 64
-_TOP_HEIGHT, _WATCH_HEIGHT = 1180.0, 1500.0  # CSS pixels
+_WIDTH = 1000
+_TOP_HEIGHT = 1180.0  # CSS pixels
 
 
 def main() -> int:
@@ -36,8 +33,8 @@ def main() -> int:
         watch.write_text(watch_page(Path(folder)))
         _picture(tab, report, "light", 0.0, _TOP_HEIGHT, ROOT / "docs/report.png")
         _open(tab, watch, "dark")
-        top = float(tab.evaluate('document.getElementById("watch").getBoundingClientRect().top'))
-        _picture(tab, watch, "dark", top, _WATCH_HEIGHT, ROOT / "docs/report_watch.png")
+        top, end = (_top_of(tab, part) for part in ("watch", "alerts"))
+        _picture(tab, watch, "dark", top, end - top, ROOT / "docs/report_watch.png")
     return 0
 
 
@@ -54,10 +51,14 @@ def _open(tab: Tab, page: Path, scheme: Scheme) -> None:
     tab.open(page.resolve().as_uri())
 
 
+def _top_of(tab: Tab, part: str) -> float:
+    """Where a part of the open page begins, in CSS pixels."""
+    return float(tab.evaluate(f"document.getElementById('{part}').getBoundingClientRect().top"))
+
+
 def _picture(tab: Tab, page: Path, scheme: Scheme, top: float, height: float, target: Path) -> None:
     _open(tab, page, scheme)
-    image = Image.open(io.BytesIO(tab.screenshot((0.0, top, float(_WIDTH), height)))).convert("RGB")
-    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    target.write_bytes(tab.screenshot((0.0, top, float(_WIDTH), height)))
     sys.stdout.write(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1000:.0f} kB\n")
 
 

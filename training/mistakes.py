@@ -163,7 +163,7 @@ def nearest(
 def _first(cosines: np.ndarray, doc_ids: Sequence[str], labels: Sequence[str]) -> list[Neighbour]:
     bound = np.partition(cosines, -NEIGHBOURS)[-NEIGHBOURS] if len(cosines) > NEIGHBOURS else 0.0
     near = np.flatnonzero((cosines >= bound) & (cosines > 0))
-    found = [Neighbour(doc_ids[row], labels[row], float(cosines[row])) for row in near]
+    found = [Neighbour(doc_ids[row], labels[row], float(cosines[row])) for row in near.tolist()]
     return sorted(found, key=lambda one: (-one.similarity, one.doc_id))[:NEIGHBOURS]
 
 

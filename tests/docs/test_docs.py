@@ -67,6 +67,7 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
                 "care",
                 "retrieval",
                 "ranker",
+                "report",
             )
         ),
         "docs/scores.md",

@@ -198,6 +198,6 @@ def test_the_command_and_the_report_tell_what_was_found(
     monkeypatch.setattr("pipelines.report.gather_scores", lambda _plan: None)
     write_report(plan)
     page = Path(world.plan().run.report).read_text()
-    assert '<h2 id="watch">' in page and "<b>lasts</b>" in page and page.count("days before 2026-03") >= 2
+    assert '<h2 id="watch">' in page and "<b>lasts</b>" in page and page.count("2026-03-") >= 2 and "span-held" in page
     assert "drift of <code>label</code>" in page and f"unseen: {usual}, surge from 2026-03-03 00:00" in page
     assert "held back: a drift" in page
