@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
+from torch.nn import functional
 
 from mapring import storage
 from mapring.contract import Manifest, read_manifest
 from mapring.contract.schemas import MISTAKE
 from training.baselines.texts import labelled_texts, word_weights
 from training.batches import Integers
-from training.reader import Batch
+from training.reader import Batch, ShardReader
 from training.ring import Ring
 from training.tasks.interface import Task
 
@@ -75,29 +76,41 @@ class WorstMistakes:
         every = ring.allgather_object(self._own)
         return sorted((mistake for own in every for mistake in own), key=_order)[: self.most]
 
-    def _wrong(self, batch: Batch, rows: Integers, outputs: torch.Tensor) -> Iterable[Mistake]:
-        ids = [batch.doc_ids[row] for row in rows]
-        truths = [label_text(self.task.name, batch, int(row), self.task.labels) for row in rows]
+    def _wrong(self, batch: Batch, rows: Integers, outputs: torch.Tensor) -> Iterator[Mistake]:
         if self.task.name == "regression":
-            answers, distances = outputs[:, 0].tolist(), np.abs(outputs[:, 0].numpy() - batch.targets[rows]).tolist()
-            for doc_id, truth, number, distance in zip(ids, truths, answers, distances, strict=True):
-                if distance:
-                    yield Mistake(doc_id, truth, f"{number:.6g}", None, distance)
-        elif self.task.name == "multilabel":
-            logs = torch.nn.functional.logsigmoid(outputs), torch.nn.functional.logsigmoid(-outputs)
-            for place, (doc_id, truth, row) in enumerate(zip(ids, truths, rows.tolist(), strict=True)):
-                given = np.flatnonzero(outputs[place].numpy() > 0)  # where the sigmoid is above 0.5
-                is_true = np.isin(np.arange(outputs.shape[1]), batch.label_sets[row])
-                if set(given.tolist()) != set(batch.label_sets[row].tolist()):
-                    loss = -float(np.where(is_true, logs[0][place].numpy(), logs[1][place].numpy()).sum())
-                    yield Mistake(doc_id, truth, _names(self.task.labels, given), None, loss)
-        else:
-            logs_of = (outputs / self.temperature).log_softmax(1)
-            for doc_id, truth, label, own in zip(ids, truths, batch.label_ids[rows], logs_of, strict=True):
-                answer = int(own.argmax())
-                if answer != label:
-                    sure, loss = float(own[answer].exp()), -float(own[label])
-                    yield Mistake(doc_id, truth, self.task.labels[answer], sure, loss)
+            return _wrong_numbers(batch, rows, outputs)
+        if self.task.name == "multilabel":
+            return _wrong_sets(self.task.labels, batch, rows, outputs)
+        return _wrong_labels(self.task.labels, batch, rows, outputs / self.temperature)
+
+
+def _wrong_labels(labels: Sequence[str], batch: Batch, rows: Integers, logits: torch.Tensor) -> Iterator[Mistake]:
+    logs = logits.log_softmax(1)  # (B, C)
+    answers, truths = logs.argmax(1).numpy(), batch.label_ids[rows]
+    for place in np.flatnonzero(answers != truths).tolist():
+        truth, answer = int(truths[place]), int(answers[place])
+        sure, loss = float(logs[place, answer].exp()), -float(logs[place, truth])
+        yield Mistake(batch.doc_ids[rows[place]], labels[truth], labels[answer], sure, loss)
+
+
+def _wrong_sets(labels: Sequence[str], batch: Batch, rows: Integers, logits: torch.Tensor) -> Iterator[Mistake]:
+    truths = np.zeros(tuple(logits.shape), np.bool_)
+    for place, row in enumerate(rows.tolist()):
+        truths[place, batch.label_sets[row]] = True
+    answers = logits.numpy() > 0  # where the sigmoid is above 0.5
+    expected = torch.from_numpy(truths).double()
+    losses = functional.binary_cross_entropy_with_logits(logits, expected, reduction="none").sum(1).tolist()
+    for place in np.flatnonzero((answers != truths).any(axis=1)).tolist():
+        truth, answer = (_names(labels, np.flatnonzero(own[place]).tolist()) for own in (truths, answers))
+        yield Mistake(batch.doc_ids[rows[place]], truth, answer, None, losses[place])
+
+
+def _wrong_numbers(batch: Batch, rows: Integers, outputs: torch.Tensor) -> Iterator[Mistake]:
+    answers, truths = outputs[:, 0].numpy(), batch.targets[rows]
+    distances = np.abs(answers - truths)
+    for place in np.flatnonzero(distances).tolist():
+        truth, answer = f"{truths[place]:.6g}", f"{answers[place]:.6g}"
+        yield Mistake(batch.doc_ids[rows[place]], truth, answer, None, float(distances[place]))
 
 
 def label_text(task: str, batch: Batch, row: int, labels: Sequence[str]) -> str:
@@ -148,9 +161,10 @@ def nearest(
     texts, own_labels, doc_ids = labelled_texts(shards_directory, "train", label_of)
     wanted = {mistake.doc_id: place for place, mistake in enumerate(worst)}
     asked = [""] * len(worst)
-    for text, _, doc_id in zip(*labelled_texts(shards_directory, split, label_of), strict=True):
-        if doc_id in wanted:
-            asked[wanted[doc_id]] = text
+    for batch in ShardReader(shards_directory, split, text=True).rows():
+        for doc_id, text in zip(batch.doc_ids, batch.texts, strict=True):
+            if doc_id in wanted:
+                asked[wanted[doc_id]] = text
     vectorizer = word_weights()
     word = re.compile(vectorizer.token_pattern)
     if not any(word.search(text) for text in texts):

@@ -14,7 +14,7 @@ from benchmarks.browser.page import check_page
 from benchmarks.results import Figure, figure
 
 VARIABLE = "DEMO_RUN"
-_ERRORS = ("console error", "request")
+_ERRORS = ("console error", "request")  # a request is one too many, also where it is answered
 
 
 def report_figures() -> list[Figure]:

@@ -79,6 +79,7 @@ def test_they_are_published_as_places_and_without_texts(make_tiny_plan: PlanMake
         stored = pq.read_table(f"{plan.shards_directory}/{one['path']}").slice(one["row"], 1).to_pylist()[0]
         assert stored["doc_id"] == one["doc_id"]
         assert stored["text"].encode() not in content
+        assert one.get("truth", one.get("label")) == ["bad", "good"][stored["label_id"]]
     train_ids = {doc_id for batch in ShardReader(plan.shards_directory, "train").rows() for doc_id in batch.doc_ids}
     assert all({near["doc_id"] for near in row["neighbours"]} <= train_ids for row in rows)
     assert rows[0]["split"] == "test" and [row["rank"] for row in rows] == list(range(1, len(rows) + 1))
