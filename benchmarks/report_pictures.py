@@ -21,8 +21,7 @@ from pipelines.report_watch import make_page
 from tests.tiny import write_world
 
 ROOT = Path(__file__).resolve().parents[1]
-_WIDTH = 1000
-_TOP_HEIGHT = 1180.0  # CSS pixels
+_WIDTH = 1000  # CSS pixels
 
 
 def main() -> int:
@@ -31,10 +30,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, open_tab() as tab:
         watch = Path(folder, "watch.html")
         watch.write_text(watch_page(Path(folder)))
-        _picture(tab, report, "light", 0.0, _TOP_HEIGHT, ROOT / "docs/report.png")
+        _open(tab, report, "light")
+        _picture(tab, 0.0, _top_of(tab, "figure"), ROOT / "docs/report.png")
         _open(tab, watch, "dark")
-        top, end = (_top_of(tab, part) for part in ("watch", "alerts"))
-        _picture(tab, watch, "dark", top, end - top, ROOT / "docs/report_watch.png")
+        _picture(tab, _top_of(tab, "#watch"), _top_of(tab, "#alerts"), ROOT / "docs/report_watch.png")
     return 0
 
 
@@ -51,14 +50,14 @@ def _open(tab: Tab, page: Path, scheme: Scheme) -> None:
     tab.open(page.resolve().as_uri())
 
 
-def _top_of(tab: Tab, part: str) -> float:
-    """Where a part of the open page begins, in CSS pixels."""
-    return float(tab.evaluate(f"document.getElementById('{part}').getBoundingClientRect().top"))
+def _top_of(tab: Tab, selector: str) -> float:
+    """Where the first such element of the open page begins, in CSS pixels."""
+    return float(tab.evaluate(f"document.querySelector('{selector}').getBoundingClientRect().top"))
 
 
-def _picture(tab: Tab, page: Path, scheme: Scheme, top: float, height: float, target: Path) -> None:
-    _open(tab, page, scheme)
-    target.write_bytes(tab.screenshot((0.0, top, float(_WIDTH), height)))
+def _picture(tab: Tab, top: float, end: float, target: Path) -> None:
+    """A part of the open page, over its whole width."""
+    target.write_bytes(tab.screenshot((0.0, top, float(_WIDTH), end - top)))
     sys.stdout.write(f"{target.relative_to(ROOT)}: {target.stat().st_size / 1000:.0f} kB\n")
 
 

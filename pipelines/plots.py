@@ -14,6 +14,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 94, 14, 14, 52
 _MOST_POINTS = 400  # of one line: more than there are pixels to tell apart on a phone, little enough to send
 _MOST_X_LABELS = 9
 _LANE = 46  # height of a lane of a time line: a line of text and a bar
+_MOST_LETTERS = 52  # of a lane's name: 612 pixels hold them at a phone's 19
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = 3_600_000_000  # microseconds
 _DAY = 24 * _HOUR
@@ -127,7 +128,7 @@ def time_line(lanes: Sequence[Lane], *, start: float, end: float, title: str) ->
         parts.append(_text(min(max(x, left + 24), WIDTH - _RIGHT - 24), height - 6, text))
     for number, lane in enumerate(lanes):
         top = _TOP + number * _LANE
-        parts.append(f'<text class="tick" x="{left}" y="{top + 15}">{escape(lane.name)}</text>')
+        parts.append(f'<text class="tick" x="{left}" y="{top + 15}">{escape(_short(lane.name))}</text>')
         middle = top + _LANE - 16
         parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - _RIGHT}" y1="{middle}" y2="{middle}"/>')
         for span in lane.spans:
@@ -196,6 +197,11 @@ def tick_text(value: float) -> str:
     if abs(value) < 1e-3:
         return f"{value:.2g}"
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def _short(name: str) -> str:
+    """A name that fits over a lane, also in the letters of a phone."""
+    return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
 
 
 def _finite(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from benchmarks.applications.report import VARIABLE, report_figures
 from benchmarks.browser.chromium import HOW_TO_INSTALL, BrowserError, Tab, executable, open_tab
 from benchmarks.browser.page import LOOKS, PHONE, check_page
 from mapring.plan import make_plan
@@ -28,6 +29,7 @@ from tests.tiny import write_world
 
 pytestmark = pytest.mark.skipif(executable() is None, reason=HOW_TO_INSTALL)
 
+RARE = "a label whose name is as long as a sentence that somebody wrote for a menu"
 HOUR = datetime.timedelta(hours=1)
 START = datetime.datetime(2026, 3, 2, tzinfo=datetime.UTC)
 HOURS = 24 * 12
@@ -54,13 +56,13 @@ def watch_of(plan_settings: object, log: list[Record]) -> WatchPage:
     rows = []
     for hour in range(HOURS):
         rare = 40 if hour in SURGE else 60 if hour in DRIFT else 8
-        for quantity, counts in (("label", {"often": 100 - rare, "a rare label": rare}), ("row", {"scored": 100})):
+        for quantity, counts in (("label", {"often": 100 - rare, RARE: rare}), ("row", {"scored": 100})):
             for name, number in counts.items():
                 moment = START + hour * HOUR
                 own = {"source": "mail", "model_fingerprint": "0" * 16, "window_start": moment, "scored_at": None}
                 rows.append({**own, "quantity": quantity, "bin": name, "rows": number})
     counts = pa.Table.from_pylist(rows, schema=COUNTS)
-    expected = {"label": {"often": 920, "a rare label": 80}}
+    expected = {"label": {"often": 920, RARE: 80}}
     reference = Reference(model="0" * 16, split="test", rows=1000, expected=expected, missing={})
     settings = plan_settings.watch  # type: ignore[attr-defined]
     drift = find_drift(counts, {"0" * 16: reference}, settings, START + HOURS * HOUR)
@@ -73,7 +75,7 @@ def watch_of(plan_settings: object, log: list[Record]) -> WatchPage:
 def record(status: str, start: int, hours: int) -> Record:
     return Record(
         kind="surge",
-        quantity="a rare label",
+        quantity=RARE,
         source="mail",
         window_start=START + start * HOUR,
         window_end=START + (start + hours) * HOUR,
@@ -164,3 +166,12 @@ def test_a_picture_has_the_size_that_was_asked_for(tab: Tab, tmp_path: Path) -> 
     tab.open(page.as_uri())
     for picture, size in ((tab.screenshot(), (500, 300)), (tab.screenshot((0, 0, 120, 40)), (120, 40))):
         assert picture[:4] == b"\x89PNG" and tuple(np.frombuffer(picture[16:24], ">u4")) == size
+
+
+def test_the_figures_count_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="make demo"):
+        report_figures()
+    (tmp_path / "report.html").write_text(f"{GOOD}<a href='#no'>there</a><script>console.error('found')</script>")
+    found = {figure.name: figure.value for figure in report_figures()}
+    assert (found["report_console_errors"], found["report_page_problems"]) == (4, 10), "white in the dark, too"
