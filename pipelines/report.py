@@ -74,11 +74,10 @@ def render(
 
 def _index(data: Data | None, model: Model | None, watch: WatchPage | None) -> list[tuple[str, list[str]]]:
     """The sections, and the parts of each that are worth a link of their own and are there."""
-    has_tests = model is not None and model.manifest.details["evaluation"]["test"]["rows"]
     there = {
         "drops": data is not None and data.manifest.details["counts"]["dropped"],
         "duplicates": data is not None and data.corpus.clusters,
-        "mistakes": has_tests and model is not None and model.mistakes,
+        "mistakes": model is not None and model.mistakes,
         "drift": watch is not None and watch.episodes,
         "alerts": watch is not None and watch.alerts,
     }
