@@ -9,14 +9,35 @@ from mapring.contract import is_published, read_manifest
 from mapring.errors import SettingsError
 
 
-def transformers_directory(directory: str) -> str:
-    """The transformers directory that `train.model` names: that very one, or the one inside of a published model.
+def named_directory(uri: str) -> str:
+    """The directory that a setting names: of a run directory the model that is published there, else that very one.
 
     Raises:
-        SettingsError: something else is published there, or a model that stock transformers cannot load.
+        SettingsError: several models are published in the run directory.
+    """
+    resolved = storage.resolve(uri)
+    if is_published(resolved):
+        return resolved
+    models = storage.join(resolved, "models")
+    found = [name for name in storage.list_names(models) if is_published(storage.join(models, name))]
+    if len(found) > 1:
+        raise SettingsError(
+            f"found {len(found)} models in the run directory {uri} ({', '.join(found)}), expected one; give the one "
+            f"that is meant, such as {storage.join(uri, 'models', found[-1])}"
+        )
+    return storage.join(models, found[0]) if found else resolved
+
+
+def transformers_directory(directory: str) -> str:
+    """The transformers directory that `train.model` or a tokenizer names.
+
+    It is that very one, the one inside of a published model, or that of the only model of a run directory.
+
+    Raises:
+        SettingsError: something else is published there, several models, or one that stock transformers cannot load.
         PublishedError: what is published there is damaged.
     """
-    resolved = storage.resolve(directory)
+    resolved = named_directory(directory)
     if not is_published(resolved):
         return resolved
     manifest = read_manifest(resolved)
@@ -34,13 +55,13 @@ def transformers_directory(directory: str) -> str:
 
 
 def teacher_directory(uri: str) -> str:
-    """The transformers directory of a teacher, which is a published model or such a directory itself.
+    """The transformers directory of a teacher: a published model, a run directory with one, or such a directory.
 
     Raises:
         SettingsError: what is published there is no classifier that stock transformers loads.
         PublishedError: it is damaged.
     """
-    where = storage.resolve(uri)
+    where = named_directory(uri)
     if is_published(where):
         manifest = read_manifest(where)
         found = manifest.details.get("task", manifest.kind)
@@ -48,7 +69,7 @@ def teacher_directory(uri: str) -> str:
             raise SettingsError(
                 f"found {uri}, a published {found}, expected a classifier; give one of train.task=classify"
             )
-    return transformers_directory(uri)
+    return transformers_directory(where)
 
 
 def license_of(directory: str) -> str | None:
@@ -60,7 +81,7 @@ def license_of(directory: str) -> str | None:
     Raises:
         PublishedError: what is published there is damaged.
     """
-    resolved = storage.resolve(directory)
+    resolved = named_directory(directory)
     if is_published(resolved):
         found: str | None = read_manifest(resolved).details.get("base_license")
         return found

@@ -140,7 +140,7 @@ def shards_fingerprint(
         del source["feature_columns"]  # only scored rows carry numbers
     tokenizer = settings.preprocess.tokenizer
     if tokenizer is not None and tokenizer.directory is not None:  # a trained one follows from settings and inputs
-        values["tokenizer"] = directory_identity(tokenizer.directory)
+        values["tokenizer"] = directory_identity(transformers_directory(tokenizer.directory))
     values["duplicates"]["earlier"] = [
         read_manifest(path).fingerprint for path in settings.preprocess.duplicates.earlier
     ]

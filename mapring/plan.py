@@ -134,9 +134,9 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     _check_run_dir(config, settings.run_dir)
     tokenizer = settings.preprocess.tokenizer
     if tokenizer is not None and tokenizer.directory is not None:
-        _check_directory(config, "preprocess.tokenizer", tokenizer.directory, "tokenizer.json")
+        _check_model_directory(config, "preprocess.tokenizer", tokenizer.directory, "tokenizer.json")
     if settings.train.model.directory is not None:
-        _check_base_model(config, settings.train.model.directory)
+        _check_model_directory(config, "train.model", settings.train.model.directory, "config.json")
     _check_teacher(config, settings.train.distillation.teacher)
     _check_earlier(config, settings)
     _check_replay(config, settings)
@@ -272,12 +272,12 @@ def _check_replay(config: str, settings: Settings) -> None:
             )
 
 
-def _check_base_model(config: str, directory: str) -> None:
+def _check_model_directory(config: str, key: str, directory: str, needed: str) -> None:
     try:
         inside = transformers_directory(directory)
     except (MapringError, OSError, ValueError, ImportError) as error:
-        raise SettingsError(f"{config}: train.model: {error}") from None
-    _check_directory(config, "train.model", inside, "config.json")
+        raise SettingsError(f"{config}: {key}: {error}") from None
+    _check_directory(config, key, inside, needed)
 
 
 def _check_directory(config: str, key: str, uri: str, needed: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mapring import contract, lineage, storage
-from mapring.base_model import license_of, transformers_directory
+from mapring.base_model import license_of, named_directory, transformers_directory
 from mapring.contract import RECORD_NAME, FileEntry, Manifest
 from mapring.errors import StageError
 from mapring.plan import Plan
@@ -200,8 +200,8 @@ def _teacher(directory: str | None) -> Iterator[Mapping[str, Any]]:
 
 def _earlier_model(directory: str) -> Mapping[str, Any]:
     identity = lineage.directory_identity(transformers_directory(directory))
-    is_ours = contract.is_published(storage.resolve(directory))
-    named = {"fingerprint": contract.read_manifest(storage.resolve(directory)).fingerprint} if is_ours else {}
+    named_by = named_directory(directory)
+    named = {"fingerprint": contract.read_manifest(named_by).fingerprint} if contract.is_published(named_by) else {}
     return {"identity": identity, "path": directory, **named}
 
 

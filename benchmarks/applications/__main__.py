@@ -9,11 +9,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from benchmarks.applications.chinese import chinese_figures
 from benchmarks.applications.report import report_figures
 from benchmarks.parts import measure
 from benchmarks.results import Figure
 
-PARTS: dict[str, Callable[[], list[Figure]]] = {"report": report_figures}
+PARTS: dict[str, Callable[[], list[Figure]]] = {
+    "report": report_figures,
+    "chinese": chinese_figures,
+}
 
 if __name__ == "__main__":
     sys.exit(measure("applications", PARTS, with_peers=False))

@@ -18,7 +18,9 @@ class TokenizerSource(Section):
     text_key = "directory"
 
     directory: str | None = execution(
-        None, description="Directory with a tokenizer.json, or package://NAME/PATH; its content counts, not its place."
+        None,
+        description="Directory with a tokenizer.json, published model, run directory with one model, or "
+        "package://NAME/PATH; its content counts, not its place.",
     )
     train: Training | None = output(None, description="Train a tokenizer of this kind on the training split.")
     vocabulary_size: int = output(32_000, description="Most tokens, special ones included.", ge=64, le=1_000_000)

@@ -44,8 +44,8 @@ class ModelSource(Section):
 
     directory: str | None = output(
         None,
-        description="Transformers directory, published model, or package://NAME/PATH; its content counts, not its "
-        "place.",
+        description="Transformers directory, published model, run directory with one model, or package://NAME/PATH; "
+        "its content counts, not its place.",
     )
     architecture: str | None = output(
         None,

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from mapring import storage
+from mapring.base_model import transformers_directory
 from mapring.contract import FileEntry, write_file
 from mapring.errors import InputError
 from mapring.pairs import as_lines
@@ -57,7 +58,8 @@ def publish_tokenizer(
 
 
 def _copied(directory: str) -> dict[str, bytes]:
-    uris = {name: storage.join(storage.resolve(directory), name) for name in _FILES}
+    inside = transformers_directory(directory)
+    uris = {name: storage.join(inside, name) for name in _FILES}
     return {name: storage.read_bytes(uri) for name, uri in uris.items() if storage.exists(uri)}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mapring.base_model import license_of, teacher_directory, transformers_directory
+from mapring.base_model import license_of, named_directory, teacher_directory, transformers_directory
 from mapring.errors import SettingsError
 from tests.mapring.publishing import publish
 from tests.tiny import write_tokenizer
@@ -18,6 +18,18 @@ def test_a_published_model_and_its_inside_are_one(tmp_path: Path) -> None:
     inside = publish_tiny_model(str(tmp_path / "model"), write_tokenizer(tmp_path / "tokenizer"), "0" * 16)
     assert transformers_directory(str(tmp_path / "model")) == str(inside)
     assert transformers_directory(str(inside)) == str(inside)
+
+
+def test_a_run_directory_stands_for_its_only_model(tmp_path: Path) -> None:
+    first = publish(tmp_path / "models" / "1f0c", transformers="transformers-1f0c")
+    (tmp_path / "models" / "7d20").mkdir()  # not published: a training that was killed
+    assert named_directory(str(tmp_path)) == first
+    assert transformers_directory(str(tmp_path)) == f"{first}/transformers-1f0c"
+    publish(tmp_path / "models" / "7d20", transformers="transformers-7d20")
+    with pytest.raises(
+        SettingsError, match=r"found 2 models in the run directory .* \(1f0c, 7d20\), expected one; give"
+    ):
+        transformers_directory(str(tmp_path))
 
 
 def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 from mapring.plan import Plan
 from tests.training.conftest import PlanMaker
@@ -15,6 +16,7 @@ from tests.training.running import prepare
 from tests.training.shards import Document
 from tests.training.tiny_plan import BAD, GOOD, made_documents
 from training.baselines import baselines, best_of, labels, retrieval
+from training.baselines.texts import word_weights
 from training.reader import ShardReader
 from training.tasks import open_task
 
@@ -106,3 +108,13 @@ def test_tokens_by_their_frequency(make_tiny_plan: PlanMaker) -> None:
     assert found["perplexity"] == pytest.approx(math.exp(loss), rel=1e-5)
     assert found["accuracy"] == pytest.approx((test == counts.argmax()).mean())
     assert best_of({}) == "" and best_of({"unigram": found}).startswith(" (unigram ")
+
+
+def test_a_chinese_character_is_a_word() -> None:
+    words = word_weights().build_analyzer()("这hotel很好, a OK 2024")
+    assert words == ["这", "hotel", "很", "好", "ok", "2024", "这 hotel", "hotel 很", "很 好", "好 ok", "ok 2024"]
+
+
+@pytest.mark.parametrize("text", ["It's a café, 3rd floor; naïve_x", "สวัสดี ครับ", "مرحبا بالعالم", "안녕 하세요"])
+def test_words_of_other_languages_are_those_of_scikit_learn(text: str) -> None:
+    assert word_weights().build_analyzer()(text) == TfidfVectorizer(ngram_range=(1, 2)).build_analyzer()(text)
