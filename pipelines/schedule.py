@@ -65,6 +65,7 @@ class Scheduler:
                     seconds = 0.0 if self.lease.other is None else _LOOK_SECONDS
                     continue
                 now = self.clock.now()
+                self.lease.tidy(now)
                 coming = next(times_after(self.schedule, now))
                 if coming != told:
                     say("schedule", f"next run at {told_time(coming)}")
@@ -86,6 +87,7 @@ class Scheduler:
         while not self.clock.wait(seconds):
             due = self.due()
             if due is None:
+                self.lease.tidy(self.clock.now())
                 break
             found = self._work(due)
             if found == "busy":

@@ -99,6 +99,13 @@ class Lease:
             return "unknown"
         return self._take_over(note, standing, claims, claim_uri(self._uri, other))
 
+    def tidy(self, time: datetime.datetime) -> None:
+        """Where nothing is due: remove the note of a process of this host that was killed behind its work."""
+        note = read_note(self._uri)
+        if note is not None and is_gone(note) and self.take(time) == "taken":
+            with self.beating():
+                pass  # and give it back
+
     def _take_over(
         self, note: Note, standing: Note, claims: list[str], mine: str
     ) -> Literal["taken", "busy", "unknown"]:
@@ -110,7 +117,7 @@ class Lease:
         if read_note(self._uri) != standing:  # it was alive
             storage.remove_file(mine)
             return "unknown"
-        say("schedule", f"{standing} is gone in the midst of its work, which is done again")
+        say("schedule", f"{standing} is gone; what it had not finished is done again")
         if stage is not None and self._grace is not None:
             end_stage(stage, self._config, self._grace)
         storage.replace(self._uri, _bytes(note))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -93,3 +94,18 @@ def test_a_stage_that_a_killed_scheduler_left_is_ended_and_nothing_else(tmp_path
         for process in (ours, other):
             process.kill()
             process.wait()
+
+
+@pytest.mark.parametrize("is_once", [True, False])
+def test_a_note_that_was_left_behind_finished_work_is_taken_away(tmp_path: Path, is_once: bool) -> None:
+    """Killed between the record of a time and the end: nothing is due, so nobody would take over for an hour."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    note = {"holder": "a", "host": socket.gethostname(), "process": ended.pid, "time": "", "since": "2026"}
+    (tmp_path / "running.json").write_text(json.dumps(note))
+    life = Life(tmp_path, FakeClock())
+    if is_once:
+        life.scheduler.once()
+    else:
+        life.until(at(10))
+    assert life.runs == [] and not (tmp_path / "running.json").exists()
