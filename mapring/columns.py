@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import difflib
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,17 +13,17 @@ from mapring import storage
 from mapring.errors import SettingsError
 from mapring.settings.inputs import COLUMN_SETTINGS, Input
 
-DELIMITER = {"csv": ",", "tsv": "\t"}
+SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
 
-def split_record(line: str, file_format: str) -> list[str]:
+def split_record(line: str, file_format: str, separator: str = ",") -> list[str]:
     """Fields of one record: csv with quotes as in RFC 4180, tsv without any (the IANA form). Raises csv.Error."""
     if file_format == "tsv":
         return line.split("\t")
-    return next(csv.reader([line], strict=True), [])
+    return next(csv.reader([line], strict=True, delimiter=separator), [])
 
 
-def column_names(uri: str, file_format: str, encoding: str) -> list[str]:
+def column_names(uri: str, file_format: str, encoding: str, separator: str = ",") -> list[str]:
     """Column names of a csv, tsv or Parquet file; empty for an empty file.
 
     Raises:
@@ -33,7 +35,7 @@ def column_names(uri: str, file_format: str, encoding: str) -> list[str]:
         return names
     with storage.open_text_bytes(uri) as handle:
         line = handle.readline().rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf")
-    return split_record(line.decode(encoding), file_format) if line else []
+    return split_record(line.decode(encoding), file_format, separator) if line else []
 
 
 def check_columns(config: str, key: str, source: Input, uri: str) -> None:
@@ -45,7 +47,7 @@ def check_columns(config: str, key: str, source: Input, uri: str) -> None:
     if source.format not in ("csv", "tsv", "parquet"):
         return
     try:
-        names = column_names(uri, source.format, source.encoding)
+        names = column_names(uri, source.format, source.encoding, source.separator)
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         raise SettingsError(
             f"{config}: {key}.format: {uri} cannot be read as {source.format} ({error}); "
@@ -57,5 +59,19 @@ def check_columns(config: str, key: str, source: Input, uri: str) -> None:
             if names and wanted is not None and wanted not in names:
                 raise SettingsError(
                     f"{config}: {key}.{field}: {uri} has no column {wanted!r}; it has {', '.join(map(repr, names))}: "
-                    "name one of them, or correct the file"
+                    f"{_remedy(key, source, wanted, names)}"
                 )
+
+
+def _remedy(key: str, source: Input, wanted: str, names: list[str]) -> str:
+    """What to do where a column is missing: another separator, the name nearest to it, or any of those there are."""
+    used = "\t" if source.format == "tsv" else source.separator
+    if len(names) == 1 and source.format != "parquet":
+        for other, told in SEPARATORS.items():
+            if other != used and wanted in [name.strip('"') for name in names[0].split(other)]:
+                return f"its fields are parted by {told}: set {key}.format=csv and {key}.separator={other!r}"
+    folded = {re.sub(r"\W", "", name).lower(): name for name in reversed(names)}
+    near = difflib.get_close_matches(re.sub(r"\W", "", wanted).lower(), folded, n=1)
+    if near:
+        return f"did you mean {folded[near[0]]!r}?"
+    return "name one of them, or correct the file"

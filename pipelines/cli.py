@@ -29,6 +29,25 @@ Overrides = Annotated[
 
 
 @app.command()
+def init(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Your texts: csv, tsv, jsonl, txt or parquet.")],
+    text: Annotated[Optional[str], typer.Option(metavar="COLUMN", help="Column of the texts.")] = None,  # noqa: UP045
+    label: Annotated[Optional[str], typer.Option(metavar="COLUMN", help="Column of what is learned.")] = None,  # noqa: UP045
+    second_text: Annotated[Optional[str], typer.Option(metavar="COLUMN", help="Column of a second text.")] = None,  # noqa: UP045
+    id: Annotated[Optional[str], typer.Option(metavar="COLUMN", help="Column of your own ids.")] = None,  # noqa: UP045
+    time: Annotated[Optional[str], typer.Option(metavar="COLUMN", help="Column of times.")] = None,  # noqa: UP045
+    task: Annotated[Optional[str], typer.Option(help="What to learn, such as classify or regression.")] = None,  # noqa: UP045
+    format: Annotated[Optional[str], typer.Option(help="How FILE is written, if its name does not say.")] = None,  # noqa: UP045
+    out: Annotated[Optional[str], typer.Option(help="The config to write; FILE's name and .yaml if not given.")] = None,  # noqa: UP045
+) -> None:
+    """Look at a file and write a config that fits it, for `mapring run`."""
+    from pipelines.init import asked_for, init
+
+    named = {"text": text, "label": label, "id": id, "time": time, "second_text": second_text, "out": out}
+    init(file, asked_for(task=task, format=format, **named))
+
+
+@app.command()
 def run(config: Config, overrides: Overrides = None) -> None:
     """Run all stages, each only if its output is not yet there; write the report and print the results."""
     from pipelines.run import run

@@ -105,7 +105,7 @@ def _type(field: FieldInfo) -> str:
     if len(kinds) == 1 and get_args(kinds[0]) and "Literal" in str(kinds[0]):  # Literal[...] | None
         kinds = list(get_args(kinds[0]))
     if all(isinstance(kind, str) for kind in kinds):
-        return " / ".join(f"`{kind}`" for kind in kinds)
+        return " / ".join(f"`{kind}`" for kind in kinds).replace("|", "\\|").replace("\t", "\\t")
     if ... in kinds:  # tuple[X, ...]
         inner = kinds[0]
         if type(None) in get_args(inner):  # values of any kind

@@ -12,9 +12,14 @@ from typing import Any, ClassVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-def output(default: Any = ..., *, description: str, **limits: Any) -> Any:
-    """Declare a setting that changes what is published."""
-    return Field(default, description=description, json_schema_extra={"affects": "output"}, **limits)
+def output(default: Any = ..., *, description: str, is_late: bool = False, **limits: Any) -> Any:
+    """Declare a setting that changes what is published.
+
+    One `is_late` came when fingerprints were out already: at its default it is no part of them, so that they stay.
+    """
+    return Field(
+        default, description=description, json_schema_extra={"affects": "output", "is_late": is_late}, **limits
+    )
 
 
 def execution(default: Any = ..., *, description: str, **limits: Any) -> Any:
@@ -41,6 +46,8 @@ def output_settings(section: Section) -> dict[str, Any]:
     for name, field in type(section).model_fields.items():
         extra = field.json_schema_extra
         if not isinstance(extra, dict) or extra["affects"] != "output":
+            continue
+        if extra["is_late"] and getattr(section, name) == field.default:
             continue
         values[name] = _plain(getattr(section, name))
     return values

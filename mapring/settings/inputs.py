@@ -9,6 +9,7 @@ from pydantic import model_validator
 from mapring.settings.base import Section, execution, output
 
 Format = Literal["text", "text_file", "jsonl", "csv", "tsv", "parquet", "warc"]
+Encoding = Literal["utf-8", "latin-1", "cp1252", "gb18030"]  # those in which a line break is a byte of its own
 Split = Literal["train", "validation", "test"]
 
 COLUMN_SETTINGS = ("second_text_column", "label_column", "id_column", "time_column", "group_column", "feature_columns")
@@ -30,8 +31,13 @@ class Input(Section):
         description="How the files are written: text is a document a line, text_file a document a file. All but "
         "parquet may be compressed (name ends in .gz, .bz2 or .zst)."
     )
-    encoding: Literal["utf-8", "latin-1"] = output(
-        "utf-8", description="Character encoding of the files (not used for warc, whose pages say theirs)."
+    encoding: Encoding = output(
+        "utf-8",
+        description="Character encoding of the files (not used for warc, whose pages say theirs); cp1252 is that of "
+        "Western Windows, gb18030 that of Chinese, GBK included.",
+    )
+    separator: Literal[",", ";", "\t", "|"] = output(
+        ",", description="What stands between the fields of a csv, whose texts may be quoted.", is_late=True
     )
     text_column: str = output("text", description="Field that holds the text (not used for text, text_file and warc).")
     second_text_column: str | None = output(
@@ -83,6 +89,16 @@ class Input(Section):
             )
         if self.format == "warc" and self.encoding != "utf-8":
             raise ValueError(f"encoding: found {self.encoding!r}, but pages in a warc say theirs; remove it")
+        if self.separator != "," and self.format != "csv":
+            raise ValueError(
+                f"separator: found {self.separator!r} with format {self.format}, which does not use it; remove it, or "
+                "set format=csv"
+            )
+        if self.separator == "|" and self.encoding == "gb18030":
+            raise ValueError(
+                "separator: found '|' with encoding gb18030, where that byte is also the end of other characters; "
+                "convert the file: iconv -f GB18030 -t UTF-8"
+            )
         if self.split in ("validation", "test") and self.weight != 1.0:
             raise ValueError(
                 f"weight: found {self.weight} with split {self.split}, but only training text is sampled; remove it"

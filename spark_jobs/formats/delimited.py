@@ -1,4 +1,4 @@
-"""Comma and tab separated values: a header, then a record a row."""
+"""Values separated by commas, tabs and the like: a header, then a record a row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def read_delimited(segment: Segment) -> Iterator[RawRecord]:
     """A record for each row below the header, numbered by the line that it begins on."""
     source = segment.source
     lines = ((number, line.decode("latin-1")) for number, line in numbered_lines(segment))
-    records = _csv_records(lines) if source.format == "csv" else ((n, line.split("\t")) for n, line in lines if line)
+    is_csv = source.format == "csv"
+    records = _csv_records(lines, source.separator) if is_csv else ((n, line.split("\t")) for n, line in lines if line)
     _, header = next(records, (0, []))
     names = [] if isinstance(header, csv.Error) else header
     wanted = (
@@ -53,7 +54,7 @@ def _header_position(names: list[str], column: str | None, encoding: str) -> int
     return [name.encode("latin-1").decode(encoding) for name in names].index(column)
 
 
-def _csv_records(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str] | csv.Error]]:
+def _csv_records(lines: Iterator[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """Fields of each record, numbered by the line it begins on; lines of a quoted field are joined.
 
     A stray quote would swallow the lines up to the next one, or the rest of the file. So where
@@ -72,7 +73,7 @@ def _csv_records(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[s
             waiting.append(item)
             if len(waiting) > 1 and '"' not in item[1]:
                 continue
-            fields = _csv_fields("\n".join(line for _, line in waiting))
+            fields = _csv_fields("\n".join(line for _, line in waiting), separator)
             if fields is None:
                 continue
             item = None
@@ -88,9 +89,9 @@ def _csv_records(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[s
         yield number, fields or []
 
 
-def _csv_fields(text: str) -> list[str] | csv.Error | None:
+def _csv_fields(text: str, separator: str) -> list[str] | csv.Error | None:
     """Fields of a record, what is wrong with it, or None while a quoted field is still open."""
     try:
-        return split_record(text, "csv")
+        return split_record(text, "csv", separator)
     except csv.Error as error:
         return None if "unexpected end of data" in str(error) else error
