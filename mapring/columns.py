@@ -13,6 +13,7 @@ from mapring import storage
 from mapring.errors import SettingsError
 from mapring.settings.inputs import COLUMN_SETTINGS, Input
 
+_LONGEST_NAME = 60  # characters of a column's name; what is longer is a text
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 
 
@@ -48,17 +49,21 @@ def check_columns(config: str, key: str, source: Input, uri: str) -> None:
         return
     try:
         names = column_names(uri, source.format, source.encoding, source.separator)
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{config}: {key}.encoding: {uri} is not {source.encoding} ({error}); {_encoding_remedy(key, uri)}"
+        ) from None
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         raise SettingsError(
             f"{config}: {key}.format: {uri} cannot be read as {source.format} ({error}); "
-            "correct the format or the encoding, or repair the file"
+            "correct the format, or repair the file"
         ) from None
     for field in ("text_column", *COLUMN_SETTINGS):
         found = getattr(source, field)
         for wanted in found if isinstance(found, tuple) else (found,):
             if names and wanted is not None and wanted not in names:
                 raise SettingsError(
-                    f"{config}: {key}.{field}: {uri} has no column {wanted!r}; it has {', '.join(map(repr, names))}: "
+                    f"{config}: {key}.{field}: {uri} has no column {wanted!r}; it has {', '.join(map(_short, names))}: "
                     f"{_remedy(key, source, wanted, names)}"
                 )
 
@@ -74,4 +79,18 @@ def _remedy(key: str, source: Input, wanted: str, names: list[str]) -> str:
     near = difflib.get_close_matches(re.sub(r"\W", "", wanted).lower(), folded, n=1)
     if near:
         return f"did you mean {folded[near[0]]!r}?"
+    if any(len(name) > _LONGEST_NAME for name in names):
+        return "its first line is no line of column names; add one on top of the file"
     return "name one of them, or correct the file"
+
+
+def _encoding_remedy(key: str, uri: str) -> str:
+    with storage.open_text_bytes(uri) as handle:
+        is_utf16 = handle.read(2) in (b"\xff\xfe", b"\xfe\xff")
+    if is_utf16:
+        return "it is UTF-16: convert it with iconv -f UTF-16 -t UTF-8"
+    return f"set {key}.encoding to cp1252 (Western Windows) or gb18030 (Chinese), or convert it with iconv -t UTF-8"
+
+
+def _short(name: str) -> str:
+    return repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...")

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mapring import storage
@@ -75,9 +76,8 @@ def list_sources(
     for position, source in enumerate(inputs):
         files = list(storage.list_files(source.path))
         if not files:
-            raise SettingsError(
-                f"{config}: {key}.{position}.path: found no file at {source.path!r}; check the path or the glob"
-            )
+            remedy = _path_remedy(config, source.path)
+            raise SettingsError(f"{config}: {key}.{position}.path: found no file at {source.path!r}; {remedy}")
         found.extend((source.name, info) for info in files if only(info.uri))
     with ThreadPoolExecutor(4) as pool:
         identities = list(pool.map(lambda item: content_identity(item[1].uri), found))
@@ -85,6 +85,17 @@ def list_sources(
         SourceFile(name, info.uri, info.relative, info.bytes, identity)
         for (name, info), identity in zip(found, identities, strict=True)
     )
+
+
+def _path_remedy(config: str, path: str) -> str:
+    """What to do where nothing stands at a path: the usual mistake is to think it relative to the config."""
+    if "://" in path or path.startswith("/") or storage.local_path(config) is None:
+        return "check the path or the glob"
+    beside = Path(config).parent / path
+    here = f"paths are relative to the folder in which mapring is started, {Path.cwd()}"
+    if str(beside) != path and any(True for _ in storage.list_files(str(beside))):
+        return f"{here}; there is {str(beside)!r}: write that"
+    return f"{here}; check the path or the glob"
 
 
 def content_identity(uri: str) -> str:

@@ -286,4 +286,6 @@ def _check_directory(config: str, key: str, uri: str, needed: str) -> None:
     except (MapringError, OSError, ValueError, ImportError) as error:
         raise SettingsError(f"{config}: {key}: {error}") from None
     if not found:
-        raise SettingsError(f"{config}: {key}: found no {needed} in {uri!r}; give a directory that holds one")
+        there = "://" in uri or storage.exists(uri)
+        named = "" if there else ", which is no directory; nothing is downloaded from a model hub by its name"
+        raise SettingsError(f"{config}: {key}: found no {needed} in {uri!r}{named}; give a directory that holds one")

@@ -23,8 +23,8 @@ from rich.text import Text
 
 from mapring.errors import StageError
 from mapring.plan import make_plan
+from pipelines.programs import JAVA_REMEDY, LEAST_JAVA, java_program
 
-_LEAST_JAVA = 17
 _LEAST_MEMORY_GIB = 6  # two ranks of a small encoder with their optimizer, or Spark with two Python workers
 _LEAST_DISK_GIB = 5
 _COLORS = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -79,17 +79,15 @@ def java_version(text: str) -> int | None:
 
 
 def _java() -> Iterator[Finding]:
-    home = os.environ.get("JAVA_HOME")
-    program = str(Path(home, "bin", "java")) if home else "java"
-    remedy = "apt-get install openjdk-17-jre-headless, or set JAVA_HOME to a Java of 17 or newer"
+    program, remedy = java_program(), JAVA_REMEDY
     try:
         done = subprocess.run([program, "-version"], capture_output=True, text=True, timeout=60, check=False)
     except OSError:
         yield Finding("problem", f"Java: cannot start {program}", remedy)
         return
     version = java_version(done.stderr + done.stdout)
-    if version is None or version < _LEAST_JAVA:
-        yield Finding("problem", f"Java {version or 'of an unknown version'}, expected {_LEAST_JAVA} or newer", remedy)
+    if version is None or version < LEAST_JAVA:
+        yield Finding("problem", f"Java {version or 'of an unknown version'}, expected {LEAST_JAVA} or newer", remedy)
     else:
         yield Finding("ok", f"Java {version}")
 

@@ -24,6 +24,7 @@ from pipelines.initializing.looking import FORMAT_NAMES, Look, look_at, name_of
 from pipelines.initializing.sizes import MOST_COUNTED, Machine, ModelFamily, fit_sizes
 from pipelines.initializing.telling import Seen, told
 from pipelines.initializing.writing import PRETRAINED, Draft, closing, reasons, render
+from pipelines.programs import has_java
 from pipelines.stages import program
 
 _MEASURED_TEXTS, _MEASURED_CHARACTERS = 2000, 1 << 20
@@ -62,7 +63,7 @@ def init(file: str, asked: Asked, *, is_interactive: bool | None = None) -> Path
             handle.write(content)
     except OSError as error:
         raise SettingsError(f"{config}: cannot be written ({error}); pass --out with another place") from None
-    sys.stdout.write(closing(draft, command=_own_name(), has_java=_has_java()))
+    sys.stdout.write(closing(draft, command=_own_name(), has_java=has_java()))
     return config
 
 
@@ -179,8 +180,3 @@ def _check(config: Path, content: str) -> None:
 def _own_name() -> str:
     """How to call us again: by name where the shell finds it, else by the path that was typed."""
     return "mapring" if shutil.which("mapring") or not sys.argv[0].endswith("mapring") else sys.argv[0]
-
-
-def _has_java() -> bool:
-    home = os.environ.get("JAVA_HOME")
-    return shutil.which(str(Path(home, "bin", "java")) if home else "java") is not None

@@ -13,6 +13,7 @@ from mapring.plan import Plan
 from mapring.progress import say, seconds_text
 from pipelines.archive import write_archive
 from pipelines.process import STOP_SECONDS, log_path, run_process
+from pipelines.programs import refuse_missing
 from pipelines.stages import published, stage_command
 
 
@@ -39,6 +40,7 @@ def run_stage(
     say(stage, f"starting; log: {log}")
     with tempfile.TemporaryDirectory(prefix="mapring-") as folder:
         command = stage_command(stage, plan, write_archive(Path(folder, "mapring.zip")))
+        refuse_missing(stage, command)
         run_process(
             command,
             stage=stage,

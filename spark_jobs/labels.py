@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapring.contract.schemas import LABEL_FIELDS, LabelKind
+from spark_jobs.formats.raw import LIST_END
 from spark_jobs.values import number_of
 
 if TYPE_CHECKING:
@@ -39,11 +40,12 @@ class Labels:
 
     def read(self, raw: pa.StringArray, column: str | None) -> ReadLabels:
         """Labels from what stands in the column of this name."""
-        nothing = pa.nulls(len(raw), pa.string())
         if self.kind == "one":
-            return ReadLabels(pc.utf8_trim_whitespace(raw), nothing)
+            is_list = pc.fill_null(pc.match_substring(raw, LIST_END), False)
+            return ReadLabels(pc.utf8_trim_whitespace(raw), pc.if_else(is_list, _a_list(column), None))
         if self.kind == "several":
-            return ReadLabels(_of_each(raw, self._canonical), nothing)
+            problems = _of_each(raw, lambda text: self._split_problem(text, column))
+            return ReadLabels(_of_each(raw, self._canonical), problems)
         return ReadLabels(_of_each(raw, _number_text), _of_each(raw, lambda text: _problem(text, column)))
 
     def names(self, documents: DataFrame, most: int) -> list[str]:
@@ -82,7 +84,20 @@ class Labels:
         return pc.split_pattern(labels.combine_chunks(), pattern=self.separator)
 
     def _canonical(self, text: str) -> str:
-        return self.separator.join(sorted({name.strip() for name in text.split(self.separator)} - {""}))
+        return self.separator.join(sorted({name.strip() for name in self._names(text)} - {""}))
+
+    def _names(self, text: str) -> list[str]:
+        return text.split(LIST_END)[:-1] if LIST_END in text else text.split(self.separator)
+
+    def _split_problem(self, text: str, column: str | None) -> str | None:
+        """A name in a list must not hold what stands between names in the shards."""
+        for name in text.split(LIST_END)[:-1]:
+            if self.separator in name:
+                return (
+                    f"{column!r} has {name[:_SHOWN_CHARACTERS]!r} in its list, which holds {self.separator!r}; set "
+                    "preprocess.label_separator to what no name has"
+                )
+        return None
 
 
 ONE_NAME = Labels()
@@ -100,7 +115,13 @@ def _number_text(text: str) -> str | None:
     return None if number is None else repr(number)
 
 
+def _a_list(column: str | None) -> str:
+    return f"{column!r} is a list, expected one value; preprocess.labels=several reads lists"
+
+
 def _problem(text: str, column: str | None) -> str | None:
+    if LIST_END in text:
+        return _a_list(column)
     if number_of(text) is not None or not text.strip():  # csv has no other way to say that there is none
         return None
     more = "..." if len(text) > _SHOWN_CHARACTERS else ""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 STAGE = "preprocess"
 _MOST_LABELS = 10_000
+_MOST_LABEL_SHARE, _LEAST_JUDGED = 0.5, 20  # different labels a document, from so many documents on
 
 
 def preprocess(plan: Plan) -> None:
@@ -92,7 +93,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         marked = marked.drop("text", "measures").persist()
         duplicates = count_by_rule(marked.select(F.col("duplicate_rule").alias("rule")))
         placed = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
-        labels = _labels(placed, plan)
+        labels = _labels(placed, duplicates[None], plan)
     unique = _with_texts(placed, records)
     kept_count = duplicates[None]
     tokenizer, told = _publish_tokenizer(unique, plan)
@@ -248,14 +249,32 @@ def _inputs(plan: Plan) -> tuple[dict[str, Any], ...]:
     return (*(source.to_json() for source in plan.preprocess_sources), *evaluation, *earlier)
 
 
-def _labels(unique: DataFrame, plan: Plan) -> list[str]:
-    """The label names, sorted; a label's id is its place in this list."""
+def _labels(unique: DataFrame, documents: int, plan: Plan) -> list[str]:
+    """The label names, sorted; a label's id is its place in this list.
+
+    Raises:
+        InputError: they are not what a classifier can learn: ids, or one name for all.
+    """
     settings = plan.settings.preprocess
     found = Labels(settings.labels, settings.label_separator).names(unique, _MOST_LABELS)
     if len(found) > _MOST_LABELS:
         raise InputError(
             f"{plan.config}: preprocess.inputs: found more than {_MOST_LABELS:,} different labels; "
             "label_column probably names a column of text or ids"
+        )
+    columns = sorted({source.label_column for source in settings.inputs if source.label_column is not None})
+    if not columns or settings.labels != "one" or plan.settings.train.task != "classify":
+        return found
+    named = f"{plan.config}: preprocess.inputs: label_column {', '.join(map(repr, columns))}"
+    if len(found) == 1:
+        raise InputError(
+            f"{named}: found the label {found[0]!r} in all documents, expected two or more; name another column, or "
+            "add documents of another label"
+        )
+    if documents >= _LEAST_JUDGED and len(found) > _MOST_LABEL_SHARE * documents:
+        raise InputError(
+            f"{named}: found {len(found):,} different labels in {documents:,} documents, which looks like ids or "
+            "texts; name another column, or set preprocess.labels=number and train.task=regression for amounts"
         )
     return found
 

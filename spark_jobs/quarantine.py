@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from mapring.errors import InputError
 from mapring.progress import say
-from spark_jobs.formats.raw import QUARANTINE_RULES
+from spark_jobs.formats.raw import QUARANTINE_RULES, UNDECODABLE
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -38,8 +38,10 @@ def check_quarantine(
     examples = [f"{row['source']}/{row['path']}:{row['record']} {row['detail']}" for row in found.collect()]
     text = f"{bad:,} of {total:,} records ({bad / total:.1%}) are malformed or undecodable"
     if bad > allowed_share * total:
+        undecodable = 2 * by_rule.get(UNDECODABLE, 0) > bad
+        mostly = "set its encoding (Western Windows is cp1252)" if undecodable else "correct its format"
         raise InputError(
             f"{text}, allowed are {allowed_share:.1%} ({stage}.max_quarantined_share); the first: "
-            f"{'; '.join(examples)}. Repair the input, correct its format or encoding, or allow a larger share"
+            f"{'; '.join(examples)}. Repair the input, {mostly}, or allow a larger share"
         )
     say(stage, f"quarantined {text}; the first: {'; '.join(examples)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from mapring import storage
 from mapring.errors import MapringError, SettingsError
 from mapring.settings.base import Section, inner_section
 from mapring.settings.schema import Settings
+
+_DATA = re.compile(r"\.(?:csv|tsv|tab|jsonl|ndjson|txt|parquet)(?:\.(?:gz|bz2|zst))?$", re.IGNORECASE)
 
 
 def load_settings(config: str, overrides: Sequence[str] = ()) -> Settings:
@@ -52,13 +55,18 @@ def _read_yaml(config: str) -> dict[str, Any]:
         raise SettingsError(f"{config}: found no such file, expected a pipeline's YAML; check the path") from None
     except (OSError, ValueError, MapringError) as error:
         raise SettingsError(f"{config}: cannot be read: {error}") from None
+    if _DATA.search(config):
+        raise SettingsError(
+            f"{config}: found a file of data, expected a pipeline's YAML; write one for it: mapring init {config}"
+        )
     try:
         values = yaml.safe_load(content)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
-        raise SettingsError(f"{config}:{where} not valid YAML: {problem}") from None
+        hint = "; indent with spaces, not with tabs" if "'\\t'" in problem else ""
+        raise SettingsError(f"{config}:{where} not valid YAML: {problem}{hint}") from None
     if not isinstance(values, dict):
         raise SettingsError(f"{config}: found {_name_type(values)}, expected keys such as name, run_dir, preprocess")
     return values
@@ -171,7 +179,22 @@ def _suggest(location: tuple[int | str, ...]) -> str:
         return "; remove it"
     known = list(section.model_fields)
     close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; remove it, or use one of: {', '.join(known)}"
+    if close:
+        return f"; did you mean {close[0]}?"
+    elsewhere = _keys_named(str(location[-1]), Settings)
+    if elsewhere:
+        return f"; did you mean {' or '.join(elsewhere[:3])}?"
+    return f"; remove it, or use one of: {', '.join(known)}"
+
+
+def _keys_named(name: str, section: type[Section], above: str = "") -> list[str]:
+    """Dotted keys of a section and of those below it whose last part is a name, the outermost first."""
+    found = [f"{above}{name}"] if name in section.model_fields else []
+    for key in section.model_fields:
+        below = inner_section(section, key)
+        if below is not None:
+            found += _keys_named(name, below, f"{above}{key}.")
+    return sorted(found, key=lambda key: key.count("."))
 
 
 def _describe(location: tuple[int | str, ...]) -> str:

@@ -85,6 +85,11 @@ class Column:
         return len(self.values) > 1 and self.distinct == len(self.values)
 
     @property
+    def names_rows(self) -> bool:
+        """Whether each row has a value of its own that is no fraction, as measurements are."""
+        return self.is_unique and _share(["." in text and number_of(text) is not None for text in self.texts]) < 0.5
+
+    @property
     def has_few_values(self) -> bool:
         """Whether the values may be classes: at least two, each in several rows."""
         most = max(_FEW, _MOST_SHARE_OF_CLASSES * len(self.filled))
@@ -133,7 +138,7 @@ def guess_label(columns: Mapping[str, Column], text: str) -> Guess:
     """The column to learn: one named so; else the only one with few different values."""
     others = [one for one in columns.values() if one.name != text and one.filled]
     for names in _LABEL_NAMES:
-        named = [one for one in others if one.name.strip().lower() in names and not one.is_unique]
+        named = [one for one in others if one.name.strip().lower() in names and not one.names_rows]
         if len(named) == 1:
             return Guess(named[0].name, "its name")
         if named:

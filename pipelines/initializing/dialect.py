@@ -121,7 +121,8 @@ def read_records(parts: Sequence[str], dialect: Dialect) -> tuple[list[str], lis
 def _resynchronized(lines: list[str], dialect: Dialect, width: int) -> list[list[str]]:
     for start in range(min(len(lines), _RESYNCHRONIZED_LINES)):
         records = _records(lines[start : start + _RESYNCHRONIZED_LINES], dialect)
-        if all(len(record) == width for record in records[:-1]):
+        is_first_cut = any(field.count('"') % 2 for record in records[:1] for field in record)
+        if not is_first_cut and all(len(record) == width for record in records[:-1]):
             return _records(lines[start:], dialect)
     return _records(lines, dialect)
 

@@ -73,7 +73,8 @@ def look_at(path: Path, wanted: Format | None) -> Look:
         SettingsError: it is not there, empty, or of no format that can be read; what to do is said.
     """
     _refuse_what_is_no_file(path)
-    start = path.open("rb").read(8)
+    with path.open("rb") as handle:
+        start = handle.read(8)
     file_format = wanted or _format_of(path, start)
     if file_format == "parquet":
         return _look_at_parquet(path)
@@ -111,6 +112,8 @@ def _format_of(path: Path, start: bytes) -> Format:
     name = path.name[: -len(path.suffix)] if storage.compression(str(path)) else path.name
     if start.startswith(b"PAR1"):
         return "parquet"
+    if Path(name).suffix.lower() in (".yaml", ".yml"):
+        raise SettingsError(f"{path}: found a YAML, expected a file of texts; is it a config? mapring run {path}")
     found = FORMATS.get(Path(name).suffix.lower())
     if found is None:
         raise SettingsError(
@@ -148,6 +151,11 @@ def _look_at_delimited(
     path: Path, sample: Sample, texts: Sequence[str], encoding: Encoding, bad_share: float, wanted: Format | None
 ) -> Look:
     dialect = Dialect("tsv", "\t") if wanted == "tsv" else guess_dialect(texts[0])
+    if "\r" in texts[0].partition("\n")[0].removesuffix("\r"):
+        raise SettingsError(
+            f"{path}: found line ends of old Macs, expected \\n; convert it: "
+            f"tr '\\r' '\\n' < {shlex.quote(str(path))} > {shlex.quote(f'unix-{path.name}')}"
+        )
     if dialect is None:
         first = texts[0].split("\n", 1)[0][:60]
         raise SettingsError(
@@ -155,10 +163,6 @@ def _look_at_delimited(
             "quote texts that hold the separator, or pass --format text if each line is one text"
         )
     header, records, bad = read_records(texts, dialect)
-    if any("\r" in name for name in header):
-        raise SettingsError(
-            f"{path}: found line ends of old Macs, expected \\n; convert it: tr '\\r' '\\n' < {path} > unix-{path.name}"
-        )
     why = missing_header(header, records)
     if why is not None:
         raise SettingsError(f"{path}: found no line of column names ({why}); {_add_header(path, header, dialect)}")

@@ -83,10 +83,11 @@ def _compressed_sample(path: Path) -> Sample:
             count, last, total = count + 1, block if len(block) == _PART_BYTES else last + block, total + len(block)
         taken = raw.tell() / os.fstat(raw.fileno()).st_size if total >= _MOST_BYTES else 1.0
     middle = min((place for place in blocks if place), key=lambda place: abs(place - count // 2), default=0)
-    parts = (blocks[0], *([_from_line_start(blocks[middle])] if middle else []), _from_line_start(last))
+    parts = [_to_line_end(blocks[0]), *([_to_line_end(_from_line_start(blocks[middle]))] if middle else [])]
+    parts.append(_from_line_start(last) if taken == 1.0 else _to_line_end(_from_line_start(last)))
     what = "it" if taken == 1.0 else f"its first {total >> 20} MB, uncompressed"
     places = f"pieces of 2 MB each from the beginning, middle and end of {what}"
-    return Sample(tuple(map(_to_line_end, parts)), total / taken, False, places)
+    return Sample(tuple(parts), total / taken, False, places)
 
 
 def _from_line_start(part: bytes) -> bytes:

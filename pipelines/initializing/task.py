@@ -42,12 +42,15 @@ def guess_task(column: Column, wanted: TaskName | None = None) -> TaskGuess:
         if wanted not in (None, "multilabel"):
             raise SettingsError(f"label column {column.name!r}: found lists of labels, expected one value for {wanted}")
         names = Counter(name for value in column.filled for name in ((value,) if isinstance(value, str) else value))
-        return TaskGuess("multilabel", "its values are lists", names, "|")
+        free = next(one for one in (*_SEPARATORS, " | ", "¦") if not any(one in name for name in names))
+        return TaskGuess("multilabel", "its values are lists", names, free)
     found = counts(column)
     separator = None if wanted in ("classify", "regression") else joined_by(found)
     if wanted == "multilabel" or (separator is not None and wanted is None):
         return _several(column, found, separator)
     if wanted == "regression" or (wanted is None and _is_measured(column, found)):
+        if wanted is None and column.names_rows:
+            _refuse_ids(column, found, ", or --task regression for amounts")
         return _number(column, found)
     _refuse_what_is_no_class(column, found)
     if column.number_share == 1:
@@ -109,8 +112,14 @@ def _refuse_what_is_no_class(column: Column, found: Counter[str]) -> None:
             f"label column {column.name!r}: found the label {next(iter(found))[:40]!r} in all {rows:,} rows looked at, "
             "expected two or more; pass --label with another column, or add rows of another label"
         )
-    if rows >= _LEAST_ROWS and len(found) > _ID_SHARE * rows:
+    if len(found) > _ID_SHARE * rows:
+        _refuse_ids(column, found, "")
+
+
+def _refuse_ids(column: Column, found: Counter[str], instead: str) -> None:
+    rows = len(column.filled)
+    if rows >= _LEAST_ROWS:
         raise SettingsError(
             f"label column {column.name!r}: found {len(found):,} different values in {rows:,} rows, which looks like "
-            "ids or texts and not like labels; pass --label with another column"
+            f"ids or texts and not like labels; pass --label with another column{instead}"
         )

@@ -12,6 +12,7 @@ from pipelines.initializing.looking import Look
 from pipelines.initializing.sizes import MOST_COUNTED, percentile
 
 _SHOWN_LABELS = 8
+_LEAST_PROSE = 0.1  # share of texts of three words or more
 _FEW_ROWS = 10  # of a label, below which hardly one of them is tested on
 
 
@@ -76,6 +77,8 @@ def problems(look: Look, columns: Mapping[str, Column], chosen: Chosen) -> list[
     if look.bad:
         found.append(f"{look.bad:,} rows {look.bad_why}: they are set aside; more than 5 % of them stop the run")
     text = columns[chosen.text]
+    if text.prose_share < _LEAST_PROSE:
+        found.append(f"most texts are a word or two, as {text.texts[0].strip()[:40]!r}: is {text.name!r} the text?")
     empty = rows - len(text.filled)
     if empty:
         found.append(f"{empty:,} rows ({empty / rows:.1%}) have no text: they are dropped")

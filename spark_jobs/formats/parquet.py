@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mapring import storage
-from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode
+from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode, list_of_labels
 from spark_jobs.segments import Segment
 
 _BATCH_ROWS = 1024
@@ -37,13 +37,13 @@ def read_parquet(segment: Segment) -> Iterator[RawRecord]:
             found = [_values(batch.column(column)) if column else [None] * batch.num_rows for column in columns]
             for row_id, text, label, time, group, second, *features in zip(*found, strict=True):
                 try:
-                    if isinstance(label, list | dict):  # no text of it would be a label
-                        raise RecordError(MALFORMED, f"the label is a {type(label).__name__}, expected one value")
+                    if isinstance(label, dict):  # no text of it would be a label
+                        raise RecordError(MALFORMED, "the label is a dict, expected one value or a list")
                     yield RawRecord(
                         number,
                         _plain(row_id),
                         _text(text, source.encoding),
-                        _plain(label),
+                        list_of_labels(label, source.label_column) if isinstance(label, list) else _plain(label),
                         _plain(time),
                         _plain(group),
                         _text(second, source.encoding),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -52,6 +53,22 @@ class RecordError(Exception):
     def to_record(self, number: int, source_id: str | None = None) -> RawRecord:
         """The record of this number, dropped."""
         return RawRecord(number, source_id=source_id, rule=self.rule, detail=self.detail)
+
+
+LIST_END = "\x1f"  # behind each name of a list of labels: a control character, which no name has
+
+
+def list_of_labels(names: Sequence[Any], column: str | None) -> str:
+    """A list of labels as one text, as `spark_jobs.labels` reads it.
+
+    Raises:
+        RecordError: an item is no text or number, or holds the character that ends it.
+    """
+    for name in names:
+        if not isinstance(name, str | int | float) or LIST_END in str(name):
+            shown = str(name)[:40]
+            raise RecordError(MALFORMED, f"{column!r} has {shown!r} in its list, expected texts or numbers")
+    return "".join(f"{name}{LIST_END}" for name in names) or LIST_END
 
 
 def decode(content: bytes, encoding: str) -> str:

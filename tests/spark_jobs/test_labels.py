@@ -45,6 +45,19 @@ def test_several_names_are_trimmed_sorted_and_counted_once() -> None:
     assert Labels("several", ", ").read(pa.array(["b, a,c"]), "label").values.to_pylist() == ["a,c, b"]
 
 
+def test_lists_of_names_come_as_several_labels_and_nothing_else(read: Read) -> None:
+    lines = ['{"text": "a", "label": ["y", " x", 3]}', '{"text": "b", "label": []}', '{"text": "c", "label": ["p|q"]}']
+    rows = read("\n".join(lines).encode(), "jsonl", label_column="label")
+    raw = pa.array([row["label"] for row in rows])
+    several = Labels("several").read(raw, "label")
+    assert several.values.to_pylist()[:2] == ["3|x|y", ""]
+    assert [text is not None for text in several.problems.to_pylist()] == [False, False, True]
+    assert Labels("several", ";").read(raw, "label").values.to_pylist() == ["3;x;y", "", "p|q"]
+    for kind in ("one", "number"):
+        told = Labels(kind).read(raw, "label").problems.to_pylist()
+        assert told == ["'label' is a list, expected one value; preprocess.labels=several reads lists"] * 3
+
+
 def test_numbers_are_finite_or_malformed() -> None:
     raw = pa.array(["1", " -2.5e3 ", "0.1", None, "", " ", "many", "nan", "-inf", "1e999", "1_000", "1,5", "x" * 99])
     read = Labels("number").read(raw, "stars")
@@ -82,7 +95,7 @@ def test_every_format_with_columns_has_a_second_text(read: Read, file_format: st
     if file_format == "jsonl":
         assert [row["detail"] for row in rows[2:]] == ["found no key 'b'", "'b' is a int, expected text"]
     if file_format == "parquet":
-        assert read(content, file_format, text_column="b", label_column="l")[0]["rule"] == "malformed_record"
+        assert read(content, file_format, text_column="b", label_column="l")[0]["label"] == "x\x1f"
 
 
 @pytest.mark.parametrize("kind", ["one", "several", "number"])

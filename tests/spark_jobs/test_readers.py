@@ -53,7 +53,7 @@ def test_jsonl_fields_and_everything_that_can_be_wrong_with_a_line(read: Read) -
         '{"text": "\\ud800"}',
         '{"text": null}',
         "",
-        '{"text": "x", "label": ["a"]}',
+        '{"text": "x", "label": ["a", {}]}',
     ]
     rows = read("\n".join(lines).encode(), "jsonl", label_column="label", id_column="id")
     assert rows[0] == {
@@ -75,7 +75,7 @@ def test_jsonl_fields_and_everything_that_can_be_wrong_with_a_line(read: Read) -
     assert found[5] == (MALFORMED, "found no key 'text'")
     assert found[6] == (MALFORMED, "'text' is a int, expected text")
     assert found[7] == (UNDECODABLE, "'text' has a lone surrogate at position 1")
-    assert found[10] == (MALFORMED, "'label' is a list, expected text or a number")
+    assert found[10] == (MALFORMED, "'label' has '{}' in its list, expected texts or numbers")
     assert set(found) == {3, 4, 5, 6, 7, 10}
     assert [row["record"] for row in rows] == list(range(1, 11)), "each line comes once"
 
@@ -90,6 +90,20 @@ def test_csv_with_quoted_line_ends_and_ragged_rows(read: Read) -> None:
         (6, MALFORMED, "found 1 fields, expected 3"),
         (7, UNDECODABLE, "byte 0xff at position 2 is not utf-8"),
     ]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_a_csv_may_have_other_separators(read: Read, separator: str) -> None:
+    content = 'text,label\n"a, b",x\nc,y\nd\n'.replace(",", separator).replace(f"a{separator} b", f"a{separator}, b")
+    rows = read(content.encode(), "csv", label_column="label", separator=separator)
+    assert texts(rows) == [(2, f"a{separator}, b"), (3, "c"), (4, None)]
+    assert rows[2]["detail"] == "found 1 fields, expected 2"
+
+
+@pytest.mark.parametrize(("encoding", "word"), [("cp1252", "“café”"), ("gb18030", "这家酒店，很好")])
+def test_a_csv_may_be_in_the_encodings_of_windows(read: Read, encoding: str, word: str) -> None:
+    content = f"été,text\n1,{word}\n".replace("été", "id" if encoding == "gb18030" else "été").encode(encoding)
+    assert texts(read(content, "csv", encoding=encoding)) == [(2, word)]
 
 
 def test_a_quote_in_the_middle_of_a_csv_field_is_text(read: Read) -> None:
