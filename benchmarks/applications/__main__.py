@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.applications.chinese import chinese_figures
+from benchmarks.applications.first_use import first_use_figures
 from benchmarks.applications.report import report_figures
 from benchmarks.parts import measure
 from benchmarks.results import Figure
 
 PARTS: dict[str, Callable[[], list[Figure]]] = {
+    "first_use": first_use_figures,
     "report": report_figures,
     "chinese": chinese_figures,
 }
