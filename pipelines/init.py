@@ -84,7 +84,7 @@ def _draft(config: Path, path: Path, look: Look, columns: dict[str, Column], cho
         family=family,
         machine=here,
     )
-    seen = Seen(language, tuple(lengths), rows, family == "pretrained")
+    seen = Seen(language, tuple(lengths), family == "pretrained")
     values = {"name": name_of(path), "path": str(path), "format": look.format}
     values |= {"encoding": look.encoding} if look.encoding != "utf-8" else {}
     values |= {"separator": look.separator} if look.format == "csv" and look.separator != "," else {}

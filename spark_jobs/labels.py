@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapring.contract.schemas import LABEL_FIELDS, LabelKind
+from mapring.errors import InputError
 from spark_jobs.formats.raw import LIST_END
 from spark_jobs.values import number_of
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _SHOWN_CHARACTERS = 40  # of a value that is no number
+_MOST_LABEL_SHARE, _LEAST_JUDGED = 0.5, 20  # different labels a document, from so many documents on
 
 
 class ReadLabels(NamedTuple):
@@ -101,6 +103,29 @@ class Labels:
 
 
 ONE_NAME = Labels()
+
+
+def refuse_unlearnable(names: Sequence[str], documents: int, where: str) -> None:
+    """Refuse labels that no classifier can learn, before hours are spent on them.
+
+    Args:
+        names: all different labels.
+        documents: that have them.
+        where: config, key and column, for the error.
+
+    Raises:
+        InputError: there is one label only, or they name documents and not classes.
+    """
+    if len(names) == 1:
+        raise InputError(
+            f"{where}: found the label {names[0]!r} in all documents, expected two or more; name another column, or "
+            "add documents of another label"
+        )
+    if documents >= _LEAST_JUDGED and len(names) > _MOST_LABEL_SHARE * documents:
+        raise InputError(
+            f"{where}: found {len(names):,} different labels in {documents:,} documents, which looks like ids or "
+            "texts; name another column, or set preprocess.labels=number and train.task=regression for amounts"
+        )
 
 
 def _of_each(values: pa.StringArray, function: Callable[[str], str | None]) -> pa.StringArray:

@@ -23,7 +23,7 @@ from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.filters.storing import describe_measures, write_measures
 from spark_jobs.fitting import start_fitted_session
-from spark_jobs.labels import Labels
+from spark_jobs.labels import Labels, refuse_unlearnable
 from spark_jobs.ledger import drop_rows, write_ledger
 from spark_jobs.overlap.contamination import mark_contaminated
 from spark_jobs.overlap.splits import HELD_OUT, measure_overlap
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 STAGE = "preprocess"
 _MOST_LABELS = 10_000
-_MOST_LABEL_SHARE, _LEAST_JUDGED = 0.5, 20  # different labels a document, from so many documents on
 
 
 def preprocess(plan: Plan) -> None:
@@ -263,19 +262,9 @@ def _labels(unique: DataFrame, documents: int, plan: Plan) -> list[str]:
             "label_column probably names a column of text or ids"
         )
     columns = sorted({source.label_column for source in settings.inputs if source.label_column is not None})
-    if not columns or settings.labels != "one" or plan.settings.train.task != "classify":
-        return found
-    named = f"{plan.config}: preprocess.inputs: label_column {', '.join(map(repr, columns))}"
-    if len(found) == 1:
-        raise InputError(
-            f"{named}: found the label {found[0]!r} in all documents, expected two or more; name another column, or "
-            "add documents of another label"
-        )
-    if documents >= _LEAST_JUDGED and len(found) > _MOST_LABEL_SHARE * documents:
-        raise InputError(
-            f"{named}: found {len(found):,} different labels in {documents:,} documents, which looks like ids or "
-            "texts; name another column, or set preprocess.labels=number and train.task=regression for amounts"
-        )
+    if columns and settings.labels == "one" and plan.settings.train.task == "classify":
+        where = f"{plan.config}: preprocess.inputs: label_column {', '.join(map(repr, columns))}"
+        refuse_unlearnable(found, documents, where)
     return found
 
 

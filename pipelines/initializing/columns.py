@@ -168,7 +168,7 @@ def guess_time(columns: Mapping[str, Column], used: Sequence[str | None]) -> Gue
     for one in columns.values():
         if one.name in used or not _TIME_NAME.search(one.name) or not one.texts:
             continue
-        if one.time_share >= 0.95:
+        if one.time_share >= 0.98:  # beyond 5 % unread times a scoring fails
             return Guess(one.name, f"its name, and values as {_shown(one)}")
         unread = f"{one.name!r} has times as {_shown(one)}, but only ISO 8601 and seconds since 1970 are read"
     return Guess(None, unread)

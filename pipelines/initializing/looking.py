@@ -38,7 +38,7 @@ class Look:
     """What was seen of a file.
 
     `rows` are those of the whole file, exact where all of it was read; `bad` are those looked at that cannot be read,
-    and `bad_why` what is wrong with them. `header` are the column names; a text has the one column `text`.
+    and `bad_why` what is wrong with them. A text has the one column `text`.
     """
 
     path: Path

@@ -18,11 +18,10 @@ _FEW_ROWS = 10  # of a label, below which hardly one of them is tested on
 
 @dataclass(frozen=True)
 class Seen:
-    """Language and lengths of texts in tokens, rows that can be learned from, and whether tokens were counted."""
+    """Language and lengths of texts in tokens, and whether these were counted or told from characters."""
 
     language: Language
     lengths: tuple[int, ...]
-    rows: int
     is_counted: bool
 
 
@@ -75,16 +74,18 @@ def problems(look: Look, columns: Mapping[str, Column], chosen: Chosen) -> list[
     found = []
     rows = look.seen
     if look.bad:
-        found.append(f"{look.bad:,} rows {look.bad_why}: they are set aside; more than 5 % of them stop the run")
+        found.append(f"{_rows(look.bad)} {look.bad_why}: they are set aside; more than 5 % of them stop the run")
     text = columns[chosen.text]
     if text.prose_share < _LEAST_PROSE:
         found.append(f"most texts are a word or two, as {text.texts[0].strip()[:40]!r}: is {text.name!r} the text?")
     empty = rows - len(text.filled)
     if empty:
-        found.append(f"{empty:,} rows ({empty / rows:.1%}) have no text: they are dropped")
+        found.append(f"{_rows(empty)} ({empty / rows:.1%}) without text: dropped")
     copies = len(text.texts) - len({" ".join(value.split()) for value in text.texts})
     if copies:
-        found.append(f"{copies:,} texts ({copies / rows:.1%}) were there before: one of each stays for training")
+        found.append(
+            f"{_rows(copies)} ({copies / rows:.1%}) with a text that was there before: one of each stays for training"
+        )
     if chosen.label.name is not None and chosen.task is not None:
         found += _label_problems(columns[chosen.label.name], chosen, rows)
     if chosen.time.name is None and chosen.time.why:
@@ -92,11 +93,15 @@ def problems(look: Look, columns: Mapping[str, Column], chosen: Chosen) -> list[
     return found
 
 
+def _rows(number: int) -> str:
+    return f"{number:,} row{'' if number == 1 else 's'}"
+
+
 def _label_problems(column: Column, chosen: Chosen, rows: int) -> Iterator[str]:
     assert chosen.task is not None
     without = rows - len(column.filled)
     if without:
-        yield f"{without:,} rows ({without / rows:.1%}) have no label: they are not learned from"
+        yield f"{_rows(without)} ({without / rows:.1%}) without label: not learned from"
     counts = chosen.task.counts
     single = sorted(name for name, count in counts.items() if count == 1)
     few = sorted(name for name, count in counts.items() if 1 < count < _FEW_ROWS)

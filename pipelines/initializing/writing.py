@@ -22,6 +22,7 @@ _TRANSFORMER = (  # rotary positions: with learned ones a loss stood still for 6
 )
 _LSTM = "{architecture: lstm}"
 _GENERATOR = "{architecture: gpt2, config: {n_embd: 256, n_layer: 4, n_head: 4, n_positions: 512}}"
+_PACKED_LENGTH = 128
 _LONG_SECONDS = 1800.0
 _RATES = {"pretrained": "1.0e-4", "lstm": "2.0e-3", "transformer": "3.0e-4"}
 
@@ -87,8 +88,10 @@ def _preprocess(draft: Draft) -> str:
         lines.append(f"  normalization: {{{inner}}}   # {reasons}")
     lines.append(f"  tokenizer: {_tokenizer(draft)}" + _why(draft, "tokenizer"))
     if _is_language_model(draft):
-        lines.append("  packing: best_fit" + "   # pieces of texts fill whole sequences; no text is cut")
-    lines.append(f"  max_length: {sizes.max_length}" + _why(draft, "max_length"))
+        lines.append("  packing: best_fit   # pieces of texts fill whole sequences; no text is cut")
+        lines.append(f"  max_length: {_PACKED_LENGTH}")
+    else:
+        lines.append(f"  max_length: {sizes.max_length}" + _why(draft, "max_length"))
     lines.append(
         f"  splits: {{validation: {sizes.validation}, test: {sizes.test}}}   # shares held back from training; the "
         "figures are those of the test split"
@@ -186,6 +189,7 @@ def reasons(chosen: Chosen, seen: Seen, sizes: Sizes, machine: Machine) -> dict[
     given, many = seen.is_counted, percentile(seen.lengths, 0.99)
     learned = f"{sizes.steps:,} steps of {sizes.global_batch} rows" + f"; {told_time(sizes.train_seconds)} here"
     cut = f"; {sizes.cut_share:.1%} of the texts are cut" if sizes.cut_share >= 0.0005 else ""
+    told = "" if given else "; told from their characters"
     small = "" if language.is_english else f"{spoken}, for which no pretrained model is installed; "
     found = {
         "encoding": "what its bytes are",
@@ -195,7 +199,7 @@ def reasons(chosen: Chosen, seen: Seen, sizes: Sizes, machine: Machine) -> dict[
         "time_column": chosen.time.why,
         "tokenizer": f"{spoken}" if given else f"{small}learned from the texts themselves",
         "model": "all-MiniLM-L6-v2, pretrained, English, 22.7 million parameters" if given else "from random weights",
-        "max_length": f"tokens; of the texts looked at 99 % have at most {many}{cut}",
+        "max_length": f"tokens; of the texts looked at 99 % have at most {many}{cut}{told}",
         "epochs": learned,
         "ranks": f"processes that train together; this machine has {machine.cores} cores",
         "score": "what the model is asked about: here the same file; give it your new texts",

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -68,6 +69,7 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
                 "retrieval",
                 "ranker",
                 "report",
+                "first_use",
             )
         ),
         "docs/scores.md",
@@ -190,6 +192,32 @@ def test_pipelines_and_commands_of_a_page_are_valid(page: str, tmp_path: Path) -
     assert commands and {name for name, _ in commands} <= set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     for _, words in commands:
         load_settings(str(config), words.split())
+
+
+def test_the_first_use_is_what_init_writes_and_its_commands_exist(tmp_path: Path) -> None:
+    text = read("docs/first_use.md")
+    commands = re.findall(r"^mapring (\w+) (\S+) ?(.*)$", text, re.MULTILINE)
+    assert {name for name, _, _ in commands} == {"init", "run", "score"}
+    options = {option for parameter in _parameters("init") for option in parameter.opts}
+    assert set(re.findall(r"(?<![\w-])--[a-z-]+", " ".join(re.findall(r"`mapring init[^`]*`", text)))) <= options
+    found = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    config = tmp_path / "tweets.yaml"
+    config.write_text(found[1])
+    for name, _, words in commands:
+        if name != "init":
+            load_settings(str(config), words.split())
+    assert load_settings(str(config)).preprocess.inputs[0].name == Path(commands[0][1]).stem
+
+
+def test_every_option_of_init_is_documented() -> None:
+    section = read("docs/commands.md").partition("## mapring init\n")[2].partition("\n## ")[0]
+    options = {option for parameter in _parameters("init") for option in parameter.opts if option.startswith("--")}
+    assert set(re.findall(r"`(--[a-z-]+)`", section)) == options - {"--help"}
+
+
+def _parameters(command: str) -> list[Any]:
+    return list(typer.main.get_command(app).commands[command].params)  # type: ignore[attr-defined]
 
 
 def test_the_udf_s_examples_on_the_scores_page_are_known_settings() -> None:

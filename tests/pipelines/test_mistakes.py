@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mapring.errors import SettingsError, StageError
+from mapring.errors import InputError, SettingsError, StageError
 from mapring.plan import make_plan
 from mapring.settings import load_settings
 from pipelines.init import init
 from pipelines.initializing.choosing import Asked
 from pipelines.initializing.looking import look_at
 from pipelines.launch import run_stage
+from spark_jobs.labels import refuse_unlearnable
 from tests.tiny import config_values, write_corpus, write_tokenizer
 
 
@@ -56,6 +57,28 @@ def test_ids_taken_for_labels_are_refused_by_init(config: Path) -> None:
     Path("many.csv").write_text("id,text\n" + "".join(f"{n},a text of some words {n}\n" for n in range(50)))
     with pytest.raises(SettingsError, match="50 different values in 50 rows, which looks like ids"):
         init("many.csv", Asked(label="id"), is_interactive=False)
+
+
+@pytest.mark.parametrize(
+    ("names", "documents", "part"),
+    [
+        ([f"id-{n}" for n in range(60)], 100, "60 different labels in 100 documents, which looks like ids or texts"),
+        (["yes"], 100, "the label 'yes' in all documents, expected two or more"),
+        (["yes"], 1, "the label 'yes' in all documents"),
+        (["yes", "no"], 100, None),
+        ([f"class-{n}" for n in range(50)], 100, None),
+        ([f"class-{n}" for n in range(19)], 19, None),
+    ],
+)
+def test_labels_that_nothing_can_be_learned_from_end_preprocessing(
+    names: list[str], documents: int, part: str | None
+) -> None:
+    if part is None:
+        refuse_unlearnable(names, documents, "my.yaml: here")
+        return
+    with pytest.raises(InputError) as caught:
+        refuse_unlearnable(names, documents, "my.yaml: here")
+    assert str(caught.value).startswith("my.yaml: here: found ") and part in str(caught.value)
 
 
 def test_a_text_column_of_numbers_or_nothing_is_refused_by_init(config: Path) -> None:
