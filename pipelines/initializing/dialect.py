@@ -1,8 +1,8 @@
 """How a delimited file is written: encoding, separator, quotes, header. Pure functions of a sample.
 
-Python's csv.Sniffer guesses from the frequencies of single characters, takes letters for separators in short files and
-prose, and raises where it finds none. Here each of four separators is tried out: the right one gives every record as
-many fields as the header has.
+Python's csv.Sniffer, before 3.16, guesses from the frequencies of single characters: it takes letters for separators in
+short files, commas in lists for those between fields, and raises where it finds none. Here, as there from 3.16 on,
+each separator is tried out: the right one gives every record as many fields as the header has.
 """
 
 from __future__ import annotations

@@ -34,12 +34,24 @@ def test_the_separator_of_whatever_a_csv_writer_writes_is_found_and_its_rows_rea
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_a_file_of_two_rows_is_enough(separator: str) -> None:
-    """csv.Sniffer takes letters for separators here."""
     lines = ["text", "label"], ["all that, and more; the tea", "a"], ["nothing", "b"]
     text = written([list(line) for line in lines], separator, csv.QUOTE_MINIMAL)
     found = guess_dialect(text)
     assert found is not None and found.separator == separator
     assert found.format == ("tsv" if separator == "\t" else "csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "separator"),
+    [
+        ("Features,rich,markdown,rich-cli\nhas tables,x,x\neasy to use,x,x,x\n", ","),  # Python 3.11: 't'
+        ("Features,rich,markdown,rich-cli,GitHub\nhas tables,x,x,x\neasy to use,x,x,x,x\n", ","),  # none
+        ("id;text;list\n1;a;['112', '112']\n2;b;['3', '4']\n", ";"),  # ','
+    ],
+)
+def test_files_that_the_sniffer_of_python_3_11_gets_wrong(text: str, separator: str) -> None:
+    found = guess_dialect(text)
+    assert found is not None and found.separator == separator
 
 
 def test_prose_with_commas_is_no_csv() -> None:
