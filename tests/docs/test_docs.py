@@ -70,6 +70,8 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
                 "ranker",
                 "report",
                 "first_use",
+                "pretraining",
+                "chinese",
             )
         ),
         "docs/scores.md",
