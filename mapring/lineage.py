@@ -149,6 +149,8 @@ def shards_fingerprint(
     values = output_settings(settings.preprocess)
     for source in (*values["inputs"], *values["decontamination"]["inputs"]):
         del source["feature_columns"]  # only scored rows carry numbers
+    if settings.preprocess.train_rows_per_label is None:
+        del values["train_rows_per_label"]  # without it fingerprints are as they were
     tokenizer = settings.preprocess.tokenizer
     if tokenizer is not None and tokenizer.directory is not None:  # a trained one follows from settings and inputs
         values["tokenizer"] = directory_identity(transformers_directory(tokenizer.directory))
@@ -170,6 +172,8 @@ def model_fingerprint(settings: Settings, shards: str) -> str:
     directory = settings.train.model.directory
     if directory is not None:  # what starts from random weights follows from its settings
         values["model"] = directory_identity(transformers_directory(directory))
+    if not settings.train.objective.contrast:  # without it fingerprints are as they were
+        del values["objective"]["contrast"], values["objective"]["contrast_temperature"]
     teacher = settings.train.distillation.teacher
     if teacher is not None:
         values["distillation"]["teacher"] = directory_identity(teacher_directory(teacher))

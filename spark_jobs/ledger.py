@@ -12,6 +12,7 @@ from mapring.care.forgotten import FORGOTTEN
 from mapring.contract.schemas import DROP
 from spark_jobs.dedup.parts import DUPLICATE_PARTS
 from spark_jobs.formats.raw import READ_RULES
+from spark_jobs.label_limit import LABEL_LIMIT
 from spark_jobs.overlap.contamination import CONTAMINATED
 from spark_jobs.tables import Built, WrittenFile, file_of_document, write_groups
 
@@ -23,8 +24,17 @@ _ROWS_PER_FILE = 1_000_000
 _ROWS_PER_ROW_GROUP = 65_536
 
 
-def drop_rows(rejected: DataFrame, duplicates: DataFrame) -> DataFrame:
-    """Rows of the DROP schema from records with a rule and from duplicates with a kept twin."""
+def drop_rows(
+    rejected: DataFrame, duplicates: DataFrame, beyond: DataFrame | None = None, most: int | None = None
+) -> DataFrame:
+    """Rows of the DROP schema from records with a rule and from duplicates with a kept twin.
+
+    Args:
+        rejected: with `rule`, `measured`, `threshold` and `detail`.
+        duplicates: with what `dedup.stage.mark_duplicates` says of them.
+        beyond: documents beyond the limit of their label, with `of_label`; None without a limit.
+        most: that limit.
+    """
     nothing = F.lit(None).cast("string")
     stage = (
         F.when(F.col("rule").isin(*READ_RULES), "read")
@@ -53,7 +63,20 @@ def drop_rows(rejected: DataFrame, duplicates: DataFrame) -> DataFrame:
         "similarity",
         F.when(F.col("kept_in").isNotNull(), F.concat(F.lit("kept in shards "), "kept_in")).alias("detail"),
     )
-    return rejected.unionByName(duplicates)
+    found = rejected.unionByName(duplicates)
+    if beyond is None:
+        return found
+    limited = beyond.select(
+        *_PLACE,
+        F.lit("limit").alias("stage"),
+        F.lit(LABEL_LIMIT).alias("rule"),
+        F.col("of_label").cast("string").alias("measured"),
+        F.lit(str(most)).alias("threshold"),
+        nothing.alias("kept_doc_id"),
+        F.lit(None).cast("double").alias("similarity"),
+        nothing.alias("detail"),
+    )
+    return found.unionByName(limited)
 
 
 def write_ledger(drops: DataFrame, total: int, directory: str) -> tuple[list[WrittenFile], Counter[str]]:

@@ -23,6 +23,7 @@ from spark_jobs.dedup.sketches import Sketcher, write_sketches
 from spark_jobs.dedup.stage import mark_duplicates
 from spark_jobs.filters.storing import describe_measures, write_measures
 from spark_jobs.fitting import start_fitted_session
+from spark_jobs.label_limit import LABEL_LIMIT, mark_beyond_limit
 from spark_jobs.labels import Labels, refuse_unlearnable
 from spark_jobs.ledger import drop_rows, write_ledger
 from spark_jobs.overlap.contamination import mark_contaminated
@@ -92,13 +93,19 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         marked = marked.drop("text", "measures").persist()
         duplicates = count_by_rule(marked.select(F.col("duplicate_rule").alias("rule")))
         placed = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
-        labels = _labels(placed, duplicates[None], plan)
+        placed, beyond, limited = _limited(placed, plan)
+        labels = _labels(placed, duplicates[None] - limited, plan)
     unique = _with_texts(placed, records)
-    kept_count = duplicates[None]
+    kept_count = duplicates[None] - limited
     tokenizer, told = _publish_tokenizer(unique, plan)
     with SideBySide(spark) as steps:
         writing = steps.start(lambda: _write_data(placed, records, labels, plan))
-        drops = drop_rows(records.where(F.col("rule").isNotNull()), marked.where("doc_id != kept_doc_id"))
+        drops = drop_rows(
+            records.where(F.col("rule").isNotNull()),
+            marked.where("doc_id != kept_doc_id"),
+            beyond,
+            settings.preprocess.train_rows_per_label,
+        )
         dropping = steps.start(lambda: _write_ledger(drops, sum(by_rule.values()) - kept_count, directory))
         measuring = steps.start(lambda: write_measures(records, by_rule, settings.preprocess.filters, directory))
         sketching = steps.start(lambda: _write_sketches(unique, kept_count, plan))
@@ -109,7 +116,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     measures, sketches = measuring.result(), sketching.result()
     counted = counting.result()
     statistics = write_statistics(counted, data, ledger, directory)
-    counts = _conserve(by_rule, duplicates, data, dropped)
+    counts = _conserve(by_rule, duplicates, limited, data, dropped)
     layout = lane_files(data, settings.preprocess.lanes)
     return Manifest(
         kind="shards",
@@ -159,6 +166,17 @@ def _read(spark: SparkSession, plan: Plan, on_rows: Callable[[int], None]) -> Da
         left_out=plan.left_out_of_corpus,
     )
     return read_records(spark, first_pass, partitions(spark))
+
+
+def _limited(placed: DataFrame, plan: Plan) -> tuple[DataFrame, DataFrame | None, int]:
+    """The documents within the limit of their label; those beyond, None without a limit; and how many these are."""
+    settings = plan.settings
+    most = settings.preprocess.train_rows_per_label
+    if most is None:
+        return placed, None, 0
+    marked = mark_beyond_limit(placed, most, settings.seed).persist()
+    beyond = marked.where(F.col("of_label").isNotNull())
+    return marked.where(F.col("of_label").isNull()).drop("of_label"), beyond, beyond.count()
 
 
 def _publish_tokenizer(unique: DataFrame, plan: Plan) -> tuple[list[FileEntry], dict[str, Any] | None]:
@@ -271,15 +289,16 @@ def _labels(unique: DataFrame, documents: int, plan: Plan) -> list[str]:
 def _conserve(
     by_rule: dict[str | None, int],
     duplicates: dict[str | None, int],
+    limited: int,
     data: list[WrittenFile],
     dropped: Counter[str],
 ) -> dict[str, Any]:
     """The counts for the manifest, after holding what was read against what was really written."""
     read = sum(by_rule.values())
     kept = count_documents(data)
-    found = [*by_rule.items(), *duplicates.items()]
-    expected: Counter[str] = Counter({rule: count for rule, count in found if rule is not None})
-    if read != kept + dropped.total() or kept != duplicates[None] or expected != +dropped:
+    found = [*by_rule.items(), *duplicates.items(), (LABEL_LIMIT, limited)]
+    expected: Counter[str] = +Counter({rule: count for rule, count in found if rule is not None})
+    if read != kept + dropped.total() or kept != duplicates[None] - limited or expected != +dropped:
         raise StageError(
             f"{STAGE}: read {read} = kept {kept} + dropped {dropped.total()} does not hold, or the ledger differs "
             f"from the counts ({dict(dropped)} against {dict(expected)}); nothing was published. "

@@ -39,6 +39,35 @@ def padded_rows(
         start += count
 
 
+def whole_groups(
+    input_ids: Sequence[Ids], group_rows: Sequence[int], pad_token_id: int, max_tokens: int = MICRO_BATCH_TOKENS
+) -> Iterator[PaddedRows]:
+    """As `padded_rows`, but rows of a group are in one piece; one of more than `max_tokens` cells has its own.
+
+    Args:
+        input_ids: rows of the first group, then of the second, and so on.
+        group_rows: rows of each group.
+        pad_token_id: what rows are filled up with.
+        max_tokens: cells of a piece of several groups.
+    """
+    ends = np.cumsum([0, *group_rows])
+    lengths = np.array([len(ids) for ids in input_ids], np.int64)
+    first, width = 0, 0
+    for begin, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
+        own_width = int(lengths[begin:end].max(initial=0))
+        if begin > first and (end - first) * max(width, own_width) > max_tokens:
+            yield _one_piece(input_ids, lengths, first, begin, pad_token_id)
+            first, width = begin, 0
+        width = max(width, own_width)
+    if len(lengths) > first:
+        yield _one_piece(input_ids, lengths, first, len(lengths), pad_token_id)
+
+
+def _one_piece(input_ids: Sequence[Ids], lengths: Integers, first: int, end: int, pad_token_id: int) -> PaddedRows:
+    order = first + np.argsort(-lengths[first:end], kind="stable")
+    return _pad(input_ids, order, int(lengths[order[0]]), pad_token_id)
+
+
 def _pad(input_ids: Sequence[Ids], rows: Integers, width: int, pad_token_id: int) -> PaddedRows:
     ids = np.full((len(rows), width), pad_token_id, np.int64)  # (B, T)
     mask = np.zeros((len(rows), width), np.int64)

@@ -65,8 +65,10 @@ def refusal(task: TaskName, model: ModelKind, method: MethodName) -> str | None:
     return None
 
 
-def objective_refusal(task: TaskName, names: Sequence[str]) -> str | None:
-    """Why settings of `train.objective`, by name, cannot be used with a task; None where they can."""
+def objective_refusal(task: TaskName, model: ModelKind, names: Sequence[str]) -> str | None:
+    """Why settings of `train.objective`, by name, cannot be used with a task and model; None where they can."""
+    if "contrast" in names and model in OWN_ARCHITECTURES:
+        return f"objective.contrast: found it with {model}, whose tokens have no hidden states of their own; remove it"
     if not names or task == "classify":
         return None
     return f"objective.{names[0]}: found it with task={task}, expected task=classify, whose loss it changes; remove it"
@@ -78,7 +80,7 @@ def distillation_refusal(task: TaskName, objective_names: Sequence[str]) -> str 
         return (
             f"distillation.teacher: found it with task={task}, expected task=classify, whose loss it changes; remove it"
         )
-    for name in ("r_drop", "fgm", "mixup"):
+    for name in ("r_drop", "fgm", "mixup", "contrast"):
         if name in objective_names:
             return (
                 f"distillation.teacher: found it with objective.{name}, expected one plain pass, in which teacher and "

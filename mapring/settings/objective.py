@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from mapring.settings.base import Section, output
 
 
@@ -34,3 +36,21 @@ class Objective(Section):
         description="Parameter of the Beta distribution by which the embeddings of pairs of rows are mixed; 0 is none.",
         ge=0,
     )
+    contrast: float = output(
+        0.0,
+        description="Weight of the supervised contrastive loss, which draws texts of one label together and those of "
+        "others apart, among the rows of a lane in the global batch; 0 is none.",
+        ge=0,
+    )
+    contrast_temperature: float = output(
+        0.1, description="What cosine similarities are divided by in it; lower ones look at the nearest more.", gt=0
+    )
+
+    @model_validator(mode="after")
+    def _contrast_has_one_label_a_row(self) -> Objective:
+        if self.contrast and self.mixup:
+            raise ValueError("contrast: found it with mixup, whose rows have two labels; set one of the two to 0")
+        default = type(self).model_fields["contrast_temperature"].default
+        if self.contrast_temperature != default and not self.contrast:
+            raise ValueError("contrast_temperature: found it without contrast; set contrast, or remove it")
+        return self

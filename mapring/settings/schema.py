@@ -93,6 +93,12 @@ class Preprocess(Section):
     )
     max_length: int = output(128, description="Longest sequence in tokens, special tokens included.", ge=8, le=131072)
     splits: Splits = output(Splits(), description="How documents are divided.")
+    train_rows_per_label: int | None = output(
+        None,
+        description="Most documents of each label in the training split, to learn from few; the others stand in the "
+        "ledger. None keeps all.",
+        ge=1,
+    )
     lanes: int = output(
         16, description="Independent streams per split; the ring can have up to this many ranks.", ge=1, le=4096
     )
@@ -139,11 +145,22 @@ class Preprocess(Section):
             raise ValueError(
                 f"labels: found {self.labels}, but no input has a label_column; name one, or remove this setting"
             )
+        self._refuse_a_limit_without_labels()
         default = type(self).model_fields["label_separator"].default
         if self.labels != "several" and self.label_separator != default:
             raise ValueError(
                 f"label_separator: found {self.label_separator!r} with labels={self.labels}, which does not use it; "
                 "remove it, or set labels=several"
+            )
+
+    def _refuse_a_limit_without_labels(self) -> None:
+        if self.train_rows_per_label is None:
+            return
+        if self.labels != "one" or all(source.label_column is None for source in self.inputs):
+            found = "no label_column" if self.labels == "one" else f"labels={self.labels}"
+            raise ValueError(
+                f"train_rows_per_label: found {self.train_rows_per_label} with {found}, expected documents with one "
+                "label each; remove it"
             )
 
     def _refuse_what_packed_documents_have_not(self) -> None:

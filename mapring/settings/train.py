@@ -199,7 +199,7 @@ class Train(Section):
     @model_validator(mode="after")
     def _parts_fit(self) -> Train:
         why = refusal(self.task, model_kind(self.model.architecture), self.method.name)
-        why = why or objective_refusal(self.task, changed_settings(self.objective))
+        why = why or objective_refusal(self.task, model_kind(self.model.architecture), changed_settings(self.objective))
         why = why or augmentation_refusal(self.task, changed_settings(self.augmentation))
         if self.distillation.teacher is not None:
             why = why or distillation_refusal(self.task, changed_settings(self.objective))
@@ -226,8 +226,9 @@ class Train(Section):
             return f"task={self.task}"
         if self.method.name != "full":
             return f"method={self.method.name}"
-        if self.objective.fgm or self.objective.mixup:
-            return "objective.fgm" if self.objective.fgm else "objective.mixup"
+        for name in ("fgm", "mixup", "contrast"):
+            if getattr(self.objective, name):
+                return f"objective.{name}"
         if self.model.architecture in OWN_ARCHITECTURES:
             return f"model.architecture={self.model.architecture}"
         return "gradient_checkpointing" if self.gradient_checkpointing else None

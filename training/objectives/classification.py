@@ -1,4 +1,4 @@
-"""What a classifier minimizes: cross entropy, with weights of classes, smoothed labels, and three ways to regularize.
+"""What a classifier minimizes: cross entropy, with weights of classes, smoothed labels, three regularizers, contrast.
 
 All of them can be combined. A loss is a sum over rows and its weight the sum of the rows' class weights, so that sums
 over ranks give the weighted mean, as torch's `cross_entropy` has it.
@@ -10,6 +10,8 @@ over ranks give the weighted mean, as torch's `cross_entropy` has it.
 - The fast gradient method (Miyato et al. 2017): one more pass on embeddings moved against the first pass's cross
   entropy. The loss is the mean of the clean and the adversarial one, where the paper has their sum: so learning rate
   and clipping mean what they do without it.
+- Supervised contrast (Khosla et al. 2020), on the first pass: `contrast` times each row's loss, with its class weight;
+  see `contrast.py`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from mapring.settings.objective import Objective
+from training.objectives.contrast import contrast_of_rows
 from training.objectives.embeddings import adversarial_shift, draw_mixture, run_pass
 from training.rows import NO_LABEL
 
@@ -39,17 +42,23 @@ class ClassificationObjective:
     """The loss of a piece of rows by the settings of `train.objective`.
 
     `class_weights` has one for each class; None where all are 1. They are counted, so they come later than the rest.
+    `classes`, how many there are, is needed for contrast only, which looks for the output layer by it.
     """
 
     settings: Objective = field(default_factory=Objective)
     class_weights: tuple[float, ...] | None = None
+    classes: int | None = None
 
     def weighing(self, class_weights: Sequence[float]) -> ClassificationObjective:
         """The same with these weights of classes."""
         return replace(self, class_weights=tuple(class_weights))
 
     def __call__(
-        self, model: nn.Module, inputs: Mapping[str, torch.Tensor], labels: torch.Tensor
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, torch.Tensor],
+        labels: torch.Tensor,
+        groups: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, float]:
         """Sum of the losses of labelled rows, and of their weights.
 
@@ -57,6 +66,7 @@ class ClassificationObjective:
             model: in training mode.
             inputs: its keyword arguments.
             labels: int64 (B,), NO_LABEL where a row has none.
+            groups: int64 (B,), of rows that are contrasted with each other; None is one group.
         """
         settings = self.settings
         aims, mixture = [_Aim(labels, None)], None
@@ -64,7 +74,13 @@ class ClassificationObjective:
             mixture = draw_mixture(len(labels), settings.mixup, labels.device)
             aims = [_Aim(labels, mixture.share), _Aim(labels[mixture.partner], 1 - mixture.share)]
         weights = self._row_weights(aims)
-        first = run_pass(model, inputs, mixture=mixture, keep_embeddings=settings.fgm > 0)
+        first = run_pass(
+            model,
+            inputs,
+            mixture=mixture,
+            keep_embeddings=settings.fgm > 0,
+            view_classes=self.classes if settings.contrast else None,
+        )
         first_loss = loss = self._cross_entropy(first.logits, aims)
         if settings.r_drop:
             second = run_pass(model, inputs, mixture=mixture)
@@ -74,6 +90,10 @@ class ClassificationObjective:
             shift = adversarial_shift(first_loss, first.embeddings, settings.fgm)
             moved = run_pass(model, inputs, mixture=mixture, shift=shift)
             loss = (loss + self._cross_entropy(moved.logits, aims)) / 2
+        if first.views is not None:
+            groups = torch.zeros_like(labels) if groups is None else groups
+            contrast = contrast_of_rows(first.views, labels, groups, settings.contrast_temperature)
+            loss = loss + settings.contrast * (weights * contrast).sum()
         return loss, float(weights.double().sum())
 
     def cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from mapring.errors import SettingsError
+from training.objectives.contrast import Views, output_layer_inputs, views_of
 
 _SMALLEST_NORM = 1e-30  # of a gradient; a row without a label has none, and is not moved
 
@@ -25,10 +26,11 @@ class Mixture(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """Logits in fp32, (B, C), and the embeddings that led to them, (B, T, H); None if they were not asked for."""
+    """Logits in fp32, (B, C), the embeddings that led to them, (B, T, H), and the views; None if not asked for."""
 
     logits: torch.Tensor
-    embeddings: torch.Tensor | None
+    embeddings: torch.Tensor | None = None
+    views: Views | None = None
 
 
 def draw_mixture(rows: int, alpha: float, device: torch.device) -> Mixture:
@@ -48,6 +50,7 @@ def run_pass(
     mixture: Mixture | None = None,
     shift: torch.Tensor | None = None,
     keep_embeddings: bool = False,
+    view_classes: int | None = None,
 ) -> Pass:
     """One forward pass.
 
@@ -57,12 +60,13 @@ def run_pass(
         mixture: which rows' embeddings are mixed; a row then has the tokens of both, and padding adds nothing.
         shift: added to the embeddings behind that, (B, T, H).
         keep_embeddings: also return the embeddings, and let gradients reach them where their table is frozen.
+        view_classes: also return the views of a classifier with so many classes.
 
     Raises:
-        SettingsError: the model has no table of token embeddings that its passes go through.
+        SettingsError: the model has no table of token embeddings that its passes go through, or no views.
     """
     if mixture is None and shift is None and not keep_embeddings:
-        return Pass(model(**inputs).logits.float(), None)
+        return _plain_pass(model, inputs, view_classes)
     mask = inputs["attention_mask"]
     found: list[torch.Tensor] = []
 
@@ -80,7 +84,7 @@ def run_pass(
         inputs = {**inputs, "attention_mask": torch.maximum(mask, mask[mixture.partner])}
     handle = _table(model).register_forward_hook(change)
     try:
-        logits = model(**inputs).logits.float()
+        passed = _plain_pass(model, inputs, view_classes)
     finally:
         handle.remove()
     if len(found) != 1:
@@ -88,7 +92,15 @@ def run_pass(
             f"train.objective: found {len(found)} look-ups of token embeddings in a pass of this model, expected 1, "
             "which fgm and mixup change; set both to 0"
         )
-    return Pass(logits, found[0] if keep_embeddings else None)
+    return passed._replace(embeddings=found[0]) if keep_embeddings else passed
+
+
+def _plain_pass(model: nn.Module, inputs: Mapping[str, torch.Tensor], view_classes: int | None) -> Pass:
+    if view_classes is None:
+        return Pass(model(**inputs).logits.float())
+    with output_layer_inputs(model, view_classes) as read:
+        output = model(**inputs, output_hidden_states=True)
+    return Pass(output.logits.float(), views=views_of(read, output.hidden_states[-1], inputs["attention_mask"]))
 
 
 def adversarial_shift(loss: torch.Tensor, embeddings: torch.Tensor, norm: float) -> torch.Tensor:

@@ -58,8 +58,10 @@ def open_task(plan: Plan, ring: Ring | None = None) -> Task:
         return Embedding(read_pair_form(tokenizer), group_rows, plan.settings.train.temperature)
     _check_label_kind(where, details, name)
     if name == "classify":
-        objective = ClassificationObjective(plan.settings.train.objective)
-        return Classification(_labels(where, details, 2), plan.settings.seed, objective)
+        labels = _labels(where, details, 2)
+        settings = plan.settings.train.objective
+        objective = ClassificationObjective(settings, classes=len(labels) if settings.contrast else None)
+        return Classification(labels, plan.settings.seed, objective)
     if name == "multilabel":
         return Multilabel(_labels(where, details, 1), plan.settings.seed)
     return _regression(where, ring or SingleRing())

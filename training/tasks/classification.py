@@ -14,7 +14,7 @@ from torch.nn import functional
 from training.exact_sums import fixed_point, pieces_of_split
 from training.model import config_of
 from training.objectives import ClassificationObjective
-from training.padding import PaddedRows, padded_rows
+from training.padding import PaddedRows, padded_rows, whole_groups
 from training.reader import NO_LABEL, Batch
 from training.ring import Ring
 from training.tasks.interface import LogitsOfLabels, Piece
@@ -35,9 +35,16 @@ class Classification(LogitsOfLabels):
     problem_type = "single_label_classification"
 
     def pieces(self, batch: Batch, model: nn.Module, _epoch: int, max_tokens: int) -> Iterator[Piece]:
-        """Rows sorted by length; the targets are `labels`, (B,) int64."""
-        for padded in padded_rows(batch.input_ids, config_of(model).pad_token_id, max_tokens):
-            yield piece_of(batch, padded, model, self.targets(batch, padded))
+        """Rows sorted by length; the targets are `labels`, (B,) int64, and with contrast `groups`, (B,), all whole."""
+        pad = config_of(model).pad_token_id
+        if not self.objective.settings.contrast:
+            for padded in padded_rows(batch.input_ids, pad, max_tokens):
+                yield piece_of(batch, padded, model, self.targets(batch, padded))
+            return
+        groups = np.repeat(np.arange(len(batch.lane_rows)), batch.lane_rows)  # (rows,)
+        for padded in whole_groups(batch.input_ids, batch.lane_rows, pad, max_tokens):
+            own = {"groups": torch.from_numpy(groups[padded.rows])}
+            yield piece_of(batch, padded, model, {**self.targets(batch, padded), **own})
 
     def targets(self, batch: Batch, padded: PaddedRows) -> dict[str, torch.Tensor]:
         """What the loss of padded rows is made from."""
@@ -45,7 +52,7 @@ class Classification(LogitsOfLabels):
 
     def loss(self, model: nn.Module, piece: Piece) -> tuple[torch.Tensor, float]:
         """What the objective says of the labelled rows, and their number or weights: by default the cross entropy."""
-        return self.objective(model, piece.inputs, piece.targets["labels"])
+        return self.objective(model, piece.inputs, piece.targets["labels"], piece.targets.get("groups"))
 
     def sample_batch(self, rows: int, length: int, vocabulary: int) -> Batch:
         """Rows of the first label."""
