@@ -200,16 +200,24 @@ def score_settings_fingerprint(
     if settings.score.backend == "torch":  # is held against nothing
         del values["min_agreement"], values["max_metric_loss"]
     if settings.score.retrieval is not None:
+        values["retrieval"] = _retrieval_values(settings.score.retrieval)
         values["retrieval"]["templates"] = [file.to_json() for file in bank]
     values["ranker"] = ranker if settings.score.ranker else None
     content = {"algorithm_version": ALGORITHM_VERSION["score"], "settings": values, "source": output_settings(source)}
     return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 
 
+def _retrieval_values(retrieval: Retrieval) -> dict[str, Any]:
+    values = output_settings(retrieval)
+    if retrieval.keep_in_scope is None:
+        del values["keep_in_scope"]  # without it fingerprints are as they were
+    return values
+
+
 def bank_fingerprint(retrieval: Retrieval, model: str, sources: Sequence[SourceFile]) -> str:
     """Fingerprint of a bank of templates, embedded by a model (16 hex digits); how many answer a text has no part."""
     values = output_settings(retrieval)
-    del values["top_k"], values["abstain_below"]
+    del values["top_k"], values["abstain_below"], values["keep_in_scope"]
     return _digest("bank", {"settings": values, "model": model, "inputs": [file.to_json() for file in sources]})
 
 
@@ -227,6 +235,8 @@ def ranker_fingerprint(
     assert settings.ranker is not None and settings.score is not None
     scoring = output_settings(settings.score)
     asked = {name: scoring[name] for name in ("mode", "retrieval", "backend")}
+    if settings.score.retrieval is not None:
+        asked["retrieval"] = _retrieval_values(settings.score.retrieval)
     return _digest(
         "ranker",
         {

@@ -17,6 +17,7 @@ from mapring.settings.combinations import ModeName
 SCORE_BINS = 20
 _COLUMNS: dict[ModeName, list[str]] = {  # what is read of the table
     "classify": ["label", "score", "abstained"],
+    "answer": ["label", "score", "abstained"],
     "multilabel": ["labels"],
     "regression": ["value"],
     "perplexity": ["perplexity"],
@@ -24,7 +25,8 @@ _COLUMNS: dict[ModeName, list[str]] = {  # what is read of the table
     "retrieve": ["label", "score", "abstained"],
     "generate": [],
 }
-_ONE_LABEL = ("classify", "retrieve")  # with a score from 0 to 1; below 0 a similarity counts in the first bin
+# With a score from 0 to 1; of a similarity what is below 0 counts in the first bin.
+_ONE_LABEL = ("classify", "answer", "retrieve")
 _REFERENCE = {"regression": "prediction", "perplexity": "loss"}  # the histogram that a model was published with
 
 
@@ -73,7 +75,7 @@ def count_answers(
 
 def expected_answers(mode: ModeName, reference: Mapping[str, Any]) -> dict[str, int] | None:
     """What a model answered when it was published: of one label by label, of numbers by bin; None of other modes."""
-    if mode == "classify":
+    if mode in ("classify", "answer"):
         return {label: counts["answers"] for label, counts in reference["labels"].items()}
     if mode in _REFERENCE:
         return by_bin(reference[_REFERENCE[mode]]["counts"])

@@ -19,6 +19,7 @@ from pipelines.report_tables import batches
 
 _ANSWER_TITLES = {  # and what the axis has
     "classify": ("Scores", "score of the most probable label"),
+    "answer": ("Scores", "score of the most probable label"),
     "retrieve": ("Scores", "similarity of the nearest template"),
     "regression": ("Values", "value"),
     "perplexity": ("Losses", "loss in nats a token, the logarithm of the perplexity"),
@@ -54,7 +55,7 @@ def gather_scores(plan: Plan) -> Scores | None:
     uris = [storage.join(plan.run.scores, file.path) for file in table.files]
     columns = columns_of(mode)
     answers = count_answers(mode, batches(uris, columns) if columns else (), reference)
-    found = answers.labels if mode == "classify" else by_bin(answers.histogram)
+    found = answers.labels if mode in ("classify", "answer") else by_bin(answers.histogram)
     expected = None if reference is None else expected_answers(mode, reference)
     is_whole = not answers.abstained  # withheld labels would look like a drift
     return Scores(

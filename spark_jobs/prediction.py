@@ -14,7 +14,7 @@ from spark_jobs.distinct import distinct_texts
 from spark_jobs.forward import Outcome, Passes
 from spark_jobs.modes.explanation import explanations, is_chosen
 from spark_jobs.modes.labels import columns_of_one, columns_of_several, sigmoid, softmax
-from spark_jobs.modes.retrieval import columns_of_found
+from spark_jobs.modes.retrieval import columns_of_found, columns_of_label_and_answer
 from spark_jobs.predictor import Encoded, Predictor
 from spark_jobs.records import EMPTY
 
@@ -142,6 +142,15 @@ def _retrieved(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
     return Answered(columns_of_found(found, answers.retrieval.abstain_below), _passes(outcome))
 
 
+def _label_and_answer(predictor: Predictor, rows: Rows, answers: Answers) -> Answered:
+    assert predictor.bank is not None and answers.retrieval is not None
+    outcome, vectors = predictor.outputs_and_vectors(rows.encoded)
+    of_label = columns_of_one(softmax(outcome.logits, predictor.temperature), predictor.labels, answers)
+    found = predictor.bank.answers(vectors, answers.retrieval.top_k)
+    columns = columns_of_label_and_answer(of_label, found, predictor.bank.threshold(answers.retrieval))
+    return _explained(predictor, rows, outcome, columns)
+
+
 def _perplexity(predictor: Predictor, rows: Rows, _answers: Answers) -> Answered:
     """The exponential of the mean negative log likelihood; texts of one token have none."""
     encoded = rows.encoded
@@ -180,6 +189,7 @@ def _passes(outcome: Outcome) -> Passes:
 
 _MODES: dict[ModeName, Callable[[Predictor, Rows, Answers], Answered]] = {
     "classify": _one_label,
+    "answer": _label_and_answer,
     "multilabel": _several_labels,
     "regression": _number,
     "embed": _vector,

@@ -7,7 +7,7 @@ which only plans a job needs neither.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ from spark_jobs.modes.embedding import load_embeddings
 from spark_jobs.modes.likelihood import Likelihoods
 from spark_jobs.published_model import PublishedModel, read_published_model
 from spark_jobs.retrieval.bank import Bank
+from spark_jobs.retrieval.top_k import Vectors
 
 if TYPE_CHECKING:
     from spark_jobs.modes.generation import Generator
@@ -56,6 +57,7 @@ class Predictor:
         threads, device: what the task may use.
         batch_tokens: tokens of one padded batch.
         bank_directory: where a bank of templates that it embedded is published; None for no bank.
+        vectors: whether a classifier also gives vectors, for a bank; with one it does.
 
     Raises:
         PublishedError: the model is not published, is damaged, or puts out other numbers here than
@@ -71,6 +73,7 @@ class Predictor:
         batch_tokens: int = 2048,
         device: str = "cpu",
         bank_directory: str | None = None,
+        vectors: bool = False,
     ) -> None:
         published = read_published_model(model_directory)
         self.published: PublishedModel = published
@@ -88,8 +91,9 @@ class Predictor:
         self.encoder = Encoder(self._tokenizer, self.max_length)
         self._normalization = Normalization.model_validate(details["text"])
         self._chosen = None if backend_directory is None else open_backend(backend_directory, self.manifest)
-        self._backend, width = self._load(local, threads, device)
-        self.forward = Forward(self._backend, width, batch_tokens)
+        self._has_vectors = self.task == "classify" and (vectors or bank_directory is not None)
+        self._backend, self._width, behind = self._load(local, threads, device)
+        self._forward = Forward(self._backend, self._width + behind, batch_tokens)
         self._golden = local / details["golden"]
         self._replay_golden()
         self.bank = None if bank_directory is None else self._open_bank(bank_directory, threads)
@@ -106,7 +110,18 @@ class Predictor:
 
     def outputs(self, encoded: Encoded) -> Outcome:
         """What the model puts out: logits of labels (N, C), numbers (N, 1), vectors (N, H); and what failed."""
-        return self.forward(encoded.ids, encoded.second_starts)
+        return self.outputs_and_vectors(encoded)[0]
+
+    def outputs_and_vectors(self, encoded: Encoded) -> tuple[Outcome, Vectors]:
+        """As `outputs`, and by the same pass the vectors of a classifier that has them, (N, H), of length 1.
+
+        Of a model of task embed both are the same; of others there are none, (N, 0).
+        """
+        outcome = self._forward(encoded.ids, encoded.second_starts)
+        if self.task == "embed":
+            return outcome, outcome.logits
+        own, vectors = np.split(outcome.logits, [self._width], axis=1)
+        return replace(outcome, logits=own), np.ascontiguousarray(vectors)
 
     @cached_property
     def likelihoods(self) -> Forward:
@@ -139,11 +154,11 @@ class Predictor:
 
     def _open_bank(self, directory: str, threads: int) -> Bank:
         bank = Bank(directory, self.manifest, threads)
-        bank.check(self.outputs(self.encode(bank.golden.column("text").to_pylist())).logits)
+        bank.check(self.outputs_and_vectors(self.encode(bank.golden.column("text").to_pylist()))[1])
         return bank
 
-    def _load(self, local: Path, threads: int, device: str) -> tuple[Backend, int]:
-        """What computes the outputs of the task, and how many numbers they are for a row."""
+    def _load(self, local: Path, threads: int, device: str) -> tuple[Backend, int, int]:
+        """What computes the outputs of the task, how many numbers they are for a row, and how many of a vector."""
         details = self.manifest.details
         if self.task == "mlm":
             raise PublishedError(
@@ -152,12 +167,17 @@ class Predictor:
             )
         if self.task == "embed":
             vectors = load_embeddings(local, details, threads)
-            return vectors, vectors.width
+            return vectors, vectors.width, 0
         if self.task == "clm":
             language = load_causal(local, details, threads)
-            return language, language.width
+            return language, language.width, 0
         load = load_backend if self._chosen is None else self._chosen.load
-        return load(local, details, threads, device), len(self.labels) or 1
+        classes = len(self.labels) or 1
+        if not self._has_vectors:
+            return load(local, details, threads, device), classes, 0
+        backend = load(local, details, threads, device, vectors=True)
+        tried = backend.logits(np.full((1, 1), backend.padding_id, np.int64), np.ones((1, 1), np.int64))
+        return backend, classes, tried.shape[1] - classes
 
     def _replay_golden(self) -> None:
         path = self._golden
@@ -170,7 +190,7 @@ class Predictor:
             raise PublishedError(
                 f"{path}: golden rows tokenize otherwise here; the tokenizer is not the model's: train again"
             )
-        outcome = self.forward(golden["input_ids"], starts)
+        outcome = self.outputs(Encoded(golden["input_ids"], starts))
         for row, reason in outcome.failures.items():
             raise PublishedError(f"{path}: golden row {row} cannot be computed here ({reason}); train again")
         if self._chosen is not None:
@@ -204,6 +224,7 @@ def load_predictor(
     backend_directory: str | None = None,
     device: str = "cpu",
     bank_directory: str | None = None,
+    vectors: bool = False,
 ) -> Predictor:
     """The predictor of this Python worker: loaded at the first call, then reused for all its tasks."""
     return Predictor(
@@ -213,4 +234,5 @@ def load_predictor(
         batch_tokens=batch_tokens,
         device=device,
         bank_directory=bank_directory,
+        vectors=vectors,
     )

@@ -93,8 +93,8 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         marked = marked.drop("text", "measures").persist()
         duplicates = count_by_rule(marked.select(F.col("duplicate_rule").alias("rule")))
         placed = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
+        labels = _labels(placed, duplicates[None], plan)
         placed, beyond, limited = _limited(placed, plan)
-        labels = _labels(placed, duplicates[None] - limited, plan)
     unique = _with_texts(placed, records)
     kept_count = duplicates[None] - limited
     tokenizer, told = _publish_tokenizer(unique, plan)

@@ -46,6 +46,10 @@ class PublishedModel:
             why = "mode: found generate, but the model is a graph without state between tokens; ask for perplexity"
         if why is None and answers.mode == "generate" and self.is_pair:
             why = "mode: found generate, but the model reads pairs of texts; ask for perplexity"
+        if why is None and answers.mode == "answer" and self.is_pair:
+            why = (
+                "mode: found answer, but the model reads pairs of texts and templates are single ones; ask for classify"
+            )
         if why is not None:
             raise SettingsError(f"{self.directory}: {why}")
         return chosen_mode(self.task, answers.mode)

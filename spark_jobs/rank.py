@@ -24,7 +24,12 @@ from spark_jobs.tables import WrittenFile
 from spark_jobs.top_rows import ByColumn, ByProbability, write_top_rows
 
 STAGE = "rank"
-_USUAL: dict[ModeName, str] = {"classify": "score", "regression": "value", "perplexity": "perplexity"}
+_USUAL: dict[ModeName, str] = {
+    "classify": "score",
+    "answer": "score",
+    "regression": "value",
+    "perplexity": "perplexity",
+}
 
 
 def rank(plan: Plan) -> None:

@@ -7,9 +7,14 @@ from spark_jobs.task_device import task_device, task_threads
 
 
 def load_task_predictor(
-    model_directory: str, batch_tokens: int, backend_directory: str | None = None, bank_directory: str | None = None
+    model_directory: str,
+    batch_tokens: int,
+    backend_directory: str | None = None,
+    bank_directory: str | None = None,
+    *,
+    vectors: bool = False,
 ) -> Predictor:
     """The predictor of this Python worker, loaded at the first call; arguments as those of `load_predictor`."""
     return load_predictor(
-        model_directory, task_threads(), batch_tokens, backend_directory, task_device(), bank_directory
+        model_directory, task_threads(), batch_tokens, backend_directory, task_device(), bank_directory, vectors
     )

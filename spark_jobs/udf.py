@@ -15,6 +15,7 @@ from mapring.contract.schemas import answer_schema
 from mapring.errors import SettingsError
 from mapring.pairs import join_pairs
 from mapring.settings.answers import Answers
+from mapring.settings.combinations import FROM_A_BANK, chosen_mode
 from spark_jobs.backends.published import open_backend
 from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import Predictor
@@ -55,10 +56,10 @@ def predict_udf(
     if backend is not None:
         open_backend(backend, published.manifest)
     asked = _asked(answers)
-    if published.mode_for(asked) == "retrieve":
+    if (mode := published.mode_for(asked)) in FROM_A_BANK:
         raise SettingsError(
-            "predict_udf: mode: found retrieve, whose bank `mapring score` publishes; score a pipeline, or ask "
-            "for embed"
+            f"predict_udf: mode: found {mode}, whose bank `mapring score` publishes; score a pipeline, or ask "
+            f"for {chosen_mode(published.task, None)}"
         )
     result_type = from_arrow_schema(answer_schema(published.mode_for(asked)))
 

@@ -210,13 +210,23 @@ _OF_LABELS = (
     pa.field("top", pa.list_(_PROBABILITY)),  # the most probable first
 )
 _EXPLANATION = pa.field("explanation", pa.list_(_WEIGHT))  # in the order of the tokens
+_OF_ONE_LABEL = (
+    pa.field("label", pa.string()),  # null where `abstained`, too
+    pa.field("score", pa.float64()),  # the most probable label's probability, at the model's temperature
+    *_OF_LABELS,
+    pa.field("abstained", pa.bool_()),
+    _EXPLANATION,
+)
+_OF_TEMPLATES = (
+    pa.field("answers", pa.list_(_ANSWER)),  # the nearest templates, the nearest first; of equal ones by id
+    pa.field("answer", pa.string()),  # id of the nearest; null where `abstained`, too
+)
 _ANSWERS: dict[ModeName, tuple[pa.Field, ...]] = {  # null where `error` says why, or where a setting does not ask
-    "classify": (
-        pa.field("label", pa.string()),  # null where `abstained`, too
-        pa.field("score", pa.float64()),  # the most probable label's probability, at the model's temperature
-        *_OF_LABELS,
-        pa.field("abstained", pa.bool_()),
-        _EXPLANATION,
+    "classify": _OF_ONE_LABEL,
+    "answer": (
+        *_OF_ONE_LABEL,
+        *_OF_TEMPLATES,
+        pa.field("similarity", pa.float64()),  # cosine similarity of text and nearest template
     ),
     "multilabel": (
         pa.field("labels", pa.list_(_PROBABILITY)),  # those of a probability above 0.5, the most probable first
@@ -229,8 +239,7 @@ _ANSWERS: dict[ModeName, tuple[pa.Field, ...]] = {  # null where `error` says wh
     ),
     "embed": (pa.field("embedding", pa.list_(pa.float32())),),  # of length 1
     "retrieve": (
-        pa.field("answers", pa.list_(_ANSWER)),  # the nearest templates, the nearest first; of equal ones by id
-        pa.field("answer", pa.string()),  # id of the nearest; null where `abstained`, too
+        *_OF_TEMPLATES,
         pa.field("label", pa.string()),  # of that template, where the bank has labels
         pa.field("score", pa.float64()),  # cosine similarity of text and nearest template
         pa.field("abstained", pa.bool_()),

@@ -17,6 +17,7 @@ from mapring.settings.combinations import ModeName
 TABLE_VERSION = 4
 NEWER = TABLE_VERSION + 1
 _TELLING: Mapping[str, ModeName] = {  # a column that only this mode has, or that those before it have not
+    "similarity": "answer",
     "answers": "retrieve",
     "label": "classify",
     "labels": "multilabel",
@@ -32,7 +33,8 @@ _FIRST = frozenset({"doc_id", "source", "path", "record", "model_fingerprint", "
 def mode_of(columns: Collection[str]) -> ModeName | None:
     """The mode whose answers a table holds, by its columns; None where it is no table of ours."""
     found = [mode for column, mode in _TELLING.items() if column in columns]
-    is_one = len(found) == 1 or found == ["retrieve", "classify"]  # answers have a label, too
+    # Answers have a label, too, and what is similar has answers.
+    is_one = len(found) == 1 or found in (["retrieve", "classify"], ["answer", "retrieve", "classify"])
     return found[0] if is_one and _FIRST.issubset(columns) else None
 
 

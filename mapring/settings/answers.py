@@ -50,7 +50,8 @@ class Answers(Section):
     mode: ModeName | None = output(
         None,
         description="What the model is to give; none is what its task is for, with clm the perplexity of texts, in "
-        "place of which they can be continued: generate. With embed texts can be answered from a bank: retrieve.",
+        "place of which they can be continued: generate. With embed texts can be answered from a bank: retrieve; with "
+        "classify they get a label and are answered from a bank: answer.",
     )
     probabilities: bool = output(False, description="Fill the column with the probabilities of all labels.")
     top_k: int = output(0, description="Labels in the column top, the most probable first; 0 leaves it empty.", ge=0)

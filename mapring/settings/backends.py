@@ -16,3 +16,4 @@ BackendName = Literal[
     "openvino-int8-checked",
 ]
 BACKENDS: tuple[BackendName, ...] = get_args(BackendName)
+EXACT_BACKENDS: tuple[BackendName, ...] = ("torch", "onnx", "openvino")  # in fp32: their vectors are those of a bank

@@ -8,19 +8,20 @@ from typing import Literal, get_args
 TaskName = Literal["classify", "multilabel", "regression", "embed", "mlm", "clm"]
 MethodName = Literal["full", "lora", "adalora", "ia3", "prefix", "adapter"]
 ModelKind = Literal["pretrained", "random", "lstm", "bag_of_words"]
-ModeName = Literal["classify", "multilabel", "regression", "embed", "retrieve", "perplexity", "generate"]
+ModeName = Literal["classify", "answer", "multilabel", "regression", "embed", "retrieve", "perplexity", "generate"]
 
 TASKS: tuple[TaskName, ...] = get_args(TaskName)
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
 MODES: tuple[ModeName, ...] = get_args(ModeName)
 MODES_OF_TASK: dict[TaskName, tuple[ModeName, ...]] = {  # what a scoring gives, first what it gives unasked
-    "classify": ("classify",),
+    "classify": ("classify", "answer"),
     "multilabel": ("multilabel",),
     "regression": ("regression",),
     "embed": ("embed", "retrieve"),
     "mlm": (),
     "clm": ("perplexity", "generate"),
 }
+FROM_A_BANK: tuple[ModeName, ...] = ("retrieve", "answer")  # modes that need templates
 OWN_ARCHITECTURES: dict[ModelKind, tuple[TaskName, ...]] = {  # that transformers has not, and what they do
     "lstm": ("classify", "clm"),
     "bag_of_words": ("classify",),
@@ -114,12 +115,12 @@ def augmentation_refusal(task: TaskName, names: Sequence[str]) -> str | None:
 
 
 _ANSWERED_BY: dict[str, tuple[ModeName, ...]] = {  # settings of `score`, and the modes that know what they are
-    "probabilities": ("classify", "multilabel"),
-    "top_k": ("classify", "multilabel"),
-    "abstain_below": ("classify",),
-    "explain_share": ("classify", "multilabel", "regression"),
+    "probabilities": ("classify", "answer", "multilabel"),
+    "top_k": ("classify", "answer", "multilabel"),
+    "abstain_below": ("classify", "answer"),
+    "explain_share": ("classify", "answer", "multilabel", "regression"),
     "generation": ("generate",),
-    "retrieval": ("retrieve",),
+    "retrieval": ("retrieve", "answer"),
 }
 
 
@@ -152,19 +153,19 @@ def answers_refusal(task: TaskName, mode: ModeName | None, names: Sequence[str])
         known = _ANSWERED_BY.get(name, MODES)
         if chosen not in known:
             return f"{name}: found it with mode {chosen}, expected {' or '.join(known)}; remove it"
-    if chosen == "retrieve" and "retrieval" not in names:
-        return "retrieval: found none with mode retrieve, expected a bank of templates; name them in retrieval.bank"
+    if chosen in FROM_A_BANK and "retrieval" not in names:
+        return f"retrieval: found none with mode {chosen}, expected a bank of templates; name them in retrieval.bank"
     return None
 
 
-RANKED_MODES: tuple[ModeName, ...] = ("classify", "multilabel", "regression", "retrieve")
+RANKED_MODES: tuple[ModeName, ...] = ("classify", "answer", "multilabel", "regression", "retrieve")
 
 
 def ranker_refusal(mode: ModeName, label: str | None) -> str | None:
     """Why a ranker cannot combine what a model gives in a mode, or compare it by a label; None where it can."""
     if mode not in RANKED_MODES:
         return f"ranker: found it with mode {mode}, whose answers are no scores, expected {' or '.join(RANKED_MODES)}"
-    if label is not None and mode not in ("classify", "multilabel"):
+    if label is not None and mode not in ("classify", "answer", "multilabel"):
         return f"ranker.label: found {label!r} with mode {mode}, which has no probabilities of labels; remove it"
     return None
 
@@ -177,6 +178,11 @@ def scoring_refusal(
         return (
             "mode: found train.task=clm with train.method=adapter, whose models neither transformers nor ONNX Runtime "
             "loads; set train.method=lora, or remove score"
+        )
+    if mode == "answer" and has_pairs:
+        return (
+            "mode: found answer with preprocess.inputs.0.second_text_column, but templates are single texts; remove "
+            "one of the two"
         )
     if mode == "generate" and model == "lstm":
         return (

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import field_validator, model_validator
 
 from mapring.settings.answers import Answers
-from mapring.settings.backends import BackendName
+from mapring.settings.backends import EXACT_BACKENDS, BackendName
 from mapring.settings.base import execution, output
 from mapring.settings.inputs import (
     FOR_PREPROCESSING,
@@ -93,4 +93,14 @@ class Score(Answers):
         refuse_mixed_pairs(self.inputs)
         refuse_mixed_features(self.inputs)
         refuse_settings("inputs", self.inputs, FOR_PREPROCESSING, "scoring")
+        if self.retrieval is not None and self.retrieval.keep_in_scope is not None and self.mode != "answer":
+            raise ValueError(
+                f"retrieval.keep_in_scope: found {self.retrieval.keep_in_scope} with mode {self.mode}, expected mode "
+                "answer, whose models have validation texts of their own; set abstain_below"
+            )
+        if self.mode == "answer" and self.backend not in EXACT_BACKENDS:
+            raise ValueError(
+                f"backend: found {self.backend} with mode answer, whose vectors must be those of the bank, expected "
+                f"{', '.join(EXACT_BACKENDS)}"
+            )
         return self

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mapring.errors import PublishedError
-from mapring.settings.backends import BackendName
+from mapring.settings.backends import EXACT_BACKENDS, BackendName
 from spark_jobs.backends.checked import CheckedBackend
 from spark_jobs.backends.interface import Backend
 from spark_jobs.backends.onnx_backend import OnnxBackend
@@ -18,11 +18,16 @@ BY_TOKEN: tuple[BackendName, ...] = ("openvino-int8-token", "openvino-int8-check
 TOKEN_GROUP = 384  # channels with a scale of their own: smaller groups cost speed, larger ones agreement
 
 
-def load_backend(directory: Path, details: Mapping[str, Any], threads: int, device: str = "cpu") -> Backend:
-    """The fp32 model of a directory: torch where stock transformers loads it, else ONNX Runtime."""
+def load_backend(
+    directory: Path, details: Mapping[str, Any], threads: int, device: str = "cpu", *, vectors: bool = False
+) -> Backend:
+    """The fp32 model of a directory: torch where stock transformers loads it, else ONNX Runtime.
+
+    With `vectors` what its output layer reads stands behind the logits, at length 1.
+    """
     if details["transformers"] is not None:
-        return TorchBackend(directory / details["transformers"], threads, device=device)
-    return OnnxBackend(directory / details["onnx"], threads)
+        return TorchBackend(directory / details["transformers"], threads, device=device, vectors=vectors)
+    return OnnxBackend(directory / details["onnx"], threads, vectors=vectors)
 
 
 def load_named(
@@ -33,6 +38,8 @@ def load_named(
     threads: int,
     device: str,
     margin: float | None = None,
+    *,
+    vectors: bool = False,
 ) -> Backend:
     """One backend of a model.
 
@@ -44,21 +51,24 @@ def load_named(
         threads: that the task may use.
         device: that the task may use; only torch does.
         margin: below which a checked backend computes a row again.
+        vectors: whether what the output layer reads stands behind the logits, at length 1; only of fp32.
 
     Raises:
         PublishedError: the model was not published in the form that the backend needs.
     """
+    if vectors and name not in EXACT_BACKENDS:
+        raise PublishedError(f"found {name}, which rounds vectors, expected {', '.join(EXACT_BACKENDS)}")
     if name == "torch":
-        return load_backend(directory, details, threads, device)
+        return load_backend(directory, details, threads, device, vectors=vectors)
     if name == "torch-bf16":
         if details["transformers"] is None:
             raise PublishedError("the model is none that transformers loads")
         return TorchBackend(directory / details["transformers"], threads, dtype="bfloat16", device=device)
     path = own_graph(directory, details) if graph is None else graph
     if name.startswith("onnx"):
-        return OnnxBackend(path, threads)
+        return OnnxBackend(path, threads, vectors=vectors)
     if name == "openvino":
-        return OpenVinoBackend(path, threads, precision="f32")
+        return OpenVinoBackend(path, threads, precision="f32", vectors=vectors)
     if name not in BY_TOKEN:
         return OpenVinoBackend(path, threads, precision="bf16")
     quick = OpenVinoBackend(path, threads, precision="bf16", token_group=TOKEN_GROUP)

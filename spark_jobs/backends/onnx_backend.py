@@ -9,32 +9,48 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_jobs.backends.interface import Ids
+from spark_jobs.backends.output_layer import READ, beside, with_read_output
 
 
 class OnnxBackend:
     """A graph with inputs of ids, mask and maybe token types, and one output.
 
     Also models with adapters or prefixes, and architectures that transformers does not have, are published as one.
+
+    Args:
+        path: of the ONNX file.
+        threads: of ONNX Runtime.
+        vectors: whether to give, behind the logits, what the output layer reads, at length 1.
     """
 
     padding_id = 0  # masked out, so any id will do
 
-    def __init__(self, path: Path, threads: int) -> None:
-        self._session = open_graph(path, threads)
+    def __init__(self, path: Path, threads: int, *, vectors: bool = False) -> None:
+        self._session = open_graph(path, threads, vectors=vectors)
+        self._outputs = ["logits", READ] if vectors else ["logits"]
         self._names = [entry.name for entry in self._session.get_inputs()]
 
     def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids | None = None) -> npt.NDArray[np.float32]:
-        """Logits (B, C)."""
+        """Logits (B, C), or with the vectors (B, C + H)."""
         types = np.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": types}
-        found: npt.NDArray[np.float32] = self._session.run(["logits"], {name: given[name] for name in self._names})[0]
-        return found
+        found = self._session.run(self._outputs, {name: given[name] for name in self._names})
+        logits: npt.NDArray[np.float32] = found[0]
+        return beside(logits, found[1]) if len(found) > 1 else logits
 
 
-def open_graph(path: Path, threads: int) -> Any:
-    """An ONNX graph on `threads` threads."""
+def open_graph(path: Path, threads: int, *, vectors: bool = False) -> Any:
+    """An ONNX graph on `threads` threads; with `vectors` it has the output READ, too."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    graph = str(path) if not vectors else _with_vectors(path)
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _with_vectors(path: Path) -> bytes:
+    import onnx
+
+    found: bytes = with_read_output(onnx.load(path)).SerializeToString()
+    return found

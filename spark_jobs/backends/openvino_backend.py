@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from spark_jobs.backends.first_token import LEAST_ROWS
 from spark_jobs.backends.interface import Ids
+from spark_jobs.backends.output_layer import READ, beside, with_read_output
 
 if TYPE_CHECKING:
     from openvino import Core
@@ -25,13 +26,22 @@ class OpenVinoBackend:
         precision: of everything that is not int8 in the graph; bf16 becomes f32 where the CPU has no bf16.
         token_group: channels of one token that share a scale where a layer has int8 weights and float inputs, which
             are then rounded to int8, too; 0 leaves them as they are.
+        vectors: whether to give, behind the logits, what the output layer reads, at length 1.
     """
 
     padding_id = 0  # masked out, so any id will do
 
-    def __init__(self, path: Path, threads: int, *, precision: Literal["f32", "bf16"], token_group: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        threads: int,
+        *,
+        precision: Literal["f32", "bf16"],
+        token_group: int = 0,
+        vectors: bool = False,
+    ) -> None:
         compiled = _core().compile_model(
-            str(path),
+            _with_vectors(path) if vectors else str(path),
             "CPU",
             {
                 "INFERENCE_NUM_THREADS": threads,
@@ -41,11 +51,12 @@ class OpenVinoBackend:
                 "DYNAMIC_QUANTIZATION_GROUP_SIZE": token_group,
             },
         )
+        self._vectors = vectors
         self._request = compiled.create_infer_request()
         self._names = [entry.any_name for entry in compiled.inputs]
 
     def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids | None = None) -> npt.NDArray[np.float32]:
-        """Logits (B, C)."""
+        """Logits (B, C), or with the vectors (B, C + H)."""
         types = np.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         if input_ids.size < LEAST_ROWS:  # a row or two of three tokens
             again = [np.repeat(values, LEAST_ROWS, axis=0) for values in (input_ids, attention_mask, types)]
@@ -53,7 +64,13 @@ class OpenVinoBackend:
         given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": types}
         found = self._request.infer({name: given[name] for name in self._names}, share_inputs=True)
         values: npt.NDArray[np.float32] = found["logits"].copy()  # the request writes the next batch into the same
-        return values
+        return beside(values, found[READ]) if self._vectors else values
+
+
+def _with_vectors(path: Path) -> Any:
+    import onnx
+
+    return _core().read_model(with_read_output(onnx.load(path)).SerializeToString())
 
 
 @cache

@@ -33,11 +33,14 @@ class PublishedBackend:
     directory: Path
     manifest: Manifest
 
-    def load(self, model: Path, details: Mapping[str, Any], threads: int, device: str) -> Backend:
-        """Load it for its model's directory and details."""
+    def load(
+        self, model: Path, details: Mapping[str, Any], threads: int, device: str, *, vectors: bool = False
+    ) -> Backend:
+        """Load it for its model's directory and details; `vectors` as `load_named` has it."""
         graph = self.manifest.details["graph"]
         path = None if graph is None else self.directory / graph
-        return load_named(self.name, model, details, path, threads, device, self.manifest.details.get("margin"))
+        margin = self.manifest.details.get("margin")
+        return load_named(self.name, model, details, path, threads, device, margin, vectors=vectors)
 
     def golden(self) -> Floats:
         """Its own logits of the model's golden rows, (N, C)."""

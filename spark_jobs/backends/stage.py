@@ -33,7 +33,7 @@ def chosen_backend(spark: SparkSession, plan: Plan) -> str | None:
         return None
     probe = Probe(
         model_directory=plan.scoring_model_directory,
-        shards_directory=_shards_directory(plan),
+        shards_directory=shards_directory_of(plan),
         run_directory=plan.run.root,
         backend=scoring.backend,
         min_agreement=scoring.min_agreement,
@@ -51,7 +51,7 @@ def chosen_backend(spark: SparkSession, plan: Plan) -> str | None:
     return str(choice.directory)
 
 
-def _shards_directory(plan: Plan) -> str:
+def shards_directory_of(plan: Plan) -> str:
     """The shards that the model was trained on: the plan's, or those of an earlier model that is scored with."""
     if plan.scoring_model == plan.model:
         return plan.shards_directory

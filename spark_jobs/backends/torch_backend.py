@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_jobs.backends.interface import Ids
+from spark_jobs.backends.output_layer import beside, output_layer
 
 
 class TorchBackend:
@@ -20,6 +21,7 @@ class TorchBackend:
         threads: of torch, for the whole process.
         dtype: of weights and activations.
         device: `cpu`, or `cuda:N` where Spark gave the task a GPU.
+        vectors: whether to give, behind the logits, what the output layer reads, at length 1.
     """
 
     def __init__(
@@ -29,13 +31,18 @@ class TorchBackend:
         *,
         dtype: Literal["float32", "bfloat16"] = "float32",
         device: str = "cpu",
+        vectors: bool = False,
     ) -> None:
         self._model = load_transformer("AutoModelForSequenceClassification", directory, threads, dtype).to(device)
         self._device = device
         self.padding_id = int(self._model.config.pad_token_id or 0)
+        self._read: list[Any] | None = [] if vectors else None
+        if self._read is not None:
+            read = self._read
+            output_layer(self._model).register_forward_pre_hook(lambda _layer, given: read.append(given[0]))
 
     def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids | None = None) -> npt.NDArray[np.float32]:
-        """Logits (B, C)."""
+        """Logits (B, C), or with the vectors (B, C + H)."""
         import torch
 
         given = {"input_ids": input_ids, "attention_mask": attention_mask}
@@ -44,7 +51,13 @@ class TorchBackend:
         with torch.inference_mode():
             tensors = {name: torch.from_numpy(values).to(self._device) for name, values in given.items()}
             found: npt.NDArray[np.float32] = self._model(**tensors).logits.float().cpu().numpy()
-        return found
+        if self._read is None:
+            return found
+        read = self._read.pop()
+        self._read.clear()  # of a pass that failed
+        if read.ndim != 2:
+            raise ValueError(f"the output layer reads {tuple(read.shape)}, expected one vector of each text")
+        return beside(found, read.float().cpu().numpy())
 
 
 def load_transformer(

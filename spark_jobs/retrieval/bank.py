@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 from mapring import storage
 from mapring.contract import Manifest
 from mapring.errors import PublishedError
+from mapring.settings.retrieval import Retrieval
 from spark_jobs.backends.published import check_files
 from spark_jobs.published_model import read_made_for
 from spark_jobs.retrieval.products import Vectors
+from spark_jobs.retrieval.scope import read_similarities, threshold_that_keeps
 from spark_jobs.retrieval.top_k import Integers, nearest
 
 TEMPLATE = pa.schema(
@@ -68,6 +70,8 @@ class Bank:
         self._starts = _starts(tables, [len(block) for block in self.blocks])
         self.order = order_of(self._ids.take(pa.array(self._starts[:-1])))
         self.golden = pq.read_table(local / details["golden"])
+        scope = details.get("scope")
+        self._similarities = None if scope is None else read_similarities(str(local / scope))
         self._index = None
         if details["index"] is not None:
             from spark_jobs.retrieval.index import open_index
@@ -81,6 +85,18 @@ class Bank:
         else:
             found = self._index.nearest(vectors, self.blocks, count, self.order)
         return [self._answers_of(*row, count) for row in zip(found.places, found.scores.tolist(), strict=True)]
+
+    def threshold(self, retrieval: Retrieval) -> float:
+        """The similarity below which an answer is withheld.
+
+        Raises:
+            PublishedError: it is to keep a share of validation texts, and the bank has none.
+        """
+        if retrieval.keep_in_scope is None:
+            return retrieval.abstain_below
+        if self._similarities is None:
+            raise PublishedError(f"{self.directory}: found no validation texts to choose a threshold by; score again")
+        return threshold_that_keeps(retrieval.keep_in_scope, self._similarities)
 
     def check(self, vectors: Vectors) -> None:
         """Refuse vectors (G, H) of the golden templates that are not those of the bank.

@@ -22,10 +22,14 @@ from mapring.settings.base import output_settings
 from mapring.settings.normalization import Normalization
 from mapring.settings.retrieval import Retrieval
 from spark_jobs.backends.published import link_to
+from spark_jobs.backends.rows import read_rows
+from spark_jobs.backends.stage import shards_directory_of
 from spark_jobs.predictor import Encoded
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.retrieval.bank import TEMPLATE, order_of
 from spark_jobs.retrieval.products import Vectors
+from spark_jobs.retrieval.scope import SCOPE_ROWS, read_similarities, similarities_to_bytes, threshold_that_keeps
+from spark_jobs.retrieval.top_k import Integers, nearest
 from spark_jobs.segments import plan_segments
 from spark_jobs.session import partitions, watch
 from spark_jobs.tables import WRITTEN, WrittenFile, groups, parquet_bytes, written_row, written_rows
@@ -55,16 +59,33 @@ def published_bank(spark: SparkSession, plan: Plan) -> str | None:
     directory = plan.run.bank(fingerprint)
     if contract.is_published(directory):
         say(STAGE, f"bank {fingerprint} is already published")
+        _check_scope(plan, retrieval, contract.read_manifest(directory))
         return directory
     manifest = _make(spark, plan, retrieval, fingerprint, directory)
     check_unchanged(plan.bank_sources)
     contract.publish(directory, manifest)
+    _check_scope(plan, retrieval, manifest)
     counts, index = manifest.details["counts"], manifest.details["index"]
     told = f"bank {fingerprint}: {counts['templates']:,} templates, {counts['vectors']:,} different"
     if index is not None:
         told += f"; an index finds {index['recall']:.2%} of the nearest, looking into {index['probes']:,} cells"
     say(STAGE, told)
     return directory
+
+
+def _check_scope(plan: Plan, retrieval: Retrieval, manifest: Manifest) -> None:
+    """Tell the threshold that keeps a share of validation texts, or that there were none to choose it by."""
+    keep, path = retrieval.keep_in_scope, manifest.details.get("scope")
+    if keep is None:
+        return
+    if path is None:
+        raise StageError(
+            f"{plan.config}: score.retrieval.keep_in_scope: found {keep}, but no validation texts when the bank was "
+            "made; set preprocess.splits.validation above 0 and train again, or set abstain_below in its place"
+        )
+    similarities = read_similarities(storage.join(plan.run.bank(manifest.fingerprint), path))
+    threshold = threshold_that_keeps(keep, similarities)
+    say(STAGE, f"similarity below {threshold:.4f} is out of scope: {keep:.1%} of {len(similarities):,} texts are not")
 
 
 def _make(spark: SparkSession, plan: Plan, retrieval: Retrieval, fingerprint: str, directory: str) -> Manifest:
@@ -91,6 +112,9 @@ def _make(spark: SparkSession, plan: Plan, retrieval: Retrieval, fingerprint: st
         say(STAGE, f"bank: {different:,} different templates are more than {retrieval.library_above:,}: an index")
         entry, details["index"] = _indexed(spark, directory, details, retrieval.min_recall)
         entries.append(entry)
+    if plan.score_mode == "answer":
+        details["scope"] = None
+        entries += _scope(spark, plan, directory, details)
     golden = _golden(directory, details)
     entries.append(golden)
     return Manifest(
@@ -169,12 +193,12 @@ def _write_blocks(
     directory: str,
     on_rows: Callable[[int], None],
 ) -> Iterator[pa.RecordBatch]:
-    predictor = load_task_predictor(model_directory, batch_tokens)
+    predictor = load_task_predictor(model_directory, batch_tokens, vectors=True)
     for block, table in groups(batches):
         keys = [tuple(ids) for ids in predictor.encode(table.column("text").to_pylist()).ids]
         different = list(dict.fromkeys(keys))  # in the order of the first ids
         places = {key: place for place, key in enumerate(different)}
-        outcome = predictor.outputs(Encoded(different))
+        outcome, vectors = predictor.outputs_and_vectors(Encoded(different))
         for place, reason in outcome.failures.items():
             name = table.column("id")[keys.index(different[place])].as_py()
             raise StageError(f"score.retrieval.bank: the model fails on the template {name!r} ({reason}); remove it")
@@ -183,7 +207,7 @@ def _write_blocks(
         built = built.sort_by([("vector", "ascending"), ("id", "ascending")])
         for stem, content, rows in (
             (f"templates-{block}", parquet_bytes(built, len(built)), len(built)),
-            (f"vectors-{block}", _array_bytes(outcome.logits), len(places)),
+            (f"vectors-{block}", _array_bytes(vectors), len(places)),
         ):
             name = contract.content_name(stem, content, ".parquet" if stem.startswith("templates") else ".npy")
             yield written_row(stem, contract.write_file(directory, name, content, rows), {})
@@ -219,10 +243,8 @@ def _write_index(
 ) -> Iterator[tuple[FileEntry, dict[str, Any]]]:
     from spark_jobs.retrieval.index import build_index
 
-    blocks = [_load_array(storage.join(directory, path)) for path in details["vectors"]]
-    tables = [_load_table(storage.join(directory, path)) for path in details["templates"]]
-    firsts = pa.chunked_array([_first_ids(table) for table in tables]).combine_chunks()
-    index = build_index(blocks, order_of(firsts), min_recall=min_recall, threads=task_threads())
+    blocks, order = _vectors_and_order(directory, details)
+    index = build_index(blocks, order, min_recall=min_recall, threads=task_threads())
     name = contract.content_name("index", index.content, ".faiss")
     entry = contract.write_file(directory, name, index.content)
     recall = min(min(found.values()) for found in index.recalls.values())
@@ -235,6 +257,51 @@ def _write_index(
         "faiss": importlib.metadata.version("faiss-cpu"),
     }
     yield entry, details
+
+
+def _scope(spark: SparkSession, plan: Plan, directory: str, details: dict[str, Any]) -> list[FileEntry]:
+    """Have a task tell how similar the model's validation texts are to the bank; nothing where there are none."""
+    shards = shards_directory_of(plan)
+    if not contract.is_published(shards) or not contract.read_manifest(shards).details["splits"]["validation"]["rows"]:
+        return []
+    write = partial(
+        _write_scope,
+        model_directory=plan.scoring_model_directory,
+        batch_tokens=plan.scoring.batch_tokens,
+        shards_directory=shards,
+        directory=directory,
+        details=details,
+    )
+    [entry] = spark.sparkContext.parallelize([None], 1).mapPartitions(write).collect()
+    details["scope"] = entry.path
+    return [entry]
+
+
+def _write_scope(
+    _: Iterable[None],
+    *,
+    model_directory: str,
+    batch_tokens: int,
+    shards_directory: str,
+    directory: str,
+    details: Mapping[str, Any],
+) -> Iterator[FileEntry]:
+    predictor = load_task_predictor(model_directory, batch_tokens, vectors=True)
+    rows = read_rows(shards_directory, contract.read_manifest(shards_directory), "validation", SCOPE_ROWS)
+    outcome, vectors = predictor.outputs_and_vectors(Encoded(rows.input_ids))
+    sound = [row for row in range(len(vectors)) if row not in outcome.failures]
+    if not sound:
+        raise StageError(f"{shards_directory}: the model fails on every validation text ({outcome.failures[0]})")
+    blocks, order = _vectors_and_order(directory, details)
+    content = similarities_to_bytes(nearest(vectors[sound], blocks, 1, order, threads=task_threads()).scores[:, 0])
+    yield contract.write_file(directory, contract.content_name("scope", content, ".parquet"), content, len(sound))
+
+
+def _vectors_and_order(directory: str, details: Mapping[str, Any]) -> tuple[list[Vectors], Integers]:
+    """All blocks of vectors, and their order by the first id of each."""
+    blocks = [_load_array(storage.join(directory, path)) for path in details["vectors"]]
+    tables = [_load_table(storage.join(directory, path)) for path in details["templates"]]
+    return blocks, order_of(pa.chunked_array([_first_ids(table) for table in tables]).combine_chunks())
 
 
 def _first_ids(table: pa.Table) -> pa.StringArray:

@@ -1,0 +1,116 @@
+"""What the output layer reads, beside the logits: the same by every exact backend, and by stock transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2ForSequenceClassification
+
+from mapring.contract import read_manifest
+from mapring.errors import PublishedError
+from spark_jobs.backends.first_token import first_token_only
+from spark_jobs.backends.graphs import without_nan_guards
+from spark_jobs.backends.interface import Ids
+from spark_jobs.backends.loading import load_named, own_graph
+from spark_jobs.backends.output_layer import READ, output_layer, with_read_output
+from spark_jobs.predictor import Encoded, Predictor
+from tests.spark_jobs.backends.tiny_run import TinyRun
+
+
+def padded(rows: list[list[int]]) -> tuple[Ids, Ids]:
+    width = max(map(len, rows))
+    ids, mask = np.zeros((len(rows), width), np.int64), np.zeros((len(rows), width), np.int64)
+    for line, row in enumerate(rows):
+        ids[line, : len(row)], mask[line, : len(row)] = row, 1
+    return ids, mask
+
+
+def stock(run: TinyRun, rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and pooled vectors of each row alone, these at length 1."""
+    directory = Path(run.model, read_manifest(run.model).details["transformers"])
+    model = BertForSequenceClassification.from_pretrained(directory).eval()
+    with torch.inference_mode():
+        pooled = torch.cat([model.bert(input_ids=torch.tensor([row])).pooler_output for row in rows])
+        return model.classifier(pooled).numpy(), torch.nn.functional.normalize(pooled, dim=1).numpy()
+
+
+@pytest.mark.parametrize("name", ["torch", "onnx", "openvino", "openvino first token"])
+def test_exact_backends_give_the_pooled_vector_behind_the_logits(made_run: TinyRun, tmp_path: Path, name: str) -> None:
+    details, rows = read_manifest(made_run.model).details, made_run.validation()[:20]
+    graph = None
+    if name == "openvino first token":  # as the gate makes the graph of that backend
+        model = first_token_only(without_nan_guards(onnx.load(own_graph(Path(made_run.model), details))))
+        graph = tmp_path / "graph.onnx"
+        graph.write_bytes(model.SerializeToString())
+    backend = load_named(name.split()[0], Path(made_run.model), details, graph, 1, "cpu", vectors=True)  # type: ignore[arg-type]
+    found = backend.logits(*padded(rows))
+    logits, vectors = stock(made_run, rows)
+    classes = len(details["labels"])
+    np.testing.assert_allclose(found[:, :classes], logits, atol=1e-4)
+    np.testing.assert_allclose(found[:, classes:], vectors, atol=1e-4)
+    alone = np.concatenate([backend.logits(*padded([row])) for row in rows])
+    np.testing.assert_allclose(found, alone, atol=1e-5)
+
+
+def test_a_predictor_takes_logits_and_vectors_apart(made_run: TinyRun) -> None:
+    rows = made_run.validation()[:20]
+    plain, predictor = Predictor(made_run.model), Predictor(made_run.model, vectors=True)
+    outcome, vectors = predictor.outputs_and_vectors(Encoded(rows))
+    np.testing.assert_allclose(outcome.logits, plain.outputs(Encoded(rows)).logits, atol=1e-6)
+    np.testing.assert_allclose(vectors, stock(made_run, rows)[1], atol=1e-4)
+    assert plain.outputs_and_vectors(Encoded(rows))[1].shape == (20, 0)
+
+
+def test_backends_that_round_are_refused(made_run: TinyRun) -> None:
+    details = read_manifest(made_run.model).details
+    with pytest.raises(PublishedError, match="found torch-bf16, which rounds vectors"):
+        load_named("torch-bf16", Path(made_run.model), details, None, 1, "cpu", vectors=True)
+
+
+def test_with_as_many_labels_as_units_the_last_layer_is_the_output_layer() -> None:
+    config = BertConfig(
+        vocab_size=9, hidden_size=4, num_hidden_layers=1, num_attention_heads=1, intermediate_size=4, num_labels=4
+    )
+    model = BertForSequenceClassification(config)
+    assert output_layer(model) is model.classifier
+
+
+def test_what_has_no_such_layer_says_so(tmp_path: Path) -> None:
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3])
+    made = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [None, 3])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["logits"])], "g", [given], [made])
+    with pytest.raises(PublishedError, match="found Relu behind the logits"):
+        with_read_output(helper.make_model(graph))
+    model = GPT2ForSequenceClassification(GPT2Config(vocab_size=9, n_embd=4, n_layer=1, n_head=1, num_labels=3))
+    model.score = torch.nn.Identity()
+    with pytest.raises(PublishedError, match="found no linear layer with 3 outputs in a GPT2ForSequenceClassification"):
+        output_layer(model)
+
+
+def test_a_linear_layer_of_two_nodes_is_found() -> None:
+    info = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("Tanh", ["x"], ["h"]),
+        helper.make_node("MatMul", ["h", "w"], ["p"]),
+        helper.make_node("Add", ["b", "p"], ["logits"]),
+    ]
+    weights = [
+        helper.make_tensor("w", TensorProto.FLOAT, [2, 3], [1.0] * 6),
+        helper.make_tensor("b", TensorProto.FLOAT, [3], [0.0] * 3),
+    ]
+    made = [info("x", TensorProto.FLOAT, [None, 2])], [info("logits", TensorProto.FLOAT, [None, 3])]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", *made, weights), opset_imports=[helper.make_opsetid("", 18)]
+    )
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        with_read_output(model).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    x = np.array([[0.5, -1.0]], np.float32)
+    np.testing.assert_allclose(session.run([READ], {"x": x})[0], np.tanh(x), rtol=1e-5)
