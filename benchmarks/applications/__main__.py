@@ -12,6 +12,7 @@ from collections.abc import Callable
 from benchmarks.applications.chinese import chinese_figures
 from benchmarks.applications.first_use import first_use_figures
 from benchmarks.applications.report import report_figures
+from benchmarks.applications.service import answer_figures, few_label_figures, out_of_scope_figures
 from benchmarks.parts import measure
 from benchmarks.results import Figure
 
@@ -19,6 +20,9 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "first_use": first_use_figures,
     "report": report_figures,
     "chinese": chinese_figures,
+    "few_labels": few_label_figures,
+    "answers": answer_figures,
+    "out_of_scope": out_of_scope_figures,
 }
 
 if __name__ == "__main__":

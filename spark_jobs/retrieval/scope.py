@@ -18,8 +18,22 @@ from mapring import storage
 from spark_jobs.tables import parquet_bytes
 
 SCOPE_ROWS = 5_000  # validation texts at most: a threshold at 95 % then keeps 95 % within 0.6 points (two deviations)
+_ITSELF = 1e-5  # what the similarity of a text with itself may lack of 1; another text is hardly ever as near
 
 Floats = npt.NDArray[np.float64]
+
+
+def to_others(scores: Floats) -> Floats:
+    """Of each text its similarity to the nearest template that is not the text itself, (N,).
+
+    Training questions are templates, too, and where they are the bank, validation texts may stand in it.
+
+    Args:
+        scores: of the two nearest different vectors, (N, 2), or (N, 1) of a bank with one.
+    """
+    if scores.shape[1] < 2:
+        return scores[:, 0]
+    return np.where(scores[:, 0] > 1 - _ITSELF, scores[:, 1], scores[:, 0])
 
 
 def similarities_to_bytes(similarities: Floats) -> bytes:

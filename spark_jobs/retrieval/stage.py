@@ -28,7 +28,13 @@ from spark_jobs.predictor import Encoded
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.retrieval.bank import TEMPLATE, order_of
 from spark_jobs.retrieval.products import Vectors
-from spark_jobs.retrieval.scope import SCOPE_ROWS, read_similarities, similarities_to_bytes, threshold_that_keeps
+from spark_jobs.retrieval.scope import (
+    SCOPE_ROWS,
+    read_similarities,
+    similarities_to_bytes,
+    threshold_that_keeps,
+    to_others,
+)
 from spark_jobs.retrieval.top_k import Integers, nearest
 from spark_jobs.segments import plan_segments
 from spark_jobs.session import partitions, watch
@@ -293,7 +299,8 @@ def _write_scope(
     if not sound:
         raise StageError(f"{shards_directory}: the model fails on every validation text ({outcome.failures[0]})")
     blocks, order = _vectors_and_order(directory, details)
-    content = similarities_to_bytes(nearest(vectors[sound], blocks, 1, order, threads=task_threads()).scores[:, 0])
+    found = nearest(vectors[sound], blocks, 2, order, threads=task_threads()).scores
+    content = similarities_to_bytes(to_others(found))
     yield contract.write_file(directory, contract.content_name("scope", content, ".parquet"), content, len(sound))
 
 

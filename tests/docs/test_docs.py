@@ -72,6 +72,7 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
                 "first_use",
                 "pretraining",
                 "chinese",
+                "customer_service",
             )
         ),
         "docs/scores.md",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from deltalake import DeltaTable
 from torch.nn import functional
 
 import mapring
-from mapring.contract import read_manifest
+from mapring.contract import Manifest, code_version, publish, read_manifest, utc_now, write_file
 from mapring.contract.schemas import score_schema
 from mapring.contract.verify import verify
-from mapring.errors import SettingsError
+from mapring.errors import SettingsError, StageError
 from mapring.plan import Plan, make_plan
 from mapring.scores.migrations import mode_of
 from mapring.settings.answers import Answers
@@ -23,7 +25,9 @@ from spark_jobs.modes.retrieval import columns_of_label_and_answer
 from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import Predictor
 from spark_jobs.retrieval.bank import Answer
+from spark_jobs.retrieval.scope import read_similarities, similarities_to_bytes, threshold_that_keeps
 from spark_jobs.score import score
+from spark_jobs.tables import parquet_bytes
 from tests.spark_jobs.retrieval.test_bank import write_bank
 from tests.tiny import write_world
 from tests.tiny_modes import MAX_LENGTH, TEXTS, publish_made, stock_inputs
@@ -99,18 +103,21 @@ def test_a_threshold_keeps_its_share_of_the_validation_texts(tmp_path: Path, cap
     plan = plan_of(tmp_path, "score.retrieval.keep_in_scope=0.8")
     publish_made(Path(plan.model_directory), "classify", fingerprint=plan.model)
     texts = [text for text in dict.fromkeys(TEXTS) if text not in BANK]
-    publish_validation(plan, texts)
+    publish_validation(plan, [*texts, BANK[0]])
     score(plan)
     assert verify(plan.run.bank(str(plan.bank))) == []
-    rows = {text: row for text, row in zip(TEXTS, rows_of(plan), strict=True)}
-    similarities = sorted(rows[text]["similarity"] for text in texts)
-    threshold = similarities[len(texts) - math.ceil(0.8 * len(texts))]
+    rows = dict(zip(TEXTS, rows_of(plan), strict=True))
+    own = rows[BANK[0]]["answers"]
+    assert own[0]["score"] == pytest.approx(1, abs=1e-6) and own[1]["score"] < 0.9999
+    similarities = sorted([*(rows[text]["similarity"] for text in texts), own[1]["score"]])  # not to itself
+    count = len(similarities)
+    threshold = similarities[count - math.ceil(0.8 * count)]
     told = capfd.readouterr().err
-    assert f"similarity below {threshold:.4f} is out of scope: 80.0% of {len(texts)} texts are not" in told
+    assert f"similarity below {threshold:.4f} is out of scope: 80.0% of {count} texts are not" in told
     assert [row["abstained"] for row in rows.values()] == [
         row["similarity"] < threshold - 1e-6 for row in rows.values()
     ]
-    assert 0 < sum(rows[text]["abstained"] for text in texts) <= 0.2 * len(texts)
+    assert 0 < sum(rows[text]["abstained"] for text in texts) <= 0.2 * count
     assert not any(rows[text]["abstained"] for text in BANK)
 
 
