@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training.exact_sums import fixed_point, pieces_of_split
+from training.exact_sums import NO_EPOCH, fixed_point, pieces_of_split
 from training.model import config_of
 from training.objectives import ClassificationObjective
 from training.padding import PaddedRows, padded_rows, whole_groups
@@ -34,10 +34,13 @@ class Classification(LogitsOfLabels):
     name = "classify"
     problem_type = "single_label_classification"
 
-    def pieces(self, batch: Batch, model: nn.Module, _epoch: int, max_tokens: int) -> Iterator[Piece]:
-        """Rows sorted by length; the targets are `labels`, (B,) int64, and with contrast `groups`, (B,), all whole."""
+    def pieces(self, batch: Batch, model: nn.Module, epoch: int, max_tokens: int) -> Iterator[Piece]:
+        """Rows sorted by length; the targets are `labels`, (B,) int64.
+
+        Where a training contrasts rows, those of a lane are in one piece, and `groups`, (B,), numbers the lanes.
+        """
         pad = config_of(model).pad_token_id
-        if not self.objective.settings.contrast:
+        if not self.objective.settings.contrast or epoch == NO_EPOCH:
             for padded in padded_rows(batch.input_ids, pad, max_tokens):
                 yield piece_of(batch, padded, model, self.targets(batch, padded))
             return

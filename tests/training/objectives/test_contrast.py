@@ -16,11 +16,12 @@ from mapring.errors import SettingsError
 from mapring.settings.objective import Objective
 from tests.training.conftest import PlanMaker
 from tests.training.objectives.test_classification import INPUTS, gradients
-from tests.training.running import fit, resumed_as_straight, weights
+from tests.training.running import fit, prepare, resumed_as_straight, weights
 from tests.training.shards import Document
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import made_documents
 from training import preparation
+from training.exact_sums import NO_EPOCH
 from training.objectives import ClassificationObjective
 from training.objectives.contrast import Views, contrast_of_rows
 from training.padding import whole_groups
@@ -102,6 +103,17 @@ def test_groups_stay_whole_in_pieces_and_rows_come_once() -> None:
             assert ids[: lengths[row]].tolist() == [row] * lengths[row] and int(mask.sum()) == lengths[row]
     assert [sorted(piece.rows.tolist()) for piece in whole_groups(rows, groups, 0, 1000)] == [list(range(7))]
     assert list(whole_groups([], [0, 0], 0, 20)) == []
+
+
+def test_evaluations_know_no_groups(make_tiny_plan: PlanMaker) -> None:
+    training, _ = prepare(make_tiny_plan(f"train.objective={{{CONTRAST}}}"))
+    batch = next(training.reader.epoch(0))
+    trained, evaluated = (list(training.task.pieces(batch, training.model, epoch, 40)) for epoch in (0, NO_EPOCH))
+    assert len(trained) < len(evaluated)
+    assert all("groups" in piece.targets for piece in trained)
+    assert not any("groups" in piece.targets for piece in evaluated)
+    lanes = [sorted(piece.rows[piece.targets["groups"].numpy() == lane]) for piece in trained for lane in range(99)]
+    assert [len(rows) for rows in lanes if len(rows)] == [count for count in batch.lane_rows if count]
 
 
 def test_two_ranks_take_the_steps_of_one(
