@@ -32,7 +32,7 @@ from spark_jobs.modes.embedding import load_embeddings
 from spark_jobs.modes.likelihood import Likelihoods
 from spark_jobs.published_model import PublishedModel, read_published_model
 from spark_jobs.retrieval.bank import Bank
-from spark_jobs.retrieval.top_k import Vectors
+from spark_jobs.retrieval.products import Vectors
 
 if TYPE_CHECKING:
     from spark_jobs.modes.generation import Generator
