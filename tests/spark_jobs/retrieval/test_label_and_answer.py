@@ -79,16 +79,15 @@ def test_one_scoring_gives_label_confidence_answers_and_who_abstains(tmp_path: P
         assert row["answer"] == (None if row["abstained"] else row["answers"][0]["id"])
 
 
-def publish_validation(plan: Plan, texts: list[str]) -> None:
-    """Shards of these validation texts and nothing else."""
-    ids = Predictor(plan.model_directory).encoder.encode(texts)
+def publish_validation(directory: str, fingerprint: str, ids: list[list[int]]) -> None:
+    """Shards of validation rows with these tokens and nothing else."""
     columns = {"input_ids": pa.array(ids, pa.list_(pa.int32())), "label_id": pa.nulls(len(ids), pa.int32())}
     content = parquet_bytes(pa.table(columns), 16)
-    file = write_file(plan.shards_directory, "data/validation-0.parquet", content, len(ids))
-    shards = [[{"path": file.path, "rows": len(ids)}]] if texts else []
+    file = write_file(directory, "data/validation-0.parquet", content, len(ids))
+    shards = [[{"path": file.path, "rows": len(ids)}]] if ids else []
     manifest = Manifest(
         kind="shards",
-        fingerprint=plan.shards,
+        fingerprint=fingerprint,
         created=utc_now(),
         code_version=code_version(),
         settings={},
@@ -96,14 +95,16 @@ def publish_validation(plan: Plan, texts: list[str]) -> None:
         files=(file,),
         details={"counts": {}, "splits": {"validation": {"rows": len(ids), "shards": shards}}, "lanes": 1},
     )
-    publish(plan.shards_directory, manifest)
+    publish(directory, manifest)
 
 
 def test_a_threshold_keeps_its_share_of_the_validation_texts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     plan = plan_of(tmp_path, "score.retrieval.keep_in_scope=0.8")
     publish_made(Path(plan.model_directory), "classify", fingerprint=plan.model)
     texts = [text for text in dict.fromkeys(TEXTS) if text not in BANK]
-    publish_validation(plan, [*texts, BANK[0]])
+    publish_validation(
+        plan.shards_directory, plan.shards, Predictor(plan.model_directory).encoder.encode([*texts, BANK[0]])
+    )
     score(plan)
     assert verify(plan.run.bank(str(plan.bank))) == []
     rows = dict(zip(TEXTS, rows_of(plan), strict=True))
@@ -124,7 +125,7 @@ def test_a_threshold_keeps_its_share_of_the_validation_texts(tmp_path: Path, cap
 def test_a_threshold_needs_validation_texts(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "score.retrieval.keep_in_scope=0.8")
     publish_made(Path(plan.model_directory), "classify", fingerprint=plan.model)
-    publish_validation(plan, [])
+    publish_validation(plan.shards_directory, plan.shards, [])
     with pytest.raises(StageError, match=r"keep_in_scope: found 0\.8, but no validation texts when the bank was made"):
         score(plan)
 
