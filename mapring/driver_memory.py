@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from mapring import machine, storage
 from mapring.lineage import SourceFile
 from mapring.settings import Input, Settings
+from mapring.settings.ranker import Ranker
+from mapring.settings.schema import Preprocess
+from mapring.settings.score import Score
 
 DRIVER_MEMORY = "spark.driver.memory"  # Spark's name of the setting
 
@@ -25,6 +28,8 @@ _WORKER: Mapping[str, int] = {
     "preprocess": 3 * _GIB // 2,
     "score": 2 * _GIB,
     "ranker": 2 * _GIB,
+    "pairs": 1 * _GIB,
+    "recommend": 2 * _GIB,
 }  # with a model for language, or torch
 _EXPANSION: Mapping[str | None, int] = {None: 1, "gzip": 4, "bz2": 5, "zstd": 4}
 _PARQUET_EXPANSION = 3
@@ -33,14 +38,22 @@ _PARQUET_EXPANSION = 3
 def fitted_driver_memory(stage: str, settings: Settings, files: Iterable[SourceFile], *, master: str) -> int:
     """Bytes for the driver's JVM of one stage that reads `files`, on this machine and under this master URL."""
     sections = {"preprocess": settings.preprocess, "ranker": settings.ranker, "score": settings.score}
-    section = sections[stage]
-    inputs = () if section is None else section.inputs
+    inputs = _behaviour(settings) if stage in ("pairs", "recommend") else _inputs(sections[stage])
     return fit_driver_memory(
         assumed_text_bytes(inputs, files),
         limit=machine.memory_limit(),
         cores=machine.local_cores(master),
         worker=_WORKER[stage],
     )
+
+
+def _inputs(section: Preprocess | Ranker | Score | None) -> tuple[Input, ...]:
+    return () if section is None else section.inputs
+
+
+def _behaviour(settings: Settings) -> tuple[Input, ...]:
+    own = settings.recommend
+    return () if own is None else (own.interactions.as_input, own.items.as_input)
 
 
 def fit_driver_memory(text_bytes: int, *, limit: int, cores: int | None, worker: int) -> int:

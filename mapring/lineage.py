@@ -28,7 +28,16 @@ from mapring.settings.inputs import Input
 from mapring.settings.retrieval import Retrieval
 from mapring.settings.schema import Settings
 
-ALGORITHM_VERSION: Mapping[str, int] = {"preprocess": 3, "train": 2, "score": 4, "backend": 2, "bank": 1, "ranker": 1}
+ALGORITHM_VERSION: Mapping[str, int] = {
+    "preprocess": 3,
+    "train": 2,
+    "score": 4,
+    "backend": 2,
+    "bank": 1,
+    "ranker": 1,
+    "recommend": 1,
+    "pairs": 1,
+}
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "preprocess": (
@@ -45,6 +54,8 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "train": ("peft", "torch", "transformers", "tokenizers"),
     "backend": ("onnx", "onnxruntime", "openvino", "torch", "transformers"),
     "ranker": ("lightgbm", "numpy"),
+    "recommend": ("lightgbm", "numpy", "scikit-learn", "scipy"),
+    "pairs": ("ftfy", "numpy", "pyarrow"),
     "bank": ("numpy", "torch", "transformers", "tokenizers"),
 }
 
@@ -250,6 +261,41 @@ def ranker_fingerprint(
     )
 
 
+def pairs_fingerprint(settings: Settings, sources: Sequence[SourceFile]) -> str:
+    """Fingerprint of the pairs of texts that `mapring pairs` makes of interactions and items (16 hex digits)."""
+    assert settings.recommend is not None
+    values = output_settings(settings.recommend)
+    names = ("interactions", "items", "liked_from", "model_share", "pairs_per_user", "pair_negatives")
+    return _digest("pairs", {**_recommend_inputs(settings, sources), **{name: values[name] for name in names}})
+
+
+def recommender_fingerprint(settings: Settings, model: str | None, sources: Sequence[SourceFile]) -> str:
+    """Fingerprint of a ranker that orders items for users (16 hex digits).
+
+    Args:
+        settings: with `recommend`.
+        model: the fingerprint of the model of texts; None without one.
+        sources: the files of interactions and items.
+    """
+    assert settings.recommend is not None
+    values = output_settings(settings.recommend)
+    del values["top_k"], values["pairs_per_user"], values["pair_negatives"]
+    return _digest("recommend", {**_recommend_inputs(settings, sources), "settings": values, "model": model})
+
+
+def recommendations_fingerprint(recommender: str, top_k: int) -> str:
+    """Fingerprint of the lists that a ranker gives to all users (16 hex digits)."""
+    return _digest("recommend", {"ranker": recommender, "top_k": top_k})
+
+
+def _recommend_inputs(settings: Settings, sources: Sequence[SourceFile]) -> dict[str, Any]:
+    return {
+        "seed": settings.seed,
+        "normalization": output_settings(settings.preprocess.normalization),
+        "inputs": [file.to_json() for file in sources],
+    }
+
+
 def backend_fingerprint(
     inputs: Sequence[Mapping[str, Any]],
     settings: Mapping[str, Any],
@@ -296,6 +342,14 @@ class RunDirectory:
     def ranker(self, fingerprint: str) -> str:
         """Directory of the ranker with this fingerprint."""
         return storage.join(self.root, "rankers", fingerprint)
+
+    def recommendations(self, fingerprint: str) -> str:
+        """Directory of the users' lists with this fingerprint."""
+        return storage.join(self.root, "recommendations", fingerprint)
+
+    def pairs(self, fingerprint: str) -> str:
+        """Directory of the pairs of texts with this fingerprint."""
+        return storage.join(self.root, "pairs", fingerprint)
 
     @property
     def scores(self) -> str:

@@ -13,12 +13,13 @@ from mapring import lineage, storage
 from mapring.base_model import teacher_directory, transformers_directory
 from mapring.care.forgotten import Exclusion, ForgottenDocument, exclusion, place_digest, read_forgotten
 from mapring.columns import check_columns
-from mapring.contract import read_manifest
+from mapring.contract import is_published, read_manifest
 from mapring.errors import MapringError, PublishedError, SettingsError, StageError
 from mapring.lineage import RunDirectory, SourceFile
 from mapring.settings import Input, Settings, load_settings
 from mapring.settings.base import changed_settings
 from mapring.settings.combinations import ModeName, answers_refusal, chosen_mode
+from mapring.settings.recommend import PAIRS, Recommend
 from mapring.settings.score import Score
 
 
@@ -29,8 +30,9 @@ class Plan:
     `evaluation_sources` are the files that the corpus is kept clean of. `shards` and `model` are the fingerprints of
     what the first two stages publish; `score_settings` has that of what shapes the scores of each source;
     `bank_sources` are the files of templates that texts are answered from, `ranker_sources` those that a ranker learns
-    from, and `ranker` is its fingerprint, None where there is none. Of `is_part`
-    the `score_sources` are only some of the inputs, those of a micro-batch. `forgotten` are documents that no stage may
+    from, and `ranker` is its fingerprint, None where there is none. `interaction_sources` and `item_sources` are what
+    is recommended from, `pairs`, `recommender` and `recommendations` the fingerprints of what is made of them. Of
+    `is_part` the `score_sources` are only some of the inputs, those of a micro-batch. `forgotten` are documents that no stage may
     publish again.
     """
 
@@ -47,6 +49,11 @@ class Plan:
     bank_sources: tuple[SourceFile, ...] = ()
     ranker_sources: tuple[SourceFile, ...] = ()
     ranker: str | None = None
+    interaction_sources: tuple[SourceFile, ...] = ()
+    item_sources: tuple[SourceFile, ...] = ()
+    pairs: str | None = None
+    recommender: str | None = None
+    recommendations: str | None = None
     is_part: bool = False
     forgotten: tuple[ForgottenDocument, ...] = ()
 
@@ -56,6 +63,34 @@ class Plan:
         if self.settings.score is None:
             raise SettingsError(f"{self.config}: score: is missing; add what is to be scored")
         return self.settings.score
+
+    @property
+    def recommending(self) -> Recommend:
+        """What to recommend. Raises SettingsError where the pipeline recommends nothing."""
+        if self.settings.recommend is None:
+            raise SettingsError(f"{self.config}: recommend: is missing; add interactions and items")
+        return self.settings.recommend
+
+    @property
+    def awaits_pairs(self) -> bool:
+        """Whether the corpus is made of pairs that are not there yet; then `shards` and `model` are not yet known."""
+        is_asked = any(source.path == PAIRS for source in self.settings.preprocess.inputs)
+        return is_asked and self.pairs is not None and not is_published(self.pairs_directory)
+
+    @property
+    def pairs_directory(self) -> str:
+        """Where pairs of texts are published."""
+        return self.run.pairs(str(self.pairs))
+
+    @property
+    def recommender_directory(self) -> str:
+        """Where the ranker of items is published."""
+        return self.run.ranker(str(self.recommender))
+
+    @property
+    def recommendations_directory(self) -> str:
+        """Where the users' lists are published."""
+        return self.run.recommendations(str(self.recommendations))
 
     @property
     def left_out_of_corpus(self) -> Exclusion:
@@ -132,6 +167,11 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     """
     settings = load_settings(config, overrides)
     _check_run_dir(config, settings.run_dir)
+    interactions, items = _behaviour_sources(config, settings)
+    pairs = None
+    if settings.recommend is not None:
+        pairs = lineage.pairs_fingerprint(settings, (*interactions, *items))
+        settings = _with_pairs(settings, pairs)
     tokenizer = settings.preprocess.tokenizer
     if tokenizer is not None and tokenizer.directory is not None:
         _check_model_directory(config, "preprocess.tokenizer", tokenizer.directory, "tokenizer.json")
@@ -140,7 +180,8 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     _check_teacher(config, settings.train.distillation.teacher)
     _check_earlier(config, settings)
     _check_replay(config, settings)
-    preprocess_sources = lineage.list_sources(config, "preprocess.inputs", settings.preprocess.inputs)
+    known = tuple(source for source in settings.preprocess.inputs if source.path != PAIRS)
+    preprocess_sources = lineage.list_sources(config, "preprocess.inputs", known)
     evaluation = settings.preprocess.decontamination.inputs
     evaluation_sources = lineage.list_sources(config, "preprocess.decontamination.inputs", evaluation)
     to_score = () if settings.score is None else settings.score.inputs
@@ -161,6 +202,11 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     ranker = None
     if settings.ranker is not None and settings.score is not None:
         ranker = lineage.ranker_fingerprint(settings, settings.score.model or model, ranker_sources, bank_sources)
+    recommender = recommendations = None
+    if settings.recommend is not None:
+        used = model if settings.recommend.model else None
+        recommender = lineage.recommender_fingerprint(settings, used, (*interactions, *items))
+        recommendations = lineage.recommendations_fingerprint(recommender, settings.recommend.top_k)
     return Plan(
         config=config,
         overrides=tuple(overrides),
@@ -178,6 +224,11 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         bank_sources=bank_sources,
         ranker_sources=ranker_sources,
         ranker=ranker,
+        interaction_sources=interactions,
+        item_sources=items,
+        pairs=pairs,
+        recommender=recommender,
+        recommendations=recommendations,
         forgotten=forgotten,
     )
 
@@ -198,6 +249,46 @@ def check_none_forgotten(plan: Plan, stage: str) -> None:
 def _left_out(sources: Sequence[SourceFile], forgotten: Sequence[ForgottenDocument]) -> Exclusion:
     identities = {place_digest(file.source, file.relative): file.identity for file in sources} if forgotten else {}
     return exclusion(forgotten, identities)
+
+
+_FIELDS_OF_INTERACTIONS = {  # of the input that they are read as, and what the settings call them
+    "text_column": "item_column",
+    "group_column": "user_column",
+    "feature_columns": "rating_column",
+}
+
+
+def _behaviour_sources(config: str, settings: Settings) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]]:
+    """The files of interactions and of items; none where nothing is recommended."""
+    if settings.recommend is None:
+        return (), ()
+    own = settings.recommend
+    found = []
+    for name, source in (("interactions", own.interactions.as_input), ("items", own.items.as_input)):
+        key = f"recommend.{name}"
+        try:
+            files = lineage.list_sources(config, key, (source,))
+            _check_sources(config, key, (source,), files)
+        except SettingsError as error:
+            told = str(error).replace(f"{key}.0.", f"{key}.")
+            for field, own_name in _FIELDS_OF_INTERACTIONS.items() if name == "interactions" else ():
+                told = told.replace(f"{key}.{field}", f"{key}.{own_name}")
+            raise SettingsError(told) from None
+        found.append(files)
+    return found[0], found[1]
+
+
+def _with_pairs(settings: Settings, pairs: str) -> Settings:
+    """The settings with the place of published pairs, where the corpus is made of them; a place is no output."""
+    directory = RunDirectory(settings.run_dir).pairs(pairs)
+    if not is_published(directory):
+        return settings
+    path = storage.join(directory, "data", "*.parquet")
+    inputs = tuple(
+        source.model_copy(update={"path": path}) if source.path == PAIRS else source
+        for source in settings.preprocess.inputs
+    )
+    return settings.model_copy(update={"preprocess": settings.preprocess.model_copy(update={"inputs": inputs})})
 
 
 def _check_run_dir(config: str, run_dir: str) -> None:

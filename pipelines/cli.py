@@ -56,6 +56,18 @@ def run(config: Config, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def pairs(config: Config, overrides: Overrides = None) -> None:
+    """Turn what users did into pairs of texts, of user and item, from which a model of texts learns."""
+    _run_stage("pairs", config, overrides)
+
+
+@app.command()
+def recommend(config: Config, overrides: Overrides = None) -> None:
+    """Learn from what users did and what items say which items each user will like; publish the ranker and lists."""
+    _run_stage("recommend", config, overrides)
+
+
+@app.command()
 def preprocess(config: Config, overrides: Overrides = None) -> None:
     """Turn raw text into published shards."""
     _run_stage("preprocess", config, overrides)

@@ -31,6 +31,8 @@ def run(
         start = time.monotonic()
         if run_stage(stage, plan, started, stop_seconds=stop_seconds):
             seconds[stage] = time.monotonic() - start
+        if stage == "pairs":  # which are what the corpus is made of: only now it has a fingerprint
+            plan = make_plan(config, overrides)
     start = time.monotonic()
     write_report(plan)
     say("report", f"wrote {plan.run.report} in {seconds_text(time.monotonic() - start)}")

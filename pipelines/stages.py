@@ -16,10 +16,11 @@ from mapring.plan import Plan
 from mapring.scores.ranked import ranked_directory
 from mapring.scores.table import is_sealed, read_table
 from mapring.scores.work import find_work, tell_work
+from mapring.settings.recommend import PAIRS
 from mapring.settings.schema import Ring, Settings, Spark
 from pipelines.archive import package_directory
 
-STAGES = ("preprocess", "train", "ranker", "score", "rank")
+STAGES = ("pairs", "preprocess", "train", "recommend", "ranker", "score", "rank")
 OF_SCORING = ("score", "rank")  # what new texts need
 CLASS_ARCHIVE = Path(sys.prefix, "share", "mapring", "spark-classes.jsa")  # made by `class_archive.py`
 
@@ -41,7 +42,13 @@ class Command:
 
 def stages_of(settings: Settings, command: Literal["run", "score"] = "run") -> tuple[str, ...]:
     """The stages that a pipeline has, in order, of all or of those that new texts need (`schedule.command`)."""
-    sections = {"ranker": settings.ranker, "score": settings.score, "rank": settings.rank}
+    sections = {
+        "pairs": settings.recommend if any(one.path == PAIRS for one in settings.preprocess.inputs) else None,
+        "recommend": settings.recommend,
+        "ranker": settings.ranker,
+        "score": settings.score,
+        "rank": settings.rank,
+    }
     asked = STAGES if command == "run" else OF_SCORING
     return tuple(stage for stage in asked if stage not in sections or sections[stage] is not None)
 
@@ -106,7 +113,13 @@ def _driver_memory(stage: str, plan: Plan) -> str:
     spark = plan.settings.spark
     if spark.driver_memory is not None:
         return spark.driver_memory
-    sources = {"preprocess": plan.preprocess_sources, "ranker": plan.ranker_sources}
+    behaviour = (*plan.interaction_sources, *plan.item_sources)
+    sources = {
+        "pairs": behaviour,
+        "recommend": behaviour,
+        "preprocess": plan.preprocess_sources,
+        "ranker": plan.ranker_sources,
+    }
     files = sources.get(stage, plan.score_sources)
     fitted = fitted_driver_memory(_SIZED_AS.get(stage, stage), plan.settings, files, master=spark.master)
     return jvm_size(fitted)
@@ -142,6 +155,12 @@ def program(name: str, python: Path = Path(sys.executable)) -> str:
 
 def published(stage: str, plan: Plan) -> str | None:
     """What of a stage's output is already there under the plan's fingerprint, in words; None when it must run."""
+    if stage == "pairs":
+        is_there = plan.pairs is not None and is_published(plan.pairs_directory)
+        return f"pairs {plan.pairs} are already published" if is_there else None
+    if stage == "recommend":
+        is_there = plan.recommendations is not None and is_published(plan.recommendations_directory)
+        return f"recommendations {plan.recommendations} are already published" if is_there else None
     if stage == "preprocess":
         return f"shards {plan.shards} are already published" if is_published(plan.shards_directory) else None
     if stage == "train":

@@ -26,7 +26,7 @@ def print_status(config: str, overrides: Sequence[str]) -> None:
     table = Table(title=f"{plan.settings.name} in {plan.run.root}", title_justify="left")
     for heading in ("stage", "state", "fingerprint", "when (UTC)", "what"):
         table.add_column(heading, overflow="fold")
-    for row in (_shards(plan), _model(plan), *ranker_rows(plan), _scores(plan)):
+    for row in (_shards(plan), _model(plan), *ranker_rows(plan), *recommend_rows(plan), _scores(plan)):
         table.add_row(*row)
     Console().print(table)
     if plan.settings.schedule is not None:
@@ -64,6 +64,26 @@ def ranker_rows(plan: Plan) -> list[tuple[str, ...]]:
     if found.get("ndcg_at_10") is not None:
         what += f", NDCG@10 {found['ndcg_at_10']:.3f}, by text alone {found['text_ndcg_at_10']:.3f}"
     return [("ranker", "published", plan.ranker, manifest.created, what)]
+
+
+def recommend_rows(plan: Plan) -> list[tuple[str, ...]]:
+    """Rows of pairs and lists, where the pipeline recommends."""
+    if plan.settings.recommend is None:
+        return []
+    rows = []
+    for stage, name, directory in (
+        ("pairs", plan.pairs, plan.pairs_directory),
+        ("recommend", plan.recommendations, plan.recommendations_directory),
+    ):
+        if not is_published(directory):
+            rows.append((stage, "not published", str(name), "", ""))
+            continue
+        manifest = read_manifest(directory)
+        told = ", ".join(
+            f"{what} {count:,}" for what, count in manifest.details["counts"].items() if what != "left_out"
+        )
+        rows.append((stage, "published", str(name), manifest.created, told))
+    return rows
 
 
 def _model(plan: Plan) -> tuple[str, ...]:

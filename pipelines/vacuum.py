@@ -54,7 +54,15 @@ def what_goes(plan: Plan, now: datetime.datetime) -> list[Removal]:
 
 def in_use(plan: Plan) -> InUse:
     """What the settings name, also as directories, and what the rows of the scores table were made with."""
-    named = {plan.shards, plan.model, *(made for made in (plan.bank, plan.ranker) if made is not None)}
+    named = {
+        plan.shards,
+        plan.model,
+        *(
+            made
+            for made in (plan.bank, plan.ranker, plan.pairs, plan.recommender, plan.recommendations)
+            if made is not None
+        ),
+    }
     if plan.settings.score is not None:
         named.add(plan.scoring_model)
         backend = backend_in_use(plan.run.scores)

@@ -13,7 +13,7 @@ from mapring.errors import PublishedError
 from mapring.scores.verify import verify_scores
 from mapring.settings import load_settings
 
-_KINDS = ("shards", "models", "backends", "banks", "rankers", "ranked")
+_KINDS = ("shards", "models", "backends", "banks", "rankers", "ranked", "recommendations", "pairs")
 
 
 def verify_target(target: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PARTITIONS = "spark.sql.shuffle.partitions"
 BATCH_DOCUMENTS = "spark.sql.execution.arrow.maxRecordsPerBatch"
 BATCH_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
-_WORK = {"preprocess": PREPROCESS, "ranker": SCORE, "score": SCORE}
+_WORK = {"preprocess": PREPROCESS, "ranker": SCORE, "score": SCORE, "pairs": SCORE, "recommend": SCORE}
 _SYSTEM_BYTES = 1 << 30  # left to the operating system and the driver's Python
 
 

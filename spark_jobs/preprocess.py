@@ -55,6 +55,10 @@ def preprocess(plan: Plan) -> None:
     if is_published(plan.shards_directory):
         say(STAGE, f"skipped: shards {plan.shards} are already published")
         return
+    if plan.awaits_pairs:
+        raise StageError(
+            f"{plan.config}: found no pairs at {plan.pairs_directory}; run `mapring pairs {plan.config}` first"
+        )
     start = time.monotonic()
     spark = start_fitted_session(STAGE, plan.settings, plan.settings.preprocess.inputs, plan.preprocess_sources)
     manifest = _build(spark, plan)

@@ -70,7 +70,7 @@ def ranker(plan: Plan) -> None:
     )
     rows = _training_rows(table, settings, plan.settings.seed)
     say(STAGE, f"fitting to {len(table):,} rows of {len(set(rows.groups)):,} groups")
-    fitted = fit(rows, settings, plan.settings.seed)
+    fitted = fit(rows, settings, settings.objective, plan.settings.seed)
     names = [*scores.names, *settings.inputs[0].feature_columns]
     evaluation = _evaluated(table, rows, fitted, names, settings)
     check_unchanged(plan.ranker_sources)

@@ -16,6 +16,8 @@ _ONE = {
     "banks": "bank",
     "rankers": "ranker",
     "ranked": "ranking",
+    "recommendations": "recommendations",
+    "pairs": "pairs",
 }
 
 
@@ -65,7 +67,7 @@ def choose(
             if one.changed < oldest
         ),
     ]
-    order = ("ranked", "backends", "rankers", "banks", "models", "shards")
+    order = ("ranked", "recommendations", "backends", "rankers", "banks", "models", "shards", "pairs")
     return sorted(removals, key=lambda one: (order.index(one.kind) if one.kind in order else -1, one.directory))
 
 

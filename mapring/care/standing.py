@@ -14,7 +14,7 @@ from mapring.contract.retired import retired_names
 from mapring.errors import PublishedError
 from mapring.storage import StoredFile
 
-KINDS = ("shards", "models", "backends", "banks", "rankers", "ranked")
+KINDS = ("shards", "models", "backends", "banks", "rankers", "ranked", "recommendations", "pairs")
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _SCRATCH = re.compile(r"[0-9a-f]{32}")
 # Names that our code gives: by content, or while a file is being made. Whatever else lies there is not ours.

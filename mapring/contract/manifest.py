@@ -13,7 +13,7 @@ from mapring.contract.migrations import migrated
 SCHEMA_VERSION = 2  # a change of it needs a step in `contract/migrations.py`
 RECORD_NAME = "published.json"
 
-Kind = Literal["shards", "model", "checkpoint", "backend", "bank", "ranker", "ranked"]
+Kind = Literal["shards", "model", "checkpoint", "backend", "bank", "ranker", "ranked", "recommendations", "pairs"]
 Content = bytes  # FileEntry has a field of the name `bytes`
 
 
@@ -44,7 +44,8 @@ class Manifest:
     `details` holds what only one kind has: for shards `counts`, `splits`, `lanes`, `labels`,
     `tokenizer`; for a model `transformers`, `golden`, `evaluation`, `labels`; for a backend `backend`, `graph`,
     `golden`, `candidates`; for a bank `vectors`, `templates`, `golden`, `index`; for a ranker
-    `ranker`, `rows`, `golden`, `evaluation`; they stand at the top level of the JSON form.
+    `ranker`, `rows`, `golden`, `evaluation`; for recommendations and pairs `columns`, `counts`; they stand at the top level of
+    the JSON form.
     """
 
     kind: Kind

@@ -303,6 +303,28 @@ def score_schema(mode: ModeName) -> pa.Schema:
     )
 
 
+RECOMMENDED = pa.schema(
+    [
+        pa.field("user", pa.string(), nullable=False),  # as interactions name it
+        pa.field("rank", pa.int32(), nullable=False),  # from 1, of each user
+        pa.field("item", pa.string(), nullable=False),  # as items name it
+        pa.field("text", pa.string(), nullable=False),  # the item's, normalized
+        pa.field("interest", pa.float64(), nullable=False),  # higher is better, within a user
+        pa.field("model_fingerprint", pa.string()),  # null where no model was asked
+        pa.field("ranker_fingerprint", pa.string(), nullable=False),
+    ]
+)
+PAIR = pa.schema(
+    [
+        pa.field("user_text", pa.string(), nullable=False),  # what the user liked before
+        pa.field("item_text", pa.string(), nullable=False),
+        pa.field("label", pa.string(), nullable=False),  # liked, or passed of a negative
+        pa.field("user", pa.string(), nullable=False),
+        pa.field("item", pa.string(), nullable=False),
+        pa.field("time", pa.string(), nullable=False),  # of the like, in seconds since 1970
+    ]
+)
+
 RANKED = ("rank", "ranked_by", "rows")
 
 

@@ -16,7 +16,11 @@ from mapring.contract.publish import read_manifest
 from mapring.contract.retired import was_retired
 from mapring.errors import PublishedError
 
-_FOLDERS = {"shards": "shards", "model": "models"}  # of inputs that stand in the same run directory
+_FOLDERS = {
+    "shards": "shards",
+    "model": "models",
+    "ranker": "rankers",
+}  # of inputs that stand in the same run directory
 
 
 def verify(directory: str) -> list[str]:

@@ -15,8 +15,23 @@ from mapring.settings.inputs import (
     refuse_settings,
 )
 
+Objective = Literal["lambdarank", "binary", "regression"]
 
-class Ranker(Section):
+
+class TreeFit(Section):
+    """How gradient-boosted trees are fitted, and when there are enough."""
+
+    rounds: int = output(500, description="Most trees.", ge=1, le=100_000)
+    early_stopping: int = output(30, description="Trees without a gain on held-out groups after which it ends.", ge=1)
+    held_out: float = output(
+        0.2, description="Share of the groups, chosen by their hash, that are held out.", gt=0, le=0.5
+    )
+    learning_rate: float = output(0.05, description="Share of each tree that counts.", gt=0, le=1)
+    leaves: int = output(31, description="Most leaves of a tree.", ge=2, le=1024)
+    rows_per_leaf: int = output(20, description="Fewest training rows in a leaf.", ge=1)
+
+
+class Ranker(TreeFit):
     """Gradient-boosted trees over what the model says of a text and the numbers that come with it."""
 
     inputs: tuple[Input, ...] = output(
@@ -24,7 +39,7 @@ class Ranker(Section):
         "and, for lambdarank, group_column.",
         min_length=1,
     )
-    objective: Literal["lambdarank", "binary", "regression"] = output(
+    objective: Objective = output(
         "lambdarank",
         description="What is learned: the order of the rows of a group by relevance (whole numbers from 0 to 30), the "
         "probability of 1 among 0 and 1, or a number.",
@@ -34,14 +49,6 @@ class Ranker(Section):
         description="Label whose probability is the score of the text alone, with which the ranker is compared; none "
         "is the model's last. Of models without labels it is their number or similarity.",
     )
-    rounds: int = output(500, description="Most trees.", ge=1, le=100_000)
-    early_stopping: int = output(30, description="Trees without a gain on held-out groups after which it ends.", ge=1)
-    held_out: float = output(
-        0.2, description="Share of the groups, chosen by their hash, that are held out.", gt=0, le=0.5
-    )
-    learning_rate: float = output(0.05, description="Share of each tree that counts.", gt=0, le=1)
-    leaves: int = output(31, description="Most leaves of a tree.", ge=2, le=1024)
-    rows_per_leaf: int = output(20, description="Fewest training rows in a leaf.", ge=1)
 
     @model_validator(mode="after")
     def _inputs_are_sound(self) -> Ranker:

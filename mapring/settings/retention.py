@@ -17,6 +17,8 @@ class Retention(Section):
     banks: int = execution(3, description="Newest published banks of templates that are kept.", ge=0)
     rankers: int = execution(3, description="Newest published rankers that are kept.", ge=0)
     ranked: int = execution(3, description="Newest published rankings of the scores table that are kept.", ge=0)
+    recommendations: int = execution(3, description="Newest published lists of recommendations that are kept.", ge=0)
+    pairs: int = execution(3, description="Newest published pairs of texts that are kept.", ge=0)
     table_versions: int = execution(
         10, description="Newest scorings of the scores table to which `mapring scores rollback` can go back.", ge=1
     )

@@ -25,6 +25,7 @@ from mapring.settings.inputs import (
 from mapring.settings.normalization import Normalization
 from mapring.settings.rank import Rank
 from mapring.settings.ranker import Ranker
+from mapring.settings.recommend import PAIRS, Recommend
 from mapring.settings.retention import Retention
 from mapring.settings.schedule import Schedule
 from mapring.settings.score import Score
@@ -263,6 +264,7 @@ class Settings(Section):
     score: Score | None = output(None, description="New text to scores; without it a pipeline ends with the model.")
     rank: Rank | None = output(None, description="The first rows of the scores table, for `mapring rank`.")
     ranker: Ranker | None = output(None, description="What combines scores of texts with given numbers.")
+    recommend: Recommend | None = output(None, description="What items users will like, for `mapring recommend`.")
     ring: Ring = execution(Ring(), description="How the ring is started.")
     spark: Spark = execution(Spark(), description="The Spark session.")
     tune: Tune = execution(Tune(), description="The search for hyperparameters.")
@@ -350,6 +352,16 @@ class Settings(Section):
                 f"ranker.inputs.0.second_text_column: found {learned.second_text_column or 'none'!r}, but score.inputs "
                 f"have {scored.second_text_column or 'none'!r}; name a second text for both, or for none"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_come_from_somewhere(self) -> Settings:
+        for position, source in enumerate(self.preprocess.inputs):
+            if source.path == PAIRS and self.recommend is None:
+                raise ValueError(
+                    f"preprocess.inputs.{position}.path: found {PAIRS!r} without a section recommend, which tells what "
+                    "pairs are made of; add it, or give a path"
+                )
         return self
 
     @model_validator(mode="after")

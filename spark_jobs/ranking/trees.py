@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapring.errors import InputError
-from mapring.settings.ranker import Ranker
+from mapring.settings.ranker import Objective, TreeFit
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,18 +49,18 @@ def is_held_out(group: str, share: float, seed: int) -> bool:
     return int.from_bytes(digest, "big") < share * 2**64
 
 
-def fit(rows: TrainingRows, settings: Ranker, seed: int) -> Fitted:
-    """Fit trees until held-out groups gain nothing more.
+def fit(rows: TrainingRows, settings: TreeFit, objective: Objective, seed: int, key: str = "ranker") -> Fitted:
+    """Fit trees until held-out groups gain nothing more; `key` is that of the settings, for errors.
 
     Raises:
         InputError: labels do not fit the objective, all groups are on one side, or one is too large.
     """
     import lightgbm
 
-    _check(rows, settings)
-    metric = _METRICS[settings.objective]
+    _check(rows, settings, objective, key)
+    metric = _METRICS[objective]
     parameters = {
-        "objective": settings.objective,
+        "objective": objective,
         "metric": metric,
         "eval_at": [10],
         "learning_rate": settings.learning_rate,
@@ -72,8 +72,8 @@ def fit(rows: TrainingRows, settings: Ranker, seed: int) -> Fitted:
         "seed": seed,
         "verbosity": -1,
     }
-    training = _dataset(rows, ~rows.held_out, settings.objective)
-    validation = _dataset(rows, rows.held_out, settings.objective, training)
+    training = _dataset(rows, ~rows.held_out, objective)
+    validation = _dataset(rows, rows.held_out, objective, training)
     booster = lightgbm.train(
         parameters,
         training,
@@ -88,7 +88,7 @@ def fit(rows: TrainingRows, settings: Ranker, seed: int) -> Fitted:
     return Fitted(
         text=booster.model_to_string(num_iteration=trees),
         trees=trees,
-        metric="ndcg_at_10" if settings.objective == "lambdarank" else metric,
+        metric="ndcg_at_10" if objective == "lambdarank" else metric,
         value=float(value),
         importance=(gains / max(gains.sum(), 1e-300)).tolist(),
     )
@@ -130,25 +130,25 @@ def _sizes(groups: Sequence[str]) -> list[int]:
     return sizes
 
 
-def _check(rows: TrainingRows, settings: Ranker) -> None:
+def _check(rows: TrainingRows, settings: TreeFit, objective: Objective, key: str) -> None:
     held = int(rows.held_out.sum())
     if not 0 < held < len(rows.labels):
         raise InputError(
-            f"ranker.inputs: found {held:,} of {len(rows.labels):,} rows held out for ranker.held_out="
+            f"{key}: found {held:,} of {len(rows.labels):,} rows held out for held_out="
             f"{settings.held_out}, expected some on both sides; add groups, or change the share"
         )
-    if settings.objective == "regression":
+    if objective == "regression":
         return
-    most = _MOST_RELEVANCE if settings.objective == "lambdarank" else 1
+    most = _MOST_RELEVANCE if objective == "lambdarank" else 1
     odd = rows.labels[(rows.labels != np.rint(rows.labels)) | (rows.labels < 0) | (rows.labels > most)]
     if len(odd):
         raise InputError(
-            f"ranker.inputs: found the label {odd[0]:g} with objective={settings.objective}, expected whole numbers "
-            f"from 0 to {most}; change the labels, or set ranker.objective=regression"
+            f"{key}: found the label {odd[0]:g} with objective={objective}, expected whole numbers "
+            f"from 0 to {most}; change the labels, or set objective=regression"
         )
-    if settings.objective == "lambdarank":
+    if objective == "lambdarank":
         largest = max(_sizes(rows.groups))
         if largest > _MOST_ROWS_OF_GROUP:
             raise InputError(
-                f"ranker.inputs: found a group of {largest:,} rows, expected at most {_MOST_ROWS_OF_GROUP:,}; cut it"
+                f"{key}: found a group of {largest:,} rows, expected at most {_MOST_ROWS_OF_GROUP:,}; cut it"
             )

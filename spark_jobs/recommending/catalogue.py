@@ -1,0 +1,57 @@
+"""What items say: words of their texts, tags, and vectors where a model gave some. None of it hangs on behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sparse
+
+from spark_jobs.recommending.events import Floats, Ints
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """`words` are TF-IDF rows of length 1 (items, words), `tags` is 1 where an item has a tag (items, tags), `vectors`
+    are the model's of the items' texts (items, width), None without a model.
+    """
+
+    words: sparse.csr_matrix
+    tags: Floats
+    vectors: npt.NDArray[np.float32] | None = None
+
+    def likeness(self, items: Ints) -> Floats:
+        """Cosine of words of all items with each of some, (all items, len(items))."""
+        found: Floats = (self.words @ self.words[items].T).toarray()
+        return found
+
+
+def make_catalogue(
+    texts: Sequence[str], tags: Sequence[Sequence[str]], vectors: npt.NDArray[np.float32] | None = None
+) -> Catalogue:
+    """The catalogue of items with these texts and tags."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    whole = [f"{text} {' '.join(own)}" for text, own in zip(texts, tags, strict=True)]
+    try:
+        words = TfidfVectorizer(sublinear_tf=True).fit_transform(whole).tocsr()
+    except ValueError:  # not one word in all texts
+        words = sparse.csr_matrix((len(whole), 1))
+    names = sorted({name for own in tags for name in own})
+    place = {name: number for number, name in enumerate(names)}
+    held = np.zeros((len(whole), max(1, len(names))))
+    for row, own in enumerate(tags):
+        held[row, [place[name] for name in own]] = 1.0
+    return Catalogue(words, held, vectors)
+
+
+def item_text(text: str, tags: Sequence[str]) -> str:
+    """An item as a model reads it."""
+    return f"{text}: {', '.join(tags)}" if tags else text
+
+
+def user_text(texts: Sequence[str], liked: Sequence[int]) -> str:
+    """A user as a model reads one: what was liked, the latest first."""
+    return "; ".join(texts[item] for item in reversed(liked))
