@@ -32,8 +32,8 @@ class Plan:
     `bank_sources` are the files of templates that texts are answered from, `ranker_sources` those that a ranker learns
     from, and `ranker` is its fingerprint, None where there is none. `interaction_sources` and `item_sources` are what
     is recommended from, `pairs`, `recommender` and `recommendations` the fingerprints of what is made of them. Of
-    `is_part` the `score_sources` are only some of the inputs, those of a micro-batch. `forgotten` are documents that no stage may
-    publish again.
+    `is_part` the `score_sources` are only some of the inputs, those of a micro-batch. `forgotten` are documents that
+    no stage may publish again.
     """
 
     config: str

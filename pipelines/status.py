@@ -70,7 +70,7 @@ def recommend_rows(plan: Plan) -> list[tuple[str, ...]]:
     """Rows of pairs and lists, where the pipeline recommends."""
     if plan.settings.recommend is None:
         return []
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for stage, name, directory in (
         ("pairs", plan.pairs, plan.pairs_directory),
         ("recommend", plan.recommendations, plan.recommendations_directory),

@@ -60,7 +60,7 @@ _GOLDEN = 32
 _ROWS_PER_FILE = 16_384
 _USERS_PER_FILE = 8192
 _TEXTS_PER_BLOCK = 512  # embedded together, so that vectors do not hang on how many tasks there are
-_TUNED_ON = 300  # moments on which the form of each baseline is chosen
+_TUNED_ON = 150  # moments on which the form of each baseline is chosen
 _HOUR = 3600.0
 
 

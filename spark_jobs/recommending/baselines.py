@@ -39,20 +39,22 @@ def _item_knn(past: Past, known: Known) -> dict[str, Floats]:
         together = known.together(items, likes=name == "liked")
         for shrink in _SHRINKS:
             similar = cosines(together, counts, items, shrink)
-            for neighbours in _NEIGHBOURS:
-                kept = _nearest(similar, neighbours)
+            for neighbours, kept in _nearest(similar).items():
                 form = f"item_knn/{name} shrink={shrink:g} neighbours={neighbours or 'all'}"
                 found[f"{form} history=all"] = kept.sum(0) + _TIE * known.count
                 found[f"{form} history={LAST}"] = kept[-LAST:].sum(0) + _TIE * known.count
     return found
 
 
-def _nearest(similar: Floats, neighbours: int) -> Floats:
-    """Each row's greatest numbers, the others 0."""
-    if not neighbours or neighbours >= similar.shape[1]:
-        return similar
-    least = np.partition(similar, -neighbours, axis=1)[:, -neighbours][:, None]
-    return np.where(similar >= np.maximum(least, _TIE), similar, 0.0)
+def _nearest(similar: Floats) -> dict[int, Floats]:
+    """Each row's greatest numbers, the others 0, for each number of neighbours; 0 is all of them."""
+    asked = [neighbours for neighbours in _NEIGHBOURS if 0 < neighbours < similar.shape[1]]
+    found = dict.fromkeys(_NEIGHBOURS, similar)
+    if asked:
+        least = np.partition(similar, [-neighbours for neighbours in asked], axis=1)
+        for neighbours in asked:
+            found[neighbours] = np.where(similar >= np.maximum(least[:, [-neighbours]], _TIE), similar, 0.0)
+    return found
 
 
 def family(name: str) -> str:

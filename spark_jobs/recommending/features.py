@@ -176,4 +176,5 @@ def _decayed(rows: Floats, factor: float) -> Floats:
 
 
 def _mean_row(rows: Floats) -> Floats:
-    return rows.sum(0) / max(1, len(rows))
+    found: Floats = rows.sum(0) / max(1, len(rows))
+    return found

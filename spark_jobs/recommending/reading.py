@@ -20,7 +20,7 @@ from mapring.settings import Input
 from mapring.settings.recommend import Recommend
 from spark_jobs.carried import SCORED_RECORD, carry, check_unread, unread_counts
 from spark_jobs.quarantine import check_quarantine
-from spark_jobs.recommending.events import Events, make_events
+from spark_jobs.recommending.events import Events, Ints, make_events
 from spark_jobs.records import FirstPass, read_records
 from spark_jobs.segments import plan_segments
 from spark_jobs.session import partitions, watch
@@ -91,9 +91,10 @@ def _tell(left_out: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in left_out.items()) or "none"
 
 
-def _places(rows: pa.Table, column: str, names: Sequence[str]) -> np.ndarray:
+def _places(rows: pa.Table, column: str, names: Sequence[str]) -> Ints:
     found = pc.index_in(rows.column(column), value_set=pa.array(names, pa.string()))
-    return found.to_numpy().astype(np.int64)
+    places: Ints = found.to_numpy().astype(np.int64)
+    return places
 
 
 def _items(
@@ -119,7 +120,8 @@ def _items(
         raise InputError(f"{plan.config}: {KEY}.items: found the item {twice!r} twice, expected once; remove one")
     if not names:
         raise InputError(f"{plan.config}: {KEY}.items: found no item with id and text; check the columns")
-    texts, tags = rows.column("text").to_pylist(), [[] for _ in names]
+    texts: list[str] = rows.column("text").to_pylist()
+    tags: list[list[str]] = [[] for _ in names]
     for row, more in enumerate(rows.column("features").to_pylist()):
         fields = dict(zip(source.feature_columns, more or (), strict=True))
         described = (fields.get(settings.items.description_column or "") or "").strip()
