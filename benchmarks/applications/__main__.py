@@ -13,6 +13,7 @@ from benchmarks.applications.chinese import chinese_figures
 from benchmarks.applications.first_use import first_use_figures
 from benchmarks.applications.report import report_figures
 from benchmarks.applications.service import answer_figures, few_label_figures, out_of_scope_figures
+from benchmarks.applications.recommendation import recommendation_figures, towers_figures
 from benchmarks.parts import measure
 from benchmarks.results import Figure
 
@@ -23,6 +24,8 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "few_labels": few_label_figures,
     "answers": answer_figures,
     "out_of_scope": out_of_scope_figures,
+    "recommendation": recommendation_figures,
+    "recommendation_towers": towers_figures,
 }
 
 if __name__ == "__main__":

@@ -108,6 +108,10 @@ class Known:
 
 def cosines(together: Floats, counts: Floats, items: Ints, shrink: float) -> Floats:
     """Cosine of the users of items, with `shrink` added below so that few users tell little; 0 of an item to itself."""
-    found: Floats = together / np.maximum(np.sqrt(np.outer(counts[items], counts)) + shrink, 1e-9)
+    roots = np.sqrt(counts)
+    below = roots[items][:, None] * roots
+    below += shrink
+    np.maximum(below, 1e-9, out=below)
+    found: Floats = np.divide(together, below, out=below)
     found[np.arange(len(items)), items] = 0.0
     return found
