@@ -73,6 +73,7 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
                 "pretraining",
                 "chinese",
                 "customer_service",
+                "recommendation",
             )
         ),
         "docs/scores.md",
@@ -176,7 +177,7 @@ def test_the_scores_page_has_every_column_of_every_mode_and_no_other() -> None:
     assert whole == [name for name in score_schema("embed").names if name != "embedding"]
 
 
-@pytest.mark.parametrize("page", ["retrieval", "ranker"])
+@pytest.mark.parametrize("page", ["retrieval", "ranker", "recommendation"])
 def test_pipelines_and_commands_of_a_page_are_valid(page: str, tmp_path: Path) -> None:
     text = read(f"docs/{page}.md")
     found = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)

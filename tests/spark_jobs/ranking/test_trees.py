@@ -10,7 +10,7 @@ import pytest
 from mapring.discounted_gain import query_figures
 from mapring.errors import InputError, SettingsError
 from mapring.settings.answers import Answers
-from mapring.settings.ranker import Ranker
+from mapring.settings.ranker import Objective, Ranker
 from spark_jobs.ranking.features import joined, text_scores
 from spark_jobs.ranking.trees import TrainingRows, Trees, fit, is_held_out
 
@@ -36,10 +36,10 @@ def made_rows(labels: str = "relevance", seed: int = 1) -> TrainingRows:
 @pytest.mark.parametrize(
     ("objective", "labels"), [("lambdarank", "relevance"), ("binary", "binary"), ("regression", "number")]
 )
-def test_trees_are_the_same_again_and_use_what_carries_signal(objective: str, labels: str) -> None:
+def test_trees_are_the_same_again_and_use_what_carries_signal(objective: Objective, labels: str) -> None:
     rows = made_rows(labels)
-    fitted = fit(rows, settings_of(objective=objective), seed=17)
-    assert fit(rows, settings_of(objective=objective), seed=17) == fitted
+    fitted = fit(rows, settings_of(), objective, seed=17)
+    assert fit(rows, settings_of(), objective, seed=17) == fitted
     assert int(np.argmax(fitted.importance)) == 1 and sum(fitted.importance) == pytest.approx(1)
     scores = Trees(fitted.text)(rows.seen)
     np.testing.assert_array_equal(Trees(fitted.text)(rows.seen[5:9]), scores[5:9])
@@ -52,11 +52,11 @@ def test_trees_are_the_same_again_and_use_what_carries_signal(objective: str, la
 def test_labels_and_groups_that_do_not_fit_are_refused() -> None:
     rows = made_rows()
     with pytest.raises(InputError, match=r"label \d.5 with objective=lambdarank, expected whole numbers from 0 to 30"):
-        fit(rows._replace(labels=rows.labels + 0.5), settings_of(), seed=1)
+        fit(rows._replace(labels=rows.labels + 0.5), settings_of(), "lambdarank", seed=1)
     with pytest.raises(InputError, match=r"label \d with objective=binary"):
-        fit(rows, settings_of(objective="binary"), seed=1)
+        fit(rows, settings_of(), "binary", seed=1)
     with pytest.raises(InputError, match=r"found 0 of 720 rows held out"):
-        fit(rows._replace(held_out=np.zeros(720, bool)), settings_of(), seed=1)
+        fit(rows._replace(held_out=np.zeros(720, bool)), settings_of(), "lambdarank", seed=1)
 
 
 def test_what_is_seen_of_every_mode() -> None:
