@@ -54,7 +54,7 @@ _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "train": ("peft", "torch", "transformers", "tokenizers"),
     "backend": ("onnx", "onnxruntime", "openvino", "torch", "transformers"),
     "ranker": ("lightgbm", "numpy"),
-    "recommend": ("lightgbm", "numpy", "scikit-learn", "scipy"),
+    "recommend": ("lightgbm", "numpy", "rjieba", "scikit-learn", "scipy"),
     "pairs": ("ftfy", "numpy", "pyarrow"),
     "bank": ("numpy", "torch", "transformers", "tokenizers"),
 }
@@ -280,7 +280,10 @@ def recommender_fingerprint(settings: Settings, model: str | None, sources: Sequ
     assert settings.recommend is not None
     values = output_settings(settings.recommend)
     del values["top_k"], values["pairs_per_user"], values["pair_negatives"]
-    return _digest("recommend", {**_recommend_inputs(settings, sources), "settings": values, "model": model})
+    own = output_settings(settings.preprocess.words)
+    words = {name: own[name] for name in ("segmenter", "lowercase", "stop_words", "minimum_length")}
+    shared = _recommend_inputs(settings, sources)
+    return _digest("recommend", {**shared, "settings": values, "words": words, "model": model})
 
 
 def recommendations_fingerprint(recommender: str, top_k: int) -> str:

@@ -171,7 +171,6 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     pairs = None
     if settings.recommend is not None:
         pairs = lineage.pairs_fingerprint(settings, (*interactions, *items))
-        settings = _with_pairs(settings, pairs)
     tokenizer = settings.preprocess.tokenizer
     if tokenizer is not None and tokenizer.directory is not None:
         _check_model_directory(config, "preprocess.tokenizer", tokenizer.directory, "tokenizer.json")
@@ -180,8 +179,8 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     _check_teacher(config, settings.train.distillation.teacher)
     _check_earlier(config, settings)
     _check_replay(config, settings)
-    known = tuple(source for source in settings.preprocess.inputs if source.path != PAIRS)
-    preprocess_sources = lineage.list_sources(config, "preprocess.inputs", known)
+    corpus = _with_pairs(settings, pairs)
+    preprocess_sources = lineage.list_sources(config, "preprocess.inputs", corpus)
     evaluation = settings.preprocess.decontamination.inputs
     evaluation_sources = lineage.list_sources(config, "preprocess.decontamination.inputs", evaluation)
     to_score = () if settings.score is None else settings.score.inputs
@@ -278,17 +277,16 @@ def _behaviour_sources(config: str, settings: Settings) -> tuple[tuple[SourceFil
     return found[0], found[1]
 
 
-def _with_pairs(settings: Settings, pairs: str) -> Settings:
-    """The settings with the place of published pairs, where the corpus is made of them; a place is no output."""
+def _with_pairs(settings: Settings, pairs: str | None) -> tuple[Input, ...]:
+    """The inputs of the corpus, with the place of published pairs; without pairs that are not there yet."""
+    inputs = settings.preprocess.inputs
+    if pairs is None:
+        return inputs
     directory = RunDirectory(settings.run_dir).pairs(pairs)
     if not is_published(directory):
-        return settings
-    path = storage.join(directory, "data", "*.parquet")
-    inputs = tuple(
-        source.model_copy(update={"path": path}) if source.path == PAIRS else source
-        for source in settings.preprocess.inputs
-    )
-    return settings.model_copy(update={"preprocess": settings.preprocess.model_copy(update={"inputs": inputs})})
+        return tuple(source for source in inputs if source.path != PAIRS)
+    place = {"path": storage.join(directory, "data", "*.parquet")}
+    return tuple(source.model_copy(update=place) if source.path == PAIRS else source for source in inputs)
 
 
 def _check_run_dir(config: str, run_dir: str) -> None:

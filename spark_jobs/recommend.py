@@ -121,7 +121,7 @@ class _Told:
         self.names = feature_names(behaviour="behaviour" in own.evidence, text="text" in own.evidence, model=own.model)
         self.item_texts = [item_text(text, tags) for text, tags in zip(self.read.texts, self.read.tags, strict=True)]
         vectors = _embedded(self, self.item_texts, "items") if own.model else None
-        self.catalogue = make_catalogue(self.read.texts, self.read.tags, vectors)
+        self.catalogue = make_catalogue(self.read.texts, self.read.tags, vectors, self.plan.settings.preprocess.words)
 
     def scene(self, asked: Sequence[Query], trees: str | None = None) -> Scene:
         """What tasks need for some queries."""

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import scipy.sparse as sparse
 
+from mapring.settings.words import Words
+from mapring.words import words
 from spark_jobs.recommending.events import Floats, Ints
 
 
@@ -29,22 +32,26 @@ class Catalogue:
 
 
 def make_catalogue(
-    texts: Sequence[str], tags: Sequence[Sequence[str]], vectors: npt.NDArray[np.float32] | None = None
+    texts: Sequence[str],
+    tags: Sequence[Sequence[str]],
+    vectors: npt.NDArray[np.float32] | None = None,
+    settings: Words | None = None,
 ) -> Catalogue:
-    """The catalogue of items with these texts and tags."""
+    """The catalogue of items with these texts and tags; `settings` tell what a word is."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     whole = [f"{text} {' '.join(own)}" for text, own in zip(texts, tags, strict=True)]
+    parted = words(pa.array(whole, pa.string()), settings or Words()).to_pylist()
     try:
-        words = TfidfVectorizer(sublinear_tf=True).fit_transform(whole).tocsr()
+        weights = TfidfVectorizer(analyzer=list, sublinear_tf=True).fit_transform(parted).tocsr()
     except ValueError:  # not one word in all texts
-        words = sparse.csr_matrix((len(whole), 1))
+        weights = sparse.csr_matrix((len(whole), 1))
     names = sorted({name for own in tags for name in own})
     place = {name: number for number, name in enumerate(names)}
     held = np.zeros((len(whole), max(1, len(names))))
     for row, own in enumerate(tags):
         held[row, [place[name] for name in own]] = 1.0
-    return Catalogue(words, held, vectors)
+    return Catalogue(weights, held, vectors)
 
 
 def item_text(text: str, tags: Sequence[str]) -> str:

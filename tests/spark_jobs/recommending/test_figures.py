@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
+from mapring.settings.words import Words
 from spark_jobs.recommending.baselines import baseline_scores, family
+from spark_jobs.recommending.catalogue import make_catalogue
 from spark_jobs.recommending.events import Known
 from spark_jobs.recommending.features import past_of
 from spark_jobs.recommending.figures import coverage, gain, hit, top_items
@@ -82,3 +84,12 @@ def test_fewer_neighbours_leave_out_what_is_far() -> None:
     near = scores["item_knn/had shrink=0 neighbours=20 history=all"]
     whole = scores["item_knn/had shrink=0 neighbours=all history=all"]
     assert (near <= whole).all() and (near < whole).any()
+
+
+def test_words_of_chinese_items_are_parted_where_it_is_asked_for() -> None:
+    texts = ["太空电影", "太空故事", "爱情故事"]
+    parted = make_catalogue(texts, [[], [], []], settings=Words(segmenter="chinese"))
+    likeness = parted.likeness(np.array([0]))[:, 0]
+    assert likeness[1] > 0 and likeness[2] == 0
+    assert make_catalogue(texts, [[], [], []]).likeness(np.array([0]))[1, 0] == 0
+    assert make_catalogue(["...", "!"], [[], []]).likeness(np.array([0]))[:, 0].tolist() == [0.0, 0.0]
