@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spark_jobs.ranking.trees import Trees
 from spark_jobs.recommending.baselines import baseline_scores
 from spark_jobs.recommending.catalogue import Catalogue
 from spark_jobs.recommending.events import Events, Floats, Ints, Known
 from spark_jobs.recommending.features import Past, candidates, item_features, past_of
-from spark_jobs.recommending.figures import CUTOFF, gain, hit, top_items
+from spark_jobs.recommending.figures import CUTOFF, coverage, gain, hit, top_items
 from spark_jobs.recommending.negatives import sample_negatives
 from spark_jobs.recommending.timeline import Query, known_at, relevance
 
@@ -196,11 +197,10 @@ def means(rows: pa.Table, items: int) -> Mapping[str, dict[str, Any]]:
     """HR@10, NDCG@10 and coverage of each form over rows of JUDGED, which are sorted by query."""
     found = {}
     for form in sorted(set(rows.column("form").to_pylist())):
-        own = rows.filter(pa.compute.equal(rows.column("form"), form))
-        listed = [items_of for items_of in own.column("items").to_pylist() if items_of]
+        own = rows.filter(pc.equal(rows.column("form"), form))
         found[form] = {
             "hr_at_10": float(own.column("hit").to_numpy().mean()),
             "ndcg_at_10": float(own.column("gain").to_numpy().mean()),
-            "coverage": len({item for items_of in listed for item in items_of}) / items,
+            "coverage": coverage([np.asarray(listed, np.int64) for listed in own.column("items").to_pylist()], items),
         }
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
@@ -14,6 +15,7 @@ from spark_jobs.recommending.events import Known
 from spark_jobs.recommending.features import past_of
 from spark_jobs.recommending.figures import coverage, gain, hit, top_items
 from spark_jobs.recommending.negatives import sample_negatives
+from spark_jobs.recommending.tasks import JUDGED, means
 from spark_jobs.recommending.timeline import now
 from tests.spark_jobs.recommending.made import made_catalogue, made_events
 
@@ -93,3 +95,17 @@ def test_words_of_chinese_items_are_parted_where_it_is_asked_for() -> None:
     assert likeness[1] > 0 and likeness[2] == 0
     assert make_catalogue(texts, [[], [], []]).likeness(np.array([0]))[1, 0] == 0
     assert make_catalogue(["...", "!"], [[], []]).likeness(np.array([0]))[:, 0].tolist() == [0.0, 0.0]
+
+
+def test_means_are_of_each_form_and_coverage_of_all_its_lists() -> None:
+    rows = pa.Table.from_pylist(
+        [
+            {"query": 0, "form": "a", "hit": 1.0, "gain": 0.5, "items": [1, 2]},
+            {"query": 1, "form": "a", "hit": 0.0, "gain": 0.0, "items": [2, 3]},
+            {"query": 0, "form": "b", "hit": 0.0, "gain": 0.0, "items": []},
+        ],
+        schema=JUDGED,
+    )
+    found = means(rows, 10)
+    assert found["a"] == {"hr_at_10": 0.5, "ndcg_at_10": 0.25, "coverage": 0.3}
+    assert found["b"] == {"hr_at_10": 0.0, "ndcg_at_10": 0.0, "coverage": 0.0}
