@@ -71,7 +71,7 @@ class RecommendTrees(TreeFit):
     """The trees that order items."""
 
     learning_rate: float = output(0.05, description="Share of each tree that counts.", gt=0, le=1)
-    leaves: int = output(15, description="Most leaves of a tree.", ge=2, le=1024)
+    leaves: int = output(7, description="Most leaves of a tree.", ge=2, le=1024)
     rows_per_leaf: int = output(100, description="Fewest training rows in a leaf.", ge=1)
 
 
