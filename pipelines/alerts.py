@@ -136,5 +136,7 @@ def _tell(found: Found) -> None:
     alerts = sum(record.status == "alert" for record in found.records)
     parts = [f"{found.judged:,} windows judged", f"{alerts:,} alerts", f"{len(found.records) - alerts:,} held back"]
     parts += [f"{count:,} not judged: {reason}" for reason, count in sorted(found.passed_over.items())]
+    if found.told_by_others:
+        parts.append(f"{found.told_by_others:,} not told beside the surge of their source or of its groups")
     parts += [f"{one.arrived:,} to {one.sink}" for one in found.delivered if one.arrived]
     say("alerts", ", ".join(parts))

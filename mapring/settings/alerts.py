@@ -20,9 +20,13 @@ class Surges(Section):
         le=400,
     )
     warm_up_days: float = execution(
-        7.0, description="Days of history of a source, by one model, without which its windows are not judged.", ge=1
+        7.0,
+        description="Days of history of a source or group, by one model, without which its windows are not judged.",
+        ge=1,
     )
-    minimum_rows: int = execution(100, description="Rows of a source in a window below which it is not judged.", ge=1)
+    minimum_rows: int = execution(
+        100, description="Rows of a source, or of a group, in a window below which it is not judged.", ge=1
+    )
     minimum_label_rows: int = execution(10, description="Rows of the label in a window that surges.", ge=1)
     minimum_ratio: float = execution(1.5, description="Least share of a surge, as a multiple of the expected.", ge=1)
     minimum_excess: float = execution(
@@ -30,7 +34,7 @@ class Surges(Section):
     )
     false_discovery_rate: float = execution(
         0.04,
-        description="Share of false ones among alerts that is aimed at, over labels, sources and windows.",
+        description="Share of false ones among alerts that is aimed at, over labels, sources, groups and windows.",
         gt=0,
         lt=1,
     )

@@ -374,6 +374,15 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _groups_are_given(self) -> Settings:
+        given = self.score is not None and any(source.group_column is not None for source in self.score.inputs)
+        if self.watch.by_group and not given:
+            raise ValueError(
+                "watch.by_group: found true, but no input of score.inputs names a group_column; name one, or remove it"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _space_is_of_train(self) -> Settings:
         check_space(self.tune.space, Train)
         return self

@@ -21,6 +21,11 @@ class Watch(Section):
         description="Length of the windows that rows with a time are counted in: minutes, hours or days, such as 15m, "
         "1h, 7d. They are those of UTC; several days begin with a Monday.",
     )
+    by_group: bool = execution(
+        False,
+        description="Also count labels by group (group_column of score.inputs): alerts are sought in each group beside "
+        "its source, and the report shows the largest ones.",
+    )
     judged_windows: int = execution(
         800, description="Windows back from the newest that are judged; 744 hours are a month.", ge=1
     )

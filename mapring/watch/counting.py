@@ -48,7 +48,7 @@ COUNTS = pa.schema(
 )
 _COLUMNS = (
     *("source", "model_fingerprint", "scored_at", "time", "error", "label", "score", "abstained", "labels", "value"),
-    *("perplexity", "input_tokens", "unknown_tokens", "language"),
+    *("perplexity", "input_tokens", "unknown_tokens", "language", "group"),
 )
 
 
@@ -58,6 +58,7 @@ class Counting:
 
     window: datetime.timedelta
     edges: Mapping[str, Sequence[float]] = field(default_factory=dict)  # by model; without any, numbers do not count
+    by_group: bool = False  # whether labels are also counted by group, see `mapring.watch.groups`; beside all else
 
     def identity(self, models: Iterable[str]) -> str:
         """16 hex digits that tell it from other ways to count the rows of these models."""
@@ -89,13 +90,15 @@ def count_rows(table: pa.Table, counting: Counting) -> pa.Table:
     the other quantities rows are in none where there is no value.
     """
     table = table.combine_chunks()
-    names, keys = set(table.column_names), _keys(table, counting.window)
+    names, keys = set(table.column_names), row_keys(table, counting.window)
     parts = [_part(keys, ROW, _outcomes(table))]
     if "label" in names:
         parts.append(_part(keys, LABEL, table["label"], nulls=True))
         parts.append(_part(keys, SCORE, _binned(table["score"], partial(interval_bins, edges=SCORE_EDGES))))
     elif "labels" in names:
-        parts.append(_labels_of_several(keys, table["labels"].combine_chunks()))
+        places, labels = several_labels(table["labels"].combine_chunks())
+        own = {name: pc.take(column, places) for name, column in keys.items()}
+        parts.append(_part(own, LABEL, labels, nulls=True))
     elif "value" in names:
         parts += _numbers(keys, VALUE, table["value"], table["model_fingerprint"], counting.edges)
     elif "perplexity" in names:
@@ -129,7 +132,7 @@ def label_counts(counts: pa.Table) -> pa.Table:
     return found.rename_columns(["source", "window_start", "label", "model_fingerprint", "rows"])
 
 
-def _keys(table: pa.Table, window: datetime.timedelta) -> dict[str, pa.ChunkedArray]:
+def row_keys(table: pa.Table, window: datetime.timedelta) -> dict[str, pa.ChunkedArray]:
     """The columns that rows are told apart by: source, model, and window or else scoring."""
     starts = pa.nulls(table.num_rows, _MOMENT)
     if "time" in table.column_names:
@@ -161,14 +164,13 @@ def _outcomes(table: pa.Table) -> pa.ChunkedArray:
     return pc.if_else(pc.is_valid(table["error"]), FAILED, pc.if_else(withheld, WITHHELD, SCORED))
 
 
-def _labels_of_several(keys: Mapping[str, pa.ChunkedArray], labels: pa.ListArray) -> pa.Table:
-    """Each label that a row has; null where it has none."""
+def several_labels(labels: pa.ListArray) -> tuple[pa.Array, pa.Array]:
+    """Places of rows and each label that they have; null where a row has none."""
     rows = pc.list_parent_indices(labels)
     names = pc.struct_field(labels.flatten(), "label")
     without = pa.array(np.flatnonzero(pc.fill_null(pc.list_value_length(labels), 0).to_numpy() == 0))
     places = pa.concat_arrays([rows.cast(pa.int64()), without.cast(pa.int64())])
-    bins = pa.concat_arrays([names, pa.nulls(len(without), pa.string())])
-    return _part({name: pc.take(column, places) for name, column in keys.items()}, LABEL, bins, nulls=True)
+    return places, pa.concat_arrays([names, pa.nulls(len(without), pa.string())])
 
 
 def _numbers(

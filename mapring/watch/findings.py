@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A quantity that is not as it was expected.
+    """A quantity that is not as it was expected; of a whole source, or of one `group` of it.
 
     `window_start` and `window_end` bound the rows, whose time is at or after the first and before the second, in UTC.
     Rows without a time are judged scoring by scoring: then `window_start` is the moment of the scoring, `scored_at` of
@@ -23,6 +23,7 @@ class Finding:
     kind: Literal["drift", "surge"]
     quantity: str
     source: str | None
+    group: str | None = None
     window_start: datetime.datetime | None
     window_end: datetime.datetime | None
     observed: float

@@ -1,11 +1,12 @@
-"""Counts of scored rows as one series for each source: windows by labels."""
+"""Counts of scored rows as one series for each source, or for each group of a source: windows by labels."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +21,16 @@ Times = npt.NDArray[np.datetime64]
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """The windows of a source that have rows, ascending.
+    """The windows of a source, or of one `group` of it, that have rows, ascending.
 
     `starts` are datetime64[us] in UTC, `counts` (windows, labels), `rows` those of each window, also those without a
     label. `models` numbers the model of most of a window's rows in `model_names`; `is_mixed` where there are several.
+    `without` are groups of the source whose rows are left out.
     """
 
     source: str
+    group: str | None = None
+    without: tuple[str, ...] = ()
     starts: Times
     labels: tuple[str, ...]
     counts: npt.NDArray[np.int64]
@@ -50,9 +54,35 @@ def read_series(counts: pa.Table) -> list[Series]:
     table = counts.select(list(COLUMNS)).filter(
         pc.and_(pc.is_valid(counts["window_start"]), pc.greater(counts["rows"], 0))
     )
-    table = table.combine_chunks()
-    sources = table.column("source").to_pylist()
-    return [_series(name, table.filter(pc.equal(table.column("source"), name))) for name in sorted(set(sources))]
+    return [_series(part) for part in _parts(table, ("source",))]
+
+
+def read_group_series(groups: pa.Table, least_rows: int) -> list[Series]:
+    """The series of GROUPS, by name of source and group, of those groups that have so many rows in some window."""
+    keys = ["source", "group"]
+    sums = groups.group_by([*keys, "window_start"]).aggregate([("rows", "sum")])
+    large = sums.filter(pc.field("rows_sum") >= least_rows).group_by(keys).aggregate([])
+    return [_series(part) for part in _parts(groups.join(large, keys, join_type="left semi"), keys)]
+
+
+def left_out(series: Series, groups: Sequence[Series]) -> Series:
+    """The series of a source without the rows of some of its groups; windows in which none are left are gone."""
+    counts, rows = series.counts.copy(), series.rows.copy()
+    for group in groups:
+        windows = np.searchsorted(series.starts, group.starts)
+        labels = np.searchsorted(series.labels, group.labels)
+        counts[np.ix_(windows, labels)] -= group.counts
+        rows[windows] -= group.rows
+    kept = rows > 0
+    return replace(
+        series,
+        without=tuple(group.group for group in groups if group.group is not None),
+        starts=series.starts[kept],
+        counts=counts[kept],
+        rows=rows[kept],
+        models=series.models[kept],
+        is_mixed=series.is_mixed[kept],
+    )
 
 
 def newest_start(series: Sequence[Series], now: datetime.datetime) -> datetime.datetime | None:
@@ -63,7 +93,19 @@ def newest_start(series: Sequence[Series], now: datetime.datetime) -> datetime.d
     return None if newest is None else newest.item().replace(tzinfo=datetime.UTC)
 
 
-def _series(name: str, table: pa.Table) -> Series:
+def _parts(table: pa.Table, keys: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of each combination of keys, in the order of keys; none is looked through for another one."""
+    table = table.sort_by([(name, "ascending") for name in keys]).combine_chunks()
+    if not len(table):
+        return
+    codes = [table[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in keys]
+    changes = np.flatnonzero(np.any([np.diff(code) != 0 for code in codes], axis=0)) + 1
+    bounds = [0, *changes.tolist(), len(table)]
+    for start, end in itertools.pairwise(bounds):
+        yield table.slice(start, end - start)
+
+
+def _series(table: pa.Table) -> Series:
     moments = table.column("window_start").cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
     starts, window = np.unique(moments, return_inverse=True)
     labels, label = _numbered(table.column("label"))
@@ -75,7 +117,8 @@ def _series(name: str, table: pa.Table) -> Series:
     by_model = np.zeros((len(starts), len(models)), np.int64)
     np.add.at(by_model, (window, model), rows)
     return Series(
-        source=name,
+        source=table["source"][0].as_py(),
+        group=table["group"][0].as_py() if "group" in table.column_names else None,
         starts=starts.astype("datetime64[us]"),
         labels=labels,
         counts=counts,

@@ -4,26 +4,36 @@ What a data file's rows count as never changes, since its content does not. So t
 over the files that are live in it, whatever was scored late, again, carried over or taken back; files of a killed run
 count nothing, since they are in no version. Counts are made in the pass that scores; where they are missing, as of
 files that an older mapring or another tool wrote, they are made from the table's columns and kept. Readers of Delta
-pass over names that begin with an underscore, and so does VACUUM.
+pass over names that begin with an underscore, and so does VACUUM. Counts by group are a second file, which only those
+read who want them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import datetime
+import re
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mapring import storage
 from mapring.scores.table import LiveFile, ScoresTable
 from mapring.watch.counting import COUNTS, Counting, add_counts, columns_of, count_rows
+from mapring.watch.groups import GROUPS, add_groups, count_groups
 
 _FOLDER = "_counts"
 _HOW = b"mapring.counting"  # key of the file's metadata
 _READERS = 8
+_KINDS: dict[str, tuple[pa.Schema, Callable[[pa.Table, Counting], pa.Table]]] = {
+    "counts": (COUNTS, count_rows),
+    "groups": (GROUPS, count_groups),
+}
+_NAME = re.compile(r"(?P<stem>.*)\.(?P<kind>counts|groups)-[0-9a-f]{16}\.parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +44,19 @@ class CountKeeper:
     counting: Counting
 
     def __call__(self, path: str, rows: pa.Table) -> pa.Table:
-        """Count the rows of the data file at `path` below the table, and keep and return the counts."""
+        """Count the rows of the data file at `path` below the table, and keep the counts; returns those of sources."""
+        if self.counting.by_group:
+            self.keep_groups(path, rows)
         models = rows.column("model_fingerprint").unique().to_pylist()
         counts = count_rows(rows, self.counting)
-        sink = BytesIO()
-        told = counts.replace_schema_metadata({_HOW: self.counting.to_bytes(models)})
-        pq.write_table(told, sink, compression="zstd")
-        storage.create_identical(_place(self.uri, path, self.counting, models), sink.getvalue())
+        _keep(_place(self.uri, path, self.counting, models), counts, self.counting.to_bytes(models))
         return counts
+
+    def keep_groups(self, path: str, rows: pa.Table) -> pa.Table:
+        """Count the rows of the data file by group, and keep and return the counts."""
+        groups = count_groups(rows, self.counting)
+        _keep(_groups_place(self.uri, path, self.counting), groups, self.counting.to_bytes(()))
+        return groups
 
 
 def read_counts(table: ScoresTable, counting: Counting) -> pa.Table:
@@ -50,11 +65,21 @@ def read_counts(table: ScoresTable, counting: Counting) -> pa.Table:
         return add_counts(list(pool.map(lambda file: _counts_of(table.uri, file, counting), table.files)))
 
 
+def read_groups(table: ScoresTable, counting: Counting, since: datetime.datetime | None = None) -> pa.Table:
+    """The counts by group of a version of the table, of windows from a moment on; what is missing is counted and kept.
+
+    Returns GROUPS, in any order.
+    """
+    with ThreadPoolExecutor(_READERS) as pool:
+        return add_groups(list(pool.map(lambda file: _groups_of(table.uri, file, counting, since), table.files)))
+
+
 def drop_counts(uri: str, paths: Iterable[str]) -> None:
     """Remove the counts of data files, by their paths below the table, which are no longer there."""
     stems = {_stem(path) for path in paths}
     for name in kept_names(uri):
-        if name.rpartition(".counts-")[0] in stems:
+        found = _NAME.fullmatch(name)
+        if found is not None and found["stem"] in stems:
             storage.remove_tree(storage.join(uri, _FOLDER, name))
 
 
@@ -62,13 +87,15 @@ def count_problems(uri: str, path: str, rows: pa.Table, names: Iterable[str]) ->
     """What is wrong with the kept counts of a data file, given its rows and `kept_names` of its table."""
     problems = []
     for name in names:
-        if name.rpartition(".counts-")[0] != _stem(path):
+        kept = _NAME.fullmatch(name)
+        if kept is None or kept["stem"] != _stem(path):
             continue
+        schema, count = _KINDS[kept["kind"]]
         place = storage.join(uri, _FOLDER, name)
         try:
             found = pq.read_table(BytesIO(storage.read_bytes(place)))
             counting = Counting.from_bytes((found.schema.metadata or {})[_HOW])
-            is_right = found.cast(COUNTS).equals(count_rows(rows, counting))
+            is_right = found.cast(schema).equals(count(rows, counting))
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             problems.append(f"{place}: cannot be read ({error}); remove it, and the rows are counted again")
             continue
@@ -85,19 +112,37 @@ def kept_names(uri: str) -> list[str]:
 def _counts_of(uri: str, file: LiveFile, counting: Counting) -> pa.Table:
     place = _place(uri, file.path, counting, {found.model for found in file.inputs})
     if storage.exists(place):
-        return _read(place)
+        return pq.read_table(BytesIO(storage.read_bytes(place))).cast(COUNTS)
+    return CountKeeper(uri=uri, counting=counting)(file.path, _rows_of(uri, file))
+
+
+def _groups_of(uri: str, file: LiveFile, counting: Counting, since: datetime.datetime | None) -> pa.Table:
+    place = _groups_place(uri, file.path, counting)
+    if storage.exists(place):
+        groups = pq.read_table(BytesIO(storage.read_bytes(place))).cast(GROUPS)
+    else:
+        groups = CountKeeper(uri=uri, counting=counting).keep_groups(file.path, _rows_of(uri, file))
+    return groups if since is None else groups.filter(pc.field("window_start") >= since)
+
+
+def _rows_of(uri: str, file: LiveFile) -> pa.Table:
     with storage.open_read(storage.join(uri, file.path)) as handle:
         data = pq.ParquetFile(handle)
-        rows = data.read(columns=columns_of(data.schema_arrow.names))
-    return CountKeeper(uri=uri, counting=counting)(file.path, rows)
+        return data.read(columns=columns_of(data.schema_arrow.names))
 
 
-def _read(place: str) -> pa.Table:
-    return pq.read_table(BytesIO(storage.read_bytes(place))).cast(COUNTS)
+def _keep(place: str, counts: pa.Table, how: bytes) -> None:
+    sink = BytesIO()
+    pq.write_table(counts.replace_schema_metadata({_HOW: how}), sink, compression="zstd")
+    storage.create_identical(place, sink.getvalue())
 
 
 def _place(uri: str, path: str, counting: Counting, models: Iterable[str]) -> str:
     return storage.join(uri, _FOLDER, f"{_stem(path)}.counts-{counting.identity(models)}.parquet")
+
+
+def _groups_place(uri: str, path: str, counting: Counting) -> str:
+    return storage.join(uri, _FOLDER, f"{_stem(path)}.groups-{counting.identity(())}.parquet")
 
 
 def _stem(path: str) -> str:

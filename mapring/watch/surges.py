@@ -4,6 +4,11 @@ A window is held against the days before its own, see `mapring.watch.baseline`, 
 three before it, since a small surge that lasts shows in their sum first; how strict it is judged follows from
 `mapring.watch.online_discovery`. Windows of a label that follow each other within the cooldown are one surge, which
 begins with the first of them. No clock takes part: which windows are to be judged is the caller's to say.
+
+Groups of a source are judged beside it, all of them together. Where a source and some of its groups surge in the same
+window, the source is judged once more without these groups: if what is left surges, too, or more than three groups do,
+the surge is the source's and the groups' are a part of it; otherwise it is that of the groups. The one is told. The
+other one is not held back, which would silence it for as long as it lasts, but is judged anew in the next window.
 """
 
 from __future__ import annotations
@@ -22,13 +27,17 @@ from mapring.watch.baseline import POOLS, Baseline, fit
 from mapring.watch.counting import INPUTS
 from mapring.watch.findings import Finding
 from mapring.watch.online_discovery import adjusted, level
-from mapring.watch.series import Series, Times
+from mapring.watch.series import Series, Times, left_out
 from mapring.watch.tail import upper_tail
 
 _STILL = 1e-3  # level at which a window goes on with a surge that has begun
+_MOST_GROUPS = 3  # that are told one by one where their source surges, too
 _LEAST_WINDOWS = 5  # of a history; a warm-up of days has few windows where they are long
 _LEAST_SHARE = 0.2  # of the windows of a warm-up that have rows: those of office hours are a quarter
 _DAY = np.timedelta64(1, "D")
+
+Key = tuple[str, str | None, str]  # of a surge: source, group, label
+_Fitted = tuple[str, str | None, tuple[str, ...], np.datetime64, int]  # source, group, without, day, model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +45,15 @@ class Extent:
     """A surge as far as it is known: of which label, and the starts of its first and last window."""
 
     source: str
+    group: str | None = None
     label: str
     start: datetime.datetime
     last: datetime.datetime
+
+    @property
+    def key(self) -> Key:
+        """What surges."""
+        return self.source, self.group, self.label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,20 +72,23 @@ class Surge:
 class Evaluation:
     """What judging windows has found; `extents` are all that were known, those that grew, and those of `surges`.
 
-    `passed_over` counts windows of sources by why they could not be judged.
+    `judged` counts windows of sources and groups, `passed_over` those of sources by why they could not be judged;
+    `told_by_others` are surges of a window that another one tells, of its source or of groups.
     """
 
     surges: tuple[Surge, ...]
     extents: tuple[Extent, ...]
     judged: int
     passed_over: Mapping[str, int]
+    told_by_others: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Tested:
-    """A label of a source in a window, taken together with the windows before it that make it the least probable."""
+    """A label of a source or group in a window, with the windows before it that make it the least probable."""
 
     source: str
+    group: str | None
     label: str
     start: datetime.datetime
     count: int
@@ -81,8 +99,11 @@ class _Tested:
     explained_by: str | None
 
     @property
-    def key(self) -> tuple[str, str]:
-        return self.source, self.label
+    def key(self) -> Key:
+        return self.source, self.group, self.label
+
+    def goes_on(self, settings: Surges) -> bool:
+        return self.probability <= _STILL and self.is_large(settings)
 
     def is_large(self, settings: Surges) -> bool:
         share = self.count / self.rows
@@ -106,8 +127,8 @@ def find_surges(
     """Judge windows, in the order of time.
 
     Args:
-        series: counts of all sources, those of history included.
-        windows: starts of the windows to judge, in all sources.
+        series: counts of all sources, and of their groups if any are judged, those of history included.
+        windows: starts of the windows to judge, in all of them.
         settings: what a surge is.
         length: of a window.
         known: surges that were found before.
@@ -117,6 +138,7 @@ def find_surges(
     extents, begun = list(known), [_number(start, length) for start in alerts]
     memory = max(1, round(settings.memory_days * 86_400 / length.total_seconds()))
     surges: list[Surge] = []
+    told_by_others = 0
     judge = _Judge(settings, length, drifts)
     for window in sorted(windows):
         tested = judge.test(series, window)
@@ -124,68 +146,108 @@ def find_surges(
         found = _follow(tested, extents, _moment(window), settings)
         fresh = [test for test in tested if test.key not in found]
         corrected = adjusted(np.array([test.probability for test in fresh]))
+        surged = [
+            (test, probability)
+            for test, probability in zip(fresh, corrected, strict=True)
+            if probability <= strictness and test.is_large(settings)
+        ]
+        going_on = {test.key for test in tested if test.key in found and test.goes_on(settings)}
+        told = judge.told(going_on | {test.key for test, _ in surged}, series, window)
+        told_by_others += sum(test.key not in told for test, _ in surged)
         is_alert = False
-        for test, probability in zip(fresh, corrected, strict=True):
-            if probability > strictness or not test.is_large(settings):
+        for test, probability in surged:
+            if test.key not in told:
                 continue
             moment = _moment(window)
-            extents.append(Extent(source=test.source, label=test.label, start=test.start, last=moment))
+            extents.append(
+                Extent(source=test.source, group=test.group, label=test.label, start=test.start, last=moment)
+            )
             q_value = min(1.0, settings.false_discovery_rate * probability / strictness)
             surges.append(_surge(test, moment + length, q_value))
             is_alert = is_alert or test.explained_by is None
         if is_alert:
             begun.append(_number(_moment(window), length))
     return Evaluation(
-        surges=tuple(surges), extents=tuple(extents), judged=judge.judged, passed_over=dict(judge.passed_over)
+        surges=tuple(surges),
+        extents=tuple(extents),
+        judged=judge.judged,
+        passed_over=dict(judge.passed_over),
+        told_by_others=told_by_others,
     )
 
 
-def _follow(
-    tested: Sequence[_Tested], extents: list[Extent], moment: datetime.datetime, settings: Surges
-) -> set[tuple[str, str]]:
+def _follow(tested: Sequence[_Tested], extents: list[Extent], moment: datetime.datetime, settings: Surges) -> set[Key]:
     """Labels whose surge goes on or has just ended: they are no news. Where it goes on its extent grows."""
     cooldown = datetime.timedelta(hours=settings.cooldown_hours)
     by_key = {test.key: test for test in tested}
-    found: set[tuple[str, str]] = set()
+    found: set[Key] = set()
     for number, extent in enumerate(extents):
         if not extent.start - cooldown <= moment <= extent.last + cooldown:
             continue
-        key = extent.source, extent.label
-        found.add(key)
-        test = by_key.get(key)
-        if test is not None and test.probability <= _STILL and test.is_large(settings):
+        found.add(extent.key)
+        test = by_key.get(extent.key)
+        if test is not None and test.goes_on(settings):
             extents[number] = replace(extent, last=max(extent.last, moment))
     return found
 
 
 class _Judge:
-    """Tests of single windows; the baseline of a source and a day is made once."""
+    """Tests of single windows; the baseline of a source or group and a day is made once."""
 
     def __init__(self, settings: Surges, length: datetime.timedelta, drifts: Sequence[Finding]) -> None:
         self.settings, self.length = settings, length
         self.judged = 0
         self.passed_over: Counter[str] = Counter()
         self._drifts = drifts
-        self._baselines: dict[tuple[str, np.datetime64, int], tuple[Baseline | None, str | None]] = {}
+        self._baselines: dict[_Fitted, tuple[Baseline | None, str | None]] = {}
 
     def test(self, series: Sequence[Series], start: np.datetime64) -> list[_Tested]:
-        """P-values of the labels of all sources in a window, where there is enough to judge."""
-        return [test for one in series for test in self._test_source(one, start)]
+        """P-values of the labels of all sources and groups in a window, where there is enough to judge."""
+        found: list[_Tested] = []
+        for one in series:
+            tests = self._test(one, start)
+            if not isinstance(tests, str):
+                self.judged += 1
+                found += tests
+            elif one.group is None:
+                self.passed_over[tests] += 1
+        return found
 
-    def _test_source(self, series: Series, start: np.datetime64) -> list[_Tested]:
+    def told(self, surging: Collection[Key], series: Sequence[Series], start: np.datetime64) -> set[Key]:
+        """Of what surges in a window, that which is not a part of something else that does."""
+        told: set[Key] = set()
+        for source, label in {(source, label) for source, _, label in surging}:
+            groups = sorted(
+                group for other, group, name in surging if (other, name) == (source, label) and group is not None
+            )
+            is_whole = (source, None, label) in surging
+            if is_whole and (not groups or self._is_general(source, label, groups, series, start)):
+                told.add((source, None, label))
+            else:
+                told |= {(source, group, label) for group in groups}
+        return told
+
+    def _is_general(
+        self, source: str, label: str, groups: Sequence[str], series: Sequence[Series], start: np.datetime64
+    ) -> bool:
+        """Whether the surge of a source is more than that of some of its groups."""
+        if len(groups) > _MOST_GROUPS:
+            return True
+        whole = next(one for one in series if one.source == source and one.group is None)
+        parts = [one for one in series if one.source == source and one.group in groups]
+        tests = self._test(left_out(whole, parts), start)
+        return not isinstance(tests, str) and any(one.label == label and one.goes_on(self.settings) for one in tests)
+
+    def _test(self, series: Series, start: np.datetime64) -> list[_Tested] | str:
+        """Tests of a window, or why there are none."""
         window = int(np.searchsorted(series.starts, start))
         if window == len(series.starts) or series.starts[window] != start:
-            self.passed_over["no rows"] += 1
-            return []
-        rows = int(series.rows[window])
-        if rows < self.settings.minimum_rows:
-            self.passed_over["fewer rows than minimum_rows"] += 1
-            return []
+            return "no rows"
+        if series.rows[window] < self.settings.minimum_rows:
+            return "fewer rows than minimum_rows"
         baseline, model_changed = self._baseline(series, window)
         if baseline is None:
-            self.passed_over["no history yet"] += 1
-            return []
-        self.judged += 1
+            return "no history yet"
         explained = self._explain(series, window, model_changed)
         pools = [self._pool(series, window, baseline, pool) for pool in POOLS if self._is_pool(series, window, pool)]
         return [
@@ -210,6 +272,7 @@ class _Judge:
         return [
             _Tested(
                 source=series.source,
+                group=series.group,
                 label=label,
                 start=_moment(series.starts[part.start]),
                 count=int(count),
@@ -225,7 +288,7 @@ class _Judge:
     def _baseline(self, series: Series, window: int) -> tuple[Baseline | None, str | None]:
         """What the days before a window's day say, and whether another model said it."""
         day, model = series.starts[window].astype("datetime64[D]"), int(series.models[window])
-        key = series.source, day, model
+        key = series.source, series.group, series.without, day, model
         if key not in self._baselines:
             self._baselines[key] = self._fit(series, day, model)
         return self._baselines[key]
@@ -287,6 +350,7 @@ def _surge(test: _Tested, end: datetime.datetime, q_value: float) -> Surge:
         kind="surge",
         quantity=test.label,
         source=test.source,
+        group=test.group,
         window_start=test.start,
         window_end=end,
         observed=test.count / test.rows,

@@ -15,7 +15,7 @@ from mapring.watch.counting import Counting
 from mapring.watch.drift import DriftLook, find_drift
 from mapring.watch.findings import Finding
 from mapring.watch.reference import Reference, read_reference
-from mapring.watch.stored import read_counts
+from mapring.watch.stored import read_counts, read_groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,11 @@ class Watched:
     table: ScoresTable
     counts: pa.Table
     references: dict[str, Reference]
+
+    def groups(self, since: datetime.datetime | None = None) -> pa.Table | None:
+        """GROUPS of windows from a moment on; None where labels are not counted by group."""
+        counting = _counting(self.settings, self.references)
+        return read_groups(self.table, counting, since) if counting.by_group else None
 
     def drift(self, now: datetime.datetime) -> DriftLook:
         """What has drifted, of windows that have ended by a moment."""
@@ -64,4 +69,4 @@ def counting_of(settings: Settings, models: Iterable[str]) -> Counting:
 
 def _counting(settings: Settings, references: Mapping[str, Reference]) -> Counting:
     edges = {model: reference.edges for model, reference in references.items() if reference.edges}
-    return Counting(window=settings.watch.window_length, edges=edges)
+    return Counting(window=settings.watch.window_length, edges=edges, by_group=settings.watch.by_group)

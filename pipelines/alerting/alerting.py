@@ -15,8 +15,9 @@ from mapring.errors import StageError
 from mapring.progress import say
 from mapring.settings.alerts import Alerts
 from mapring.watch.findings import Finding
-from mapring.watch.series import Series, newest_start, read_series
-from mapring.watch.surges import Extent, find_surges
+from mapring.watch.groups import group_digests
+from mapring.watch.series import Series, newest_start, read_group_series, read_series
+from mapring.watch.surges import Evaluation, Extent, find_surges
 from pipelines.alerting.delivery import Delivered, Sink, deliver, waiting_for
 from pipelines.alerting.drifts import new_drifts
 from pipelines.alerting.evidence import Evidence
@@ -37,6 +38,7 @@ class Found:
     records: tuple[Record, ...]
     judged: int
     passed_over: Mapping[str, int]
+    told_by_others: int = 0
     delivered: tuple[Delivered, ...] = ()
 
 
@@ -90,14 +92,15 @@ class Alerting:
             StageError: the log is damaged, or other runs were faster time after time.
         """
         evidence = self.gather()
-        series = read_series(evidence.counts)
+        series, of_groups = read_series(evidence.counts), self._groups(evidence)
+        digests = None if evidence.groups is None else group_digests(evidence.groups)
         added: list[Record] = []
         for _ in range(_OVERTAKEN):
             log, judged = read_log(self.root), read_judged(self.root)
-            due = windows_due(series, judged, self.settings.surges, self.length, self.clock.now())
+            due = windows_due(series, judged, self.settings.surges, self.length, self.clock.now(), digests)
             surges = extents_of(log, judged.surges, "surge", self.length)
             found = find_surges(
-                series,
+                [*series, *of_groups],
                 due.windows,
                 self.settings.surges,
                 self.length,
@@ -112,17 +115,17 @@ class Alerting:
             candidates += [_Candidate(finding=drift, count=None, explained_by=None) for drift in drifts]
             fresh = [self._record(one) for one in candidates]
             if is_dry:
-                return Found(records=tuple(fresh), judged=found.judged, passed_over=found.passed_over)
+                return _found(fresh, found)
             appended = self._append(log, fresh)
             added += fresh[:appended]
             if appended == len(fresh):
                 break
         else:
             raise StageError(f"{self.root}: other runs recorded alerts first, {_OVERTAKEN} times; run it again")
-        windows = {**judged.windows, **due.digests}
-        write_judged(self.root, Judged(windows=windows, surges=found.extents, drifts=extents))
+        windows, groups = {**judged.windows, **due.digests}, {**judged.groups, **due.groups}
+        write_judged(self.root, Judged(windows=windows, groups=groups, surges=found.extents, drifts=extents))
         self._tell(due.too_late, due.ahead)
-        return Found(records=tuple(added), judged=found.judged, passed_over=found.passed_over)
+        return _found(added, found)
 
     def deliver(self) -> list[Delivered]:
         """Deliver what waits, and write the numbers for Prometheus."""
@@ -136,6 +139,11 @@ class Alerting:
             except OSError as error:
                 say("alerts", f"{self.settings.prometheus_file}: cannot be written ({error}); the next run does")
         return done
+
+    def _groups(self, evidence: Evidence) -> list[Series]:
+        """The series of groups that can be judged."""
+        least = self.settings.surges.minimum_rows
+        return [] if evidence.groups is None else read_group_series(evidence.groups, least)
 
     def _append(self, log: Sequence[Record], fresh: Sequence[Record]) -> int:
         """How many records were added before another run took a number."""
@@ -177,6 +185,15 @@ class Alerting:
             say("alerts", f"{too_late:,} windows changed more than {days:g} days back and are not judged")
         if ahead:
             say("alerts", f"{ahead:,} windows begin after now and are not judged; check the time column, and the clock")
+
+
+def _found(records: Sequence[Record], found: Evaluation) -> Found:
+    return Found(
+        records=tuple(records),
+        judged=found.judged,
+        passed_over=found.passed_over,
+        told_by_others=found.told_by_others,
+    )
 
 
 def _is_sent_surge(record: Record) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -10,17 +11,23 @@ import pyarrow as pa
 from mapring.errors import SettingsError
 from mapring.lineage import RunDirectory
 from mapring.settings import Settings
+from mapring.settings.alerts import Alerts
 from mapring.watch.counting import label_counts
 from mapring.watch.findings import Finding
+from mapring.watch.series import Series, newest_start, read_series
 from mapring.watch.watched import look
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Counts by `source`, `window_start`, `label`, `model_fingerprint` with `rows`, of the current table; drifts."""
+    """Counts by `source`, `window_start`, `label`, `model_fingerprint` with `rows`, of the current table; drifts.
+
+    `groups` are GROUPS, as far back as they are looked at; None where labels are not counted by group.
+    """
 
     counts: pa.Table
     drifts: tuple[Finding, ...] = ()
+    groups: pa.Table | None = None
 
 
 def gather(config: str, settings: Settings, now: datetime.datetime) -> Evidence:
@@ -34,4 +41,14 @@ def gather(config: str, settings: Settings, now: datetime.datetime) -> Evidence:
     if watched is None:
         scores = RunDirectory(settings.run_dir).scores
         raise SettingsError(f"{config}: found no scores table at {scores}; run `mapring score {config}` first")
-    return Evidence(counts=label_counts(watched.counts), drifts=tuple(watched.drift_findings(now)))
+    counts = label_counts(watched.counts)
+    groups = watched.groups(_oldest(read_series(counts), settings, now)) if settings.watch.by_group else None
+    return Evidence(counts=counts, drifts=tuple(watched.drift_findings(now)), groups=groups)
+
+
+def _oldest(series: Sequence[Series], settings: Settings, now: datetime.datetime) -> datetime.datetime:
+    """When the oldest window begins that is judged or remembered, or is of the history of one that is."""
+    surges = (settings.alerts or Alerts()).surges
+    newest = [moment for one in series if (moment := newest_start([one], now)) is not None]
+    back = datetime.timedelta(days=surges.history_days + surges.judge_days + 1) + 2 * settings.watch.window_length
+    return min(newest, default=now) - back

@@ -60,6 +60,8 @@ def find_places(scores: str, finding: Finding, most: int) -> list[dict[str, Any]
         & (pc.field("time") >= pa.scalar(finding.window_start, moment))
         & (pc.field("time") < pa.scalar(finding.window_end, moment))
     )
+    if finding.group is not None:
+        within = within & (pc.field("group") == finding.group)
     data = DeltaTable(scores).to_pyarrow_dataset()
     is_single = "label" in data.schema.names
     if is_single:

@@ -21,16 +21,23 @@ from mapring.contract.manifest import canonical_json
 from mapring.progress import say
 from mapring.settings.alerts import Surges
 from mapring.watch.baseline import POOLS
+from mapring.watch.groups import Digests
 from mapring.watch.series import Series
 from mapring.watch.surges import Extent
 from pipelines.alerting.records import Record
 
+_LATER = max(POOLS)  # windows that a window is judged in
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """Digests of windows by source and start; extents of surges, and of drifts (whose label is the quantity)."""
+    """Digests of windows by source and start; extents of surges, and of drifts (whose label is the quantity).
+
+    `groups` are digests of all groups of a source and window together; none where labels are not counted by group.
+    """
 
     windows: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     surges: tuple[Extent, ...] = ()
     drifts: tuple[Extent, ...] = ()
 
@@ -44,6 +51,7 @@ class Due:
 
     windows: tuple[np.datetime64, ...]
     digests: Mapping[str, Mapping[str, str]]
+    groups: Mapping[str, Mapping[str, str]]
     too_late: int
     ahead: int
 
@@ -55,6 +63,7 @@ def read_judged(root: str) -> Judged:
         values = json.loads(storage.read_bytes(uri))
         return Judged(
             windows=values["windows"],
+            groups=values.get("groups", {}),
             surges=tuple(map(_extent, values["surges"])),
             drifts=tuple(map(_extent, values["drifts"])),
         )
@@ -69,28 +78,38 @@ def write_judged(root: str, judged: Judged) -> None:
     """Remember; extents that ended before the oldest window that is remembered are left out."""
     starts = [start for windows in judged.windows.values() for start in windows]
     oldest = datetime.datetime.fromisoformat(min(starts)) if starts else None
-    values = {
+    values: dict[str, Any] = {
         "windows": judged.windows,
         "surges": [_stored(extent) for extent in judged.surges if oldest is None or extent.last >= oldest],
         "drifts": [_stored(extent) for extent in judged.drifts],
     }
+    if judged.groups:
+        values["groups"] = judged.groups
     storage.replace(storage.join(root, "judged.json"), canonical_json(values))
 
 
 def windows_due(
-    series: Sequence[Series], judged: Judged, settings: Surges, length: datetime.timedelta, now: datetime.datetime
+    series: Sequence[Series],
+    judged: Judged,
+    settings: Surges,
+    length: datetime.timedelta,
+    now: datetime.datetime,
+    groups: Digests | None = None,
 ) -> Due:
     """Complete windows whose counts are not those that they were judged by, and those that are judged with them.
 
     A window is complete when it and `wait_minutes` are over. Of each source those within `judge_days` of its newest
-    complete one are judged; counts of older ones are only remembered.
+    complete one are judged; counts of older ones are only remembered. `series` are those of sources; `groups` tell
+    whether counts of their groups have changed, None where these are not judged.
     """
     step = np.timedelta64(length)
     last = np.datetime64((now - length - datetime.timedelta(minutes=settings.wait_minutes)).replace(tzinfo=None), "us")
     present = np.datetime64(now.replace(tzinfo=None), "us")
     windows: set[np.datetime64] = set()
     digests: dict[str, dict[str, str]] = {}
-    too_late = ahead = 0
+    of_groups: dict[str, dict[str, str]] = {}
+    late: set[tuple[str, np.datetime64]] = set()
+    ahead = 0
     for one in series:
         ahead += int((one.starts > present).sum())
         complete = np.flatnonzero(one.starts <= last)
@@ -99,35 +118,38 @@ def windows_due(
         newest = one.starts[complete[-1]]
         judged_from = newest - np.timedelta64(round(settings.judge_days * 86_400), "s")
         remembered_from = newest - np.timedelta64(round(settings.history_days * 86_400), "s")
-        before = judged.windows.get(one.source)
-        kept = digests.setdefault(one.source, {})
-        for place in complete[one.starts[complete] >= min(judged_from, remembered_from)]:
-            start, digest = one.starts[place], one.digest(int(place))
-            kept[_key(start)] = digest
-            if before is not None and before.get(_key(start)) == digest:
-                continue
-            if start >= judged_from:
-                windows |= {start + number * step for number in range(max(POOLS))}
-            elif before is not None:
-                too_late += 1
+        places = complete[one.starts[complete] >= min(judged_from, remembered_from)]
+        counted = {one.starts[place]: one.digest(int(place)) for place in places}
+        looks = [(counted, judged.windows.get(one.source), digests)]
+        if groups is not None:
+            own = groups.get(one.source, {})
+            looks.append(({start: own.get(start, "") for start in counted}, judged.groups.get(one.source), of_groups))
+        for now_counted, before, kept in looks:
+            kept[one.source] = {_key(start): digest for start, digest in now_counted.items()}
+            changed = [start for start, digest in now_counted.items() if (before or {}).get(_key(start)) != digest]
+            windows |= {start + number * step for start in changed if start >= judged_from for number in range(_LATER)}
+            late |= {(one.source, start) for start in changed if start < judged_from and before is not None}
     known = {start for one in series for start in one.starts if start <= last}
-    return Due(windows=tuple(sorted(windows & known)), digests=digests, too_late=too_late, ahead=ahead)
+    return Due(
+        windows=tuple(sorted(windows & known)), digests=digests, groups=of_groups, too_late=len(late), ahead=ahead
+    )
 
 
 def extents_of(
     records: Sequence[Record], judged: Sequence[Extent], kind: str, length: datetime.timedelta
 ) -> list[Extent]:
     """Surges, or drifts, as far as they are known: those of the log, and how far they have gone since."""
-    lasts = {(extent.source, extent.label, extent.start): extent.last for extent in judged}
+    lasts = {(extent.key, extent.start): extent.last for extent in judged}
     found = []
     for record in records:
         if record.kind != kind or record.window_start is None:
             continue
-        key = record.source or "", record.quantity, record.window_start
+        key = record.source or "", record.group, record.quantity
         first = (
             record.window_start if record.window_end is None else max(record.window_start, record.window_end - length)
         )
-        found.append(Extent(source=key[0], label=key[1], start=key[2], last=max(first, lasts.get(key, first))))
+        last = max(first, lasts.get((key, record.window_start), first))
+        found.append(Extent(source=key[0], group=key[1], label=key[2], start=record.window_start, last=last))
     return found
 
 
@@ -136,9 +158,10 @@ def _key(start: np.datetime64) -> str:
 
 
 def _stored(extent: Extent) -> dict[str, str]:
-    return {name: value if isinstance(value, str) else value.isoformat() for name, value in vars(extent).items()}
+    values = {name: value for name, value in vars(extent).items() if value is not None}
+    return {name: value if isinstance(value, str) else value.isoformat() for name, value in values.items()}
 
 
 def _extent(values: Mapping[str, Any]) -> Extent:
     moments = {name: datetime.datetime.fromisoformat(values[name]) for name in ("start", "last")}
-    return Extent(source=values["source"], label=values["label"], **moments)
+    return Extent(source=values["source"], group=values.get("group"), label=values["label"], **moments)

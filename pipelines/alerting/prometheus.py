@@ -39,15 +39,14 @@ class _Numbers(Collector):
 
     def collect(self) -> list[Metric]:
         """All numbers."""
-        names = ("pipeline", "kind", "source", "quantity", "status")
+        names: tuple[str, ...] = ("pipeline", "kind", "source", "quantity", "status")
+        if any(record.group is not None for record in self._records):
+            names = (*names, "group")
         total = CounterMetricFamily("mapring_alerts", "Alerts found, by what became of them.", labels=names)
         newest = GaugeMetricFamily(
             "mapring_alert_window_end_seconds", "End of the newest alert's window, Unix time.", labels=names
         )
-        keys = [
-            (self._pipeline, record.kind, record.source or "", record.quantity, record.status.replace(" ", "_"))
-            for record in self._records
-        ]
+        keys = [_labels(self._pipeline, record)[: len(names)] for record in self._records]
         for key, count in sorted(Counts(keys).items()):
             total.add_metric(key, count)
             moments = [
@@ -66,3 +65,9 @@ class _Numbers(Collector):
         looked = GaugeMetricFamily("mapring_alerts_looked_seconds", "Last look, Unix time.", labels=("pipeline",))
         looked.add_metric((self._pipeline,), self._now.timestamp())
         return [total, newest, pending, looked]
+
+
+def _labels(pipeline: str, record: Record) -> tuple[str, ...]:
+    """What a record counts by; an empty group is to Prometheus no label at all."""
+    status = record.status.replace(" ", "_")
+    return pipeline, record.kind, record.source or "", record.quantity, status, record.group or ""

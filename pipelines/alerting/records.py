@@ -66,6 +66,7 @@ def alert_id(pipeline: str, finding: Finding) -> str:
     """32 hex digits by what an alert is about, and nothing else."""
     start = _plain(finding.window_start)
     parts = [pipeline, finding.kind, finding.source, finding.quantity, start, finding.model_fingerprint]
+    parts += [] if finding.group is None else [finding.group]
     return hashlib.sha256(canonical_json(parts)).hexdigest()[:32]
 
 

@@ -10,6 +10,7 @@ from pipelines.alerting.records import Record
 def sentence(record: Record) -> str:
     """What was found, in one line."""
     where = f" of {record.source}" if record.source is not None else ""
+    where += f", group {record.group!r}," if record.group is not None else ""
     when = "" if record.window_start is None else f" from {record.window_start:%Y-%m-%d %H:%M}"
     if when and record.window_end is not None:
         when += f" to {record.window_end:%Y-%m-%d %H:%M}"
