@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from markupsafe import Markup
 
 from mapring.plan import Plan
-from mapring.watch.counting import LABEL, ROW, SCORED, WITHHELD
+from mapring.watch.counting import COUNTS, LABEL, ROW, SCORED, WITHHELD
 from mapring.watch.drift import DriftLook, Episode, Judged, episodes
 from mapring.watch.quantities import EPOCH, CountSeries, count_series
 from mapring.watch.watched import Watched, look
@@ -26,6 +28,7 @@ _MOST_SURGES = 4  # with a chart, the newest
 _SPANS = {"surge": "surge", "drift": "drift", "held": "held back"}  # kinds of spans, as the legend has them
 _HALF_DAY = 43_200_000_000.0  # microseconds
 _MOST_LANES = 8  # of the time line
+_PART = ", "  # between a source and its group
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class WatchPage:
     drifts: Sequence[Chart]
     shares: Sequence[Chart]
     surges: Sequence[Chart]
+    groups: Sequence[Chart]
 
 
 def gather_watch(plan: Plan, now: datetime.datetime) -> WatchPage | None:
@@ -68,6 +72,8 @@ def make_page(watched: Watched, found: DriftLook, log: Sequence[Record] = ()) ->
     all_series = sorted(count_series(watched.counts), key=lambda one: -one.scored)
     series = all_series[:_MOST_SOURCES]
     surges = [one for one in alerts if one.kind == "surge"][:_MOST_SURGES]
+    groups = watched.groups()
+    largest, of_groups = ([], []) if groups is None else _group_series(groups, surges)
     return WatchPage(
         version=watched.table.version,
         window=watched.settings.watch.window,
@@ -81,7 +87,8 @@ def make_page(watched: Watched, found: DriftLook, log: Sequence[Record] = ()) ->
         volumes=_volume_chart(series),
         drifts=list(_drift_charts(found.judged, series, watched.settings.watch.tolerated_drift)),
         shares=[chart for one in series if (chart := _share_chart(one)) is not None],
-        surges=[chart for one in surges if (chart := _surge_chart(one, all_series)) is not None],
+        surges=[chart for one in surges if (chart := _surge_chart(one, [*all_series, *of_groups])) is not None],
+        groups=[chart for one in largest if (chart := _share_chart(one)) is not None],
     )
 
 
@@ -154,9 +161,29 @@ def _share_chart(series: CountSeries) -> Chart | None:
     return _chart(f"{series.source}, model {series.model[:8]}", lines, "share of rows")
 
 
+def _group_series(groups: pa.Table, surges: Sequence[Record]) -> tuple[list[CountSeries], list[CountSeries]]:
+    """Of GROUPS the series of those with the most rows, the largest first, and of all that have surged."""
+    sums = groups.group_by(["source", "group"]).aggregate([("rows", "sum")])
+    order = sums.sort_by([("rows_sum", "descending"), ("source", "ascending"), ("group", "ascending")])
+    largest = [_name(row["source"], row["group"]) for row in order.slice(0, _MOST_SOURCES).to_pylist()]
+    names = pc.binary_join_element_wise(groups["source"], groups["group"], _PART)
+    wanted = {*largest, *(_name(one.source, one.group) for one in surges if one.group is not None)}
+    named = groups.set_column(0, "source", names).filter(pc.is_in(names, pa.array(sorted(wanted))))
+    counts = named.rename_columns({"label": "bin"}).append_column("quantity", pa.repeat(LABEL, len(named)))
+    counts = counts.append_column("scored_at", pa.nulls(len(named), COUNTS.field("scored_at").type))
+    series = count_series(counts.select(COUNTS.names).cast(COUNTS))
+    shown = sorted((one for one in series if one.source in largest), key=lambda one: largest.index(one.source))
+    return shown[:_MOST_SOURCES], series
+
+
+def _name(source: str | None, group: str | None) -> str:
+    return _PART.join(part for part in (source, group) if part is not None)
+
+
 def _surge_chart(surge: Record, series: Sequence[CountSeries]) -> Chart | None:
     """The share of a label that surged, by window, and where it did; None where the table has no such rows any more."""
-    of_source = [one for one in series if (one.source, one.model) == (surge.source, surge.model_fingerprint)]
+    name = _name(surge.source, surge.group)
+    of_source = [one for one in series if (one.source, one.model) == (name, surge.model_fingerprint)]
     for one in of_source:
         bins, rows = one.counts.get(LABEL, ((), np.zeros((0, 0), np.int64)))
         if surge.quantity not in bins or surge.window_start is None or surge.window_end is None:

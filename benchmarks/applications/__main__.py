@@ -10,8 +10,10 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.applications.chinese import chinese_figures
+from benchmarks.applications.financial import phrasebank_figures
 from benchmarks.applications.first_use import first_use_figures
 from benchmarks.applications.recommendation import recommendation_figures, towers_figures
+from benchmarks.applications.opinion_surges import opinion_figures
 from benchmarks.applications.report import report_figures
 from benchmarks.applications.service import answer_figures, few_label_figures, out_of_scope_figures
 from benchmarks.parts import measure
@@ -26,6 +28,8 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "out_of_scope": out_of_scope_figures,
     "recommendation": recommendation_figures,
     "recommendation_towers": towers_figures,
+    "financial": phrasebank_figures,
+    "opinion": opinion_figures,
 }
 
 if __name__ == "__main__":

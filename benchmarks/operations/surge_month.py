@@ -11,6 +11,7 @@ they have peaks that three waves do not follow. All numbers are drawn anew with 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,23 +57,23 @@ def make_month(seed: int, *, with_surges: bool = True) -> Month:
     random = np.random.default_rng(seed)
     tables, planted = [], []
     for source, volume in SOURCES.items():
-        log_odds = _log_odds(random)
-        rows = _rows(random, volume)
+        log_odds = made_log_odds(random, SHARES)
+        rows = made_rows(random, volume)
         found = _plant(random, source, log_odds, rows) if with_surges else []
         planted += found
         for surge in found:
             log_odds[surge.start : surge.start + surge.length, int(surge.label[1:])] += np.log(surge.factor)
-        shares = _softmax(log_odds)
+        shares = softmax(log_odds)
         counts = np.stack([random.multinomial(rows[hour], shares[hour]) for hour in range(HOURS)])
-        tables.append(_table(source, counts))
+        tables.append(count_table(source, [f"l{number}" for number in range(len(SHARES))], counts))
     return Month(pa.concat_tables(tables), tuple(planted))
 
 
-def _log_odds(random: np.random.Generator) -> npt.NDArray[np.float64]:
-    """(hours, labels): level, seasons and noise."""
+def made_log_odds(random: np.random.Generator, shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(hours, labels): level, seasons and noise about mean shares (labels,)."""
     hours = np.arange(HOURS)[:, None]
-    labels = len(SHARES)
-    values = np.log(SHARES)[None, :] + random.normal(0, 0.1, labels)
+    labels = len(shares)
+    values = np.log(shares)[None, :] + random.normal(0, 0.1, labels)
     for wave, height in ((1, 0.35), (2, 0.15)):
         phase, size = random.uniform(0, 24, labels), random.uniform(0, height, labels)
         values = values + size * np.cos(2 * np.pi * wave * (hours - phase) / 24)
@@ -89,7 +90,8 @@ def _log_odds(random: np.random.Generator) -> npt.NDArray[np.float64]:
     return result
 
 
-def _rows(random: np.random.Generator, volume: float) -> npt.NDArray[np.int64]:
+def made_rows(random: np.random.Generator, volume: float) -> npt.NDArray[np.int64]:
+    """(hours,): rows of a source that has about so many by day, and a third of it by night."""
     hours = np.arange(HOURS)
     day = 0.67 + 0.33 * np.cos(2 * np.pi * (hours - 15) / 24)
     return random.poisson(volume * day * random.lognormal(0, 0.2, HOURS)).astype(np.int64)
@@ -108,29 +110,31 @@ def _plant(
             break
         label = int(random.integers(0, len(SHARES)))
         part = log_odds[hour : hour + length].copy()
-        expected = float(_softmax(part)[:, label].mean())
+        expected = float(softmax(part)[:, label].mean())
         part[:, label] += np.log(factor)
-        surged = float(_softmax(part)[:, label].mean())
+        surged = float(softmax(part)[:, label].mean())
         mean_rows = float(rows[hour : hour + length].mean())
         found.append(Planted(source, f"l{label}", hour, length, factor, expected, surged, mean_rows))
         hour += length + _APART + int(random.integers(0, 12))
     return found
 
 
-def _softmax(log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def softmax(log_odds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(hours, labels): shares."""
     powers = np.exp(log_odds - log_odds.max(axis=1, keepdims=True))
     result: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return result
 
 
-def _table(source: str, counts: npt.NDArray[np.int64]) -> pa.Table:
+def count_table(source: str, names: Sequence[str], counts: npt.NDArray[np.int64]) -> pa.Table:
+    """Counts (hours, labels) as the scores give them."""
     hours, labels = counts.shape
     starts = np.datetime64(START.replace(tzinfo=None), "us") + np.arange(hours) * np.timedelta64(1, "h")
     return pa.table(
         {
             "source": pa.array([source] * counts.size),
             "window_start": pa.array(np.repeat(starts, labels)).cast(pa.timestamp("us", "UTC")),
-            "label": pa.array([f"l{number}" for number in range(labels)] * hours),
+            "label": pa.array([*names] * hours),
             "model_fingerprint": pa.array(["0" * 16] * counts.size),
             "rows": pa.array(counts.reshape(-1)),
         }

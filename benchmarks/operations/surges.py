@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -40,7 +40,7 @@ from benchmarks.operations.surge_month import (
 from benchmarks.results import Figure, figure
 from mapring.settings.alerts import Surges
 from mapring.watch.series import Series, read_series
-from mapring.watch.surges import Extent, find_surges
+from mapring.watch.surges import Extent, Surge, find_surges
 
 Floats = npt.NDArray[np.float64]
 
@@ -94,25 +94,32 @@ class Judged(NamedTuple):
 
 
 def ours(month: Month) -> list[Alert]:
-    """The detection, with a history that grows day by day.
+    """The detection."""
+    return [alert_of(surge.finding.source, surge) for surge in day_by_day(read_series(month.table))]
+
+
+def day_by_day(series: Sequence[Series]) -> list[Surge]:
+    """What the detection finds with a history that grows day by day.
 
     Within a day no window is judged by a later one, and hour by hour the same is found, which a test holds
     (`test_hour_by_hour_the_same_is_found_as_all_at_once`); only fits are made once for each day.
     """
-    series = read_series(month.table)
-    found: list[Alert] = []
+    found: list[Surge] = []
     known: tuple[Extent, ...] = ()
     for day in range(WARM_UP_DAYS, WARM_UP_DAYS + DAYS):
         seen = [_until(one, 24 * (day + 1)) for one in series]
         windows = seen[0].starts[24 * day :]
-        alerts = [START + (alert.hour - 1) * HOUR for alert in found]
+        alerts = [surge.finding.window_end - HOUR for surge in found if surge.finding.window_end is not None]
         step = find_surges(seen, windows, _SETTINGS, HOUR, known=known, alerts=alerts)
         known = step.extents
-        for surge in step.surges:
-            assert surge.finding.window_end is not None and surge.finding.source is not None
-            hour = round((surge.finding.window_end - START) / HOUR)
-            found.append(Alert(surge.finding.source, surge.finding.quantity, hour))
+        found += step.surges
     return found
+
+
+def alert_of(name: str | None, surge: Surge) -> Alert:
+    """A surge as an alert of `name`."""
+    assert surge.finding.window_end is not None and name is not None
+    return Alert(name, surge.finding.quantity, round((surge.finding.window_end - START) / HOUR))
 
 
 def threshold(month: Month, settings: Surges = _SETTINGS) -> list[Alert]:

@@ -152,7 +152,7 @@ def find_surges(
             if probability <= strictness and test.is_large(settings)
         ]
         going_on = {test.key for test in tested if test.key in found and test.goes_on(settings)}
-        told = judge.told(going_on | {test.key for test, _ in surged}, series, window)
+        told = judge.told(going_on | {test.key for test, _ in surged}, found, series, window)
         told_by_others += sum(test.key not in told for test, _ in surged)
         is_alert = False
         for test, probability in surged:
@@ -213,30 +213,42 @@ class _Judge:
                 self.passed_over[tests] += 1
         return found
 
-    def told(self, surging: Collection[Key], series: Sequence[Series], start: np.datetime64) -> set[Key]:
-        """Of what surges in a window, that which is not a part of something else that does."""
+    def told(
+        self, surging: Collection[Key], known: Collection[Key], series: Sequence[Series], start: np.datetime64
+    ) -> set[Key]:
+        """Of what surges in a window, that which is not a part of something else that does, or has just been told."""
         told: set[Key] = set()
         for source, label in {(source, label) for source, _, label in surging}:
-            groups = sorted(
-                group for other, group, name in surging if (other, name) == (source, label) and group is not None
-            )
-            is_whole = (source, None, label) in surging
-            if is_whole and (not groups or self._is_general(source, label, groups, series, start)):
+            own = [group for other, group, name in surging if (other, name) == (source, label)]
+            groups = sorted(group for group in own if group is not None)
+            is_known = (source, None, label) in known
+            is_whole = is_known or None in own
+            if is_whole and (not groups or self._is_general(source, label, groups, is_known, series, start)):
                 told.add((source, None, label))
             else:
                 told |= {(source, group, label) for group in groups}
         return told
 
     def _is_general(
-        self, source: str, label: str, groups: Sequence[str], series: Sequence[Series], start: np.datetime64
+        self,
+        source: str,
+        label: str,
+        groups: Sequence[str],
+        is_known: bool,
+        series: Sequence[Series],
+        start: np.datetime64,
     ) -> bool:
-        """Whether the surge of a source is more than that of some of its groups."""
+        """Whether the surge of a source is more than that of some of its groups.
+
+        Where it is known to be, it is as long as the rest is not as ever; a new one has to be large without them.
+        """
         if len(groups) > _MOST_GROUPS:
             return True
         whole = next(one for one in series if one.source == source and one.group is None)
         parts = [one for one in series if one.source == source and one.group in groups]
         tests = self._test(left_out(whole, parts), start)
-        return not isinstance(tests, str) and any(one.label == label and one.goes_on(self.settings) for one in tests)
+        rest = [] if isinstance(tests, str) else [test for test in tests if test.label == label]
+        return any(test.probability <= _STILL if is_known else test.goes_on(self.settings) for test in rest)
 
     def _test(self, series: Series, start: np.datetime64) -> list[_Tested] | str:
         """Tests of a window, or why there are none."""

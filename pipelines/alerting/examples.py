@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow.dataset import FileSystemDataset
 
 from mapring.errors import in_one_line
 from mapring.watch.findings import Finding
@@ -51,8 +52,6 @@ def examples_of(config: str, overrides: Sequence[str], scores: str) -> Finder:
 
 def find_places(scores: str, finding: Finding, most: int) -> list[dict[str, Any]]:
     """Where the rows of a surge stand in the inputs: those with the highest scores, ties by `doc_id`."""
-    from deltalake import DeltaTable
-
     moment = pa.timestamp("us", "UTC")
     within = (
         (pc.field("source") == finding.source)
@@ -62,7 +61,7 @@ def find_places(scores: str, finding: Finding, most: int) -> list[dict[str, Any]
     )
     if finding.group is not None:
         within = within & (pc.field("group") == finding.group)
-    data = DeltaTable(scores).to_pyarrow_dataset()
+    data = _rows_of(scores)
     is_single = "label" in data.schema.names
     if is_single:
         within = within & (pc.field("label") == finding.quantity)
@@ -75,6 +74,19 @@ def find_places(scores: str, finding: Finding, most: int) -> list[dict[str, Any]
         {"source": row["source"], "path": row["path"], "record": row["record"], "identity": row["input_identity"]}
         for row in table.to_pylist()
     ]
+
+
+def _rows_of(scores: str) -> FileSystemDataset:
+    """All rows of the table's version, filtered by what stands in the files alone.
+
+    deltalake 1.6 makes of a bound that a file's entry in the log does not have a comparison with null, which no row
+    passes: its own dataset finds nothing by label, time or group, of which the entries have no bounds.
+    """
+    from deltalake import DeltaTable
+
+    data = DeltaTable(scores).to_pyarrow_dataset()
+    files = [data.format.make_fragment(one.path, filesystem=one.filesystem) for one in data.get_fragments()]
+    return FileSystemDataset(files, data.schema, data.format)
 
 
 def _with_label(table: pa.Table, label: str) -> pa.Table:

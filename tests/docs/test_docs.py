@@ -74,6 +74,7 @@ def test_the_settings_page_is_what_the_settings_say() -> None:
                 "chinese",
                 "customer_service",
                 "recommendation",
+                "financial_opinion",
             )
         ),
         "docs/scores.md",

@@ -21,8 +21,11 @@ from mapring.scores.table import read_table
 from mapring.scores.verify import verify_scores
 from mapring.watch import stored
 from mapring.watch.counting import count_rows, label_counts
+from mapring.watch.findings import Finding
+from mapring.watch.groups import count_groups
 from mapring.watch.watched import counting_of, look
-from pipelines.alerting.records import append, read_log
+from pipelines.alerting.examples import find_places
+from pipelines.alerting.records import Record, append, read_log
 from pipelines.alerts import alerts
 from pipelines.report import write_report
 from pipelines.scores import roll_back, vacuum
@@ -133,6 +136,109 @@ def test_what_is_not_kept_is_counted_from_the_columns(world: TimedWorld, monkeyp
     assert table is not None and len(table.files) == 1
     kept = storage.list_names(storage.join(table.uri, "_counts"))
     assert len(kept) == 2, "an hour's and a day's, of the one file that is left"
+
+
+class GroupedWorld(TimedWorld):
+    """Each line is of one of three groups, but for some of none."""
+
+    def add(self, name: str, lines: int, first: int = 0) -> Path:
+        path = super().add(name, lines, first)
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        told = [{**row, "who": [None, "A", "B", "C"][number % 4]} for number, row in enumerate(rows)]
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in told))
+        return path
+
+
+GROUPED = ("score.inputs.0.group_column=who", "watch.by_group=true")
+
+
+def check_groups(plan: Plan, monkeypatch: pytest.MonkeyPatch, *, is_kept: bool = True) -> pa.Table:
+    """The counts by group of the table, which are those of its rows."""
+    table = DeltaTable(plan.run.scores).to_pyarrow_table()
+    watched = look(plan.settings)
+    assert watched is not None
+    with monkeypatch.context() as patch:
+        if is_kept:
+            patch.setattr(stored, "count_groups", lambda *_: pytest.fail("rows were counted again"))
+        found = watched.groups()
+    expected = count_groups(table, counting_of(plan.settings, []))
+    assert found is not None
+    order = [(name, "ascending") for name in found.column_names]
+    assert found.sort_by(order).equals(expected.sort_by(order))
+    counted = [row for row in table.to_pylist() if row["group"] is not None and row["time"] is not None]
+    assert sum(found["rows"].to_pylist()) == len(counted)
+    return found
+
+
+def test_groups_are_counted_in_the_same_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = GroupedWorld(tmp_path)
+    world.add("b", 40, first=100)
+    score(world.plan(*GROUPED))
+    check(world.plan(*GROUPED), monkeypatch)
+    first = check_groups(world.plan(*GROUPED), monkeypatch)
+    assert {*first["group"].to_pylist()} == {"A", "B", "C"}
+    world.add("b", 7, first=300)  # changed; rows of a small file stay and are carried over
+    score(world.plan(*GROUPED))
+    second = check_groups(world.plan(*GROUPED), monkeypatch)
+    watched = look(world.plan(*GROUPED).settings)
+    assert watched is not None
+    since = START + datetime.timedelta(hours=300)
+    late = watched.groups(since)
+    assert late is not None and 0 < late.num_rows < second.num_rows and min(late["window_start"].to_pylist()) >= since
+    uri = world.plan().run.scores
+    assert verify_scores(uri) == []
+    tell_of_a_group(world.plan(*GROUPED), monkeypatch)
+    [name, *_] = [name for name in storage.list_names(storage.join(uri, "_counts")) if ".groups-" in name]
+    pq.write_table(pq.read_table(Path(uri, "_counts", name)).slice(1), Path(uri, "_counts", name))
+    (problem,) = verify_scores(uri)
+    assert name in problem and "is not what the rows of data/" in problem
+
+
+def tell_of_a_group(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of a group's surge are its own, and the report draws it."""
+    rows = DeltaTable(plan.run.scores).to_pyarrow_table().to_pylist()
+    label = next(row["label"] for row in rows if row["group"] == "A" and row["time"] is not None)
+    surge = Finding(
+        kind="surge",
+        quantity=label,
+        source="unseen",
+        group="A",
+        window_start=START,
+        window_end=START + datetime.timedelta(hours=400),
+        observed=0.5,
+        expected=0.1,
+        statistic=0.0,
+        q_value=0.0,
+        rows=100,
+        model_fingerprint=rows[0]["model_fingerprint"],
+    )
+    places = {(one["path"], one["record"]) for one in find_places(plan.run.scores, surge, 1000)}
+    own = [row for row in rows if row["group"] == "A" and row["label"] == label and row["time"] is not None]
+    assert places == {(row["path"], row["record"]) for row in own}
+    rest = {"pipeline": "p", "count": 50, "examples": (), "examples_note": None, "recorded_at": START}
+    append(plan.run.alerts, 0, Record(**vars(surge), **rest, id="0" * 32, status="alert", reason=None))
+    monkeypatch.setattr("pipelines.report.gather_model", lambda _plan: None)
+    monkeypatch.setattr("pipelines.report.gather_scores", lambda _plan: None)
+    write_report(plan)
+    page = Path(plan.run.report).read_text()
+    assert ">unseen, A</td>" in page and f"unseen, A: {label}, surge from 2026-03-02 00:00" in page
+    assert "largest groups" in page and "unseen, B, model " in page
+
+
+def test_groups_of_a_table_from_before_are_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = GroupedWorld(tmp_path)
+    score(world.plan("score.inputs.0.group_column=who"))
+    uri = world.plan().run.scores
+    (before,) = storage.list_names(storage.join(uri, "_counts"))
+    watched = look(world.plan("score.inputs.0.group_column=who").settings)
+    assert watched is not None and watched.groups() is None, "not without the setting"
+    counted = check_groups(world.plan(*GROUPED), monkeypatch, is_kept=False)
+    assert check_groups(world.plan(*GROUPED), monkeypatch).equals(counted), "and then kept"
+    assert before in storage.list_names(storage.join(uri, "_counts")), "counts of sources are what they were"
+    score(world.plan(*GROUPED, "score.rescore=true"))
+    vacuum(str(world.config), 0, dry_run=False)
+    assert len(storage.list_names(storage.join(uri, "_counts"))) == 2, "those of dead files are gone"
+    assert len(list(Path(uri, "data").glob("*.parquet"))) == 1
 
 
 def test_verify_finds_counts_that_are_not_those_of_the_rows(world: TimedWorld) -> None:

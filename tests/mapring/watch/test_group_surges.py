@@ -53,7 +53,7 @@ def test_a_surge_of_one_group_that_lifts_its_source_is_told_of_the_group() -> No
     evaluation = judge(grouped(LAST, VOLUMES, {"A": SURGE}))
     assert told(evaluation) == [("A", BEGIN)] and evaluation.told_by_others >= 1
     assert [(extent.group, hour_of(extent.last)) for extent in evaluation.extents if extent.group is None] == []
-    alone = [one for one in read_series(of_sources(grouped(LAST, VOLUMES, {"A": SURGE})))]
+    alone = read_series(of_sources(grouped(LAST, VOLUMES, {"A": SURGE})))
     windows = [np.datetime64((START + hour * HOUR).replace(tzinfo=None), "us") for hour in JUDGED]
     assert len(find_surges(alone, windows, Surges(), HOUR).surges) == 1, "without groups it is the source's"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -24,7 +25,7 @@ VOLUMES = {"A": 400, "B": 300, "C": 250, "tiny": 40}
 class GroupedWorld(World):
     """A pipeline whose source has groups, one of which surges."""
 
-    surges = {"A": dict.fromkeys(range(BEGIN, BEGIN + 3), 0.35)}
+    surges = MappingProxyType({"A": dict.fromkeys(range(BEGIN, BEGIN + 3), 0.35)})
     by_group = True
     moved = 0  # rows that late files have moved from B to C in the first judged hour
 
