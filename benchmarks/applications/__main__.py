@@ -12,8 +12,8 @@ from collections.abc import Callable
 from benchmarks.applications.chinese import chinese_figures
 from benchmarks.applications.financial import phrasebank_figures
 from benchmarks.applications.first_use import first_use_figures
-from benchmarks.applications.recommendation import recommendation_figures, towers_figures
 from benchmarks.applications.opinion_surges import opinion_figures
+from benchmarks.applications.recommendation import recommendation_figures, towers_figures
 from benchmarks.applications.report import report_figures
 from benchmarks.applications.service import answer_figures, few_label_figures, out_of_scope_figures
 from benchmarks.parts import measure
