@@ -11,7 +11,7 @@ import pytest
 
 from mapring.contract.schemas import answer_schema
 from mapring.plan import make_plan
-from mapring.settings.combinations import MODES, ModeName
+from mapring.settings.combinations import FROM_A_BANK, MODES, ModeName
 from pipelines.report import write_report
 from pipelines.report_answers import columns_of, count_answers, expected_answers
 from tests.pipelines.committed import commit_answers
@@ -63,12 +63,13 @@ def test_numbers_and_losses_are_counted_in_the_bins_of_the_reference() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_the_page_shows_a_scoring_of_every_mode(tmp_path: Path, mode: ModeName) -> None:
     config, _ = write_world(tmp_path)
-    task = {"perplexity": "clm", "generate": "clm", "retrieve": "embed"}.get(mode, mode)
+    task = {"perplexity": "clm", "generate": "clm", "retrieve": "embed", "answer": "classify"}.get(mode, mode)
     bank = f"score.retrieval.bank=[{{name: b, path: {tmp_path}/unseen.txt, format: text}}]"
-    words = [bank] if mode == "retrieve" else []
+    words = [bank] if mode in FROM_A_BANK else []
     plan = make_plan(config, [f"train.task={task}", f"score.mode={mode}", *words])
     answers: dict[ModeName, dict[str, Any]] = {
         "classify": {"label": "fabulous", "score": 0.9, "abstained": False},
+        "answer": {"label": "fabulous", "score": 0.9, "answer": "a", "similarity": 0.8, "abstained": False},
         "multilabel": {"labels": [{"label": "fabulous", "score": 0.9}]},
         "regression": {"value": 3.5},
         "embed": {"embedding": [0.6, 0.8]},
@@ -80,4 +81,4 @@ def test_the_page_shows_a_scoring_of_every_mode(tmp_path: Path, mode: ModeName) 
     write_report(plan)
     page = Page(Path(plan.run.report).read_text())
     assert "1 rows at version 0, and 1 of them have a score" in " ".join(page.text.split())
-    assert ("fabulous" in page.text) == (mode in ("classify", "multilabel", "retrieve"))
+    assert ("fabulous" in page.text) == (mode in ("classify", "answer", "multilabel", "retrieve"))
