@@ -48,7 +48,7 @@ def refusal(task: TaskName, model: ModelKind, method: MethodName) -> str | None:
     """Why the three cannot be combined, with what to do instead; None where they can."""
     if task not in OWN_ARCHITECTURES.get(model, TASKS):
         return (
-            f"model.architecture: found {model} with task={task}, expected {' or '.join(OWN_ARCHITECTURES[model])}; "
+            f"model.architecture: found {model} with task={task}, expected {_any_of(OWN_ARCHITECTURES[model])}; "
             "name a model type of transformers, such as bert or gpt2"
         )
     if model != "pretrained" and method != "full":
@@ -139,7 +139,7 @@ def chosen_mode(task: TaskName, mode: ModeName | None) -> ModeName:
     if mode is None:
         return modes[0]
     if mode not in modes:
-        raise ValueError(f"mode: found {mode} with task={task}, expected {' or '.join(modes)}; remove it")
+        raise ValueError(f"mode: found {mode} with task={task}, expected {_any_of(modes)}; remove it")
     return mode
 
 
@@ -152,7 +152,7 @@ def answers_refusal(task: TaskName, mode: ModeName | None, names: Sequence[str])
     for name in names:
         known = _ANSWERED_BY.get(name, MODES)
         if chosen not in known:
-            return f"{name}: found it with mode {chosen}, expected {' or '.join(known)}; remove it"
+            return f"{name}: found it with mode {chosen}, expected {_any_of(known)}; remove it"
     if chosen in FROM_A_BANK and "retrieval" not in names:
         return f"retrieval: found none with mode {chosen}, expected a bank of templates; name them in retrieval.bank"
     return None
@@ -164,7 +164,7 @@ RANKED_MODES: tuple[ModeName, ...] = ("classify", "answer", "multilabel", "regre
 def ranker_refusal(mode: ModeName, label: str | None) -> str | None:
     """Why a ranker cannot combine what a model gives in a mode, or compare it by a label; None where it can."""
     if mode not in RANKED_MODES:
-        return f"ranker: found it with mode {mode}, whose answers are no scores, expected {' or '.join(RANKED_MODES)}"
+        return f"ranker: found it with mode {mode}, whose answers are no scores, expected {_any_of(RANKED_MODES)}"
     if label is not None and mode not in ("classify", "answer", "multilabel"):
         return f"ranker.label: found {label!r} with mode {mode}, which has no probabilities of labels; remove it"
     return None
@@ -195,3 +195,8 @@ def scoring_refusal(
             "remove one of the two"
         )
     return None
+
+
+def _any_of(names: Sequence[str]) -> str:
+    """One of several names in words: a, b or c."""
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))

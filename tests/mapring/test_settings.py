@@ -10,7 +10,7 @@ import yaml
 
 from mapring.errors import SettingsError
 from mapring.settings import Section, Settings, load_settings, output_settings
-from mapring.settings.combinations import MODES_OF_TASK, TASKS, TaskName, chosen_mode
+from mapring.settings.combinations import FROM_A_BANK, MODES_OF_TASK, TASKS, TaskName, chosen_mode
 
 
 def minimal() -> dict[str, Any]:
@@ -213,13 +213,13 @@ def test_a_key_can_be_set_below_a_text_that_stands_for_a_section(tmp_path: Path)
     ("overrides", "parts"),
     [
         (["train.task=mlm"], ["score.mode: found task=mlm", "no likelihood of a text", "train a model with task=clm"]),
-        (["score.mode=embed"], ["score.mode: found embed with task=classify, expected classify; remove it"]),
+        (["score.mode=embed"], ["score.mode: found embed with task=classify, expected classify or answer; remove it"]),
         (["score.mode=vectors"], ["score.mode", "found 'vectors'"]),
         (["score.generation.max_new_tokens=3"], ["score.generation: found it with mode classify, expected generate"]),
         (["score.generation.seed=3"], ["score.generation", "seed: found 3 with temperature 0", "set a temperature"]),
         (["score.generation.stop=['.', '']"], ["score.generation", "stop: found an empty string", "remove it"]),
         (["train.task=regression", "score.top_k=2"], ["score.top_k: found it with mode regression"]),
-        (["train.task=regression", "score.probabilities=true"], ["expected classify or multilabel; remove it"]),
+        (["train.task=regression", "score.probabilities=true"], ["expected classify, answer or multilabel; remove it"]),
         (["train.task=multilabel", "score.abstain_below=0.5"], ["score.abstain_below: found it with mode multilabel"]),
         (["train.task=embed", "score.explain_share=0.1"], ["score.explain_share: found it with mode embed"]),
         (["train.task=clm", "score.explain_share=0.1"], ["score.explain_share: found it with mode perplexity"]),
@@ -267,7 +267,7 @@ def test_what_a_model_cannot_be_asked_is_refused_in_one_line(
 def test_every_mode_of_a_task_is_taken(tmp_path: Path, task: TaskName) -> None:
     config = write(tmp_path, minimal())
     for mode in MODES_OF_TASK[task]:
-        bank = ["score.retrieval.bank=[{name: b, path: b.txt, format: text}]"] if mode == "retrieve" else []
+        bank = ["score.retrieval.bank=[{name: b, path: b.txt, format: text}]"] if mode in FROM_A_BANK else []
         settings = load_settings(config, [f"train.task={task}", f"score.mode={mode}", *bank])
         assert settings.score is not None and chosen_mode(task, settings.score.mode) == mode
     if MODES_OF_TASK[task]:
