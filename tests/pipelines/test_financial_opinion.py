@@ -82,7 +82,7 @@ def test_opinion_by_duckdb(scores: str) -> None:
 def test_opinion_by_spark(scores: str) -> None:
     from pyspark.sql import SparkSession
 
-    spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+    spark = SparkSession.builder.master("local[2,4]").config("spark.ui.enabled", "false").getOrCreate()
     opinion = run_blocks(scores, "spark.sql", spark=spark)["opinion"]
     assert told([tuple(row) for row in opinion.collect()]) == EXPECTED
 

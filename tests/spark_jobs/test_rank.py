@@ -76,7 +76,7 @@ def plain_sort(rows: list[Row], settings: Rank) -> list[tuple[Any, ...]]:
     ids=["all", "lowest of each group", "with duplicates"],
 )
 def test_what_is_found_in_two_stages_is_what_a_plain_sort_finds(settings: Rank) -> None:
-    spark = SparkSession.builder.master("local[2]").getOrCreate()
+    spark = SparkSession.builder.master("local[2,4]").getOrCreate()
     rows = made_rows()
     columns = "doc_id string, content_hash string, group string, number double"
     frame = spark.createDataFrame([tuple(row.values()) for row in rows], columns).coalesce(2)

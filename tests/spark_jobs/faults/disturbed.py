@@ -67,7 +67,7 @@ def _plan(shared: Path) -> Plan:
 def disturbed(shared: Path) -> list[Outcome]:
     """What became of the three runs."""
     marks = shared / "killed"
-    marks.mkdir()
+    marks.mkdir(parents=True)
     with mock.patch.object(tables, "_write_partition", _in_tasks(_fill_disk)):
         first = _run(shared)
     with mock.patch("mapring.storage.os.link", _refuse_record):
