@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mapring.settings.alerts import Surges
+from mapring.watch.findings import Finding
 from mapring.watch.series import read_series
 from mapring.watch.surges import Evaluation, find_surges
 
@@ -76,3 +77,20 @@ def hour_of(moment: datetime.datetime | None) -> int:
     """The number of the hour that begins at a moment."""
     assert moment is not None
     return round((moment - START) / HOUR)
+
+
+def drift(quantity: str, source: str | None, first: int, last: int) -> Finding:
+    """A finding of drift from an hour up to another one."""
+    return Finding(
+        kind="drift",
+        quantity=quantity,
+        source=source,
+        window_start=START + first * HOUR,
+        window_end=START + last * HOUR,
+        observed=0.4,
+        expected=0.02,
+        statistic=9.0,
+        q_value=0.001,
+        rows=1000,
+        model_fingerprint=MODEL,
+    )

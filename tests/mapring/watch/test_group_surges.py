@@ -9,10 +9,9 @@ import pyarrow as pa
 import pytest
 
 from mapring.settings.alerts import Surges
-from mapring.watch.findings import Finding
 from mapring.watch.series import read_group_series, read_series
 from mapring.watch.surges import Evaluation, Extent, find_surges
-from tests.mapring.watch.counts import HOUR, MODEL, START, hour_of
+from tests.mapring.watch.counts import HOUR, MODEL, START, drift, hour_of
 from tests.mapring.watch.grouped import Shares, grouped, of_sources
 
 BEGIN = 24 * 8 + 6
@@ -99,21 +98,10 @@ def test_hour_by_hour_the_same_is_found_as_all_at_once() -> None:
 
 @pytest.mark.parametrize("source", ["shop", None])
 def test_a_drift_of_the_source_holds_its_groups_back(source: str | None) -> None:
-    drift = Finding(
-        kind="drift",
-        quantity="input_tokens",
-        source=source,
-        window_start=START + BEGIN * HOUR,
-        window_end=START + (BEGIN + 1) * HOUR,
-        observed=0.5,
-        expected=0.02,
-        statistic=1.0,
-        q_value=0.0,
-        rows=1000,
-        model_fingerprint=MODEL,
-    )
     groups = grouped(LAST, VOLUMES, {"A": SURGE})
     series = [*read_series(of_sources(groups)), *read_group_series(groups, 100)]
     windows = [np.datetime64((START + BEGIN * HOUR).replace(tzinfo=None), "us")]
-    [surge] = find_surges(series, windows, Surges(), HOUR, drifts=[drift]).surges
+    [surge] = find_surges(
+        series, windows, Surges(), HOUR, drifts=[drift("input_tokens", source, BEGIN, BEGIN + 1)]
+    ).surges
     assert surge.finding.group == "A" and surge.explained_by is not None and "input_tokens" in surge.explained_by

@@ -10,7 +10,7 @@ import pytest
 from mapring.settings.alerts import Surges
 from mapring.watch.findings import Finding
 from mapring.watch.surges import Extent, Surge
-from tests.mapring.watch.counts import HOUR, MODEL, START, evaluate, hour_of, hour_rows, hours, row
+from tests.mapring.watch.counts import HOUR, MODEL, START, drift, evaluate, hour_of, hour_rows, hours, row
 
 JUDGED = range(24 * 8, 24 * 10)
 BEGIN = 24 * 9
@@ -144,22 +144,6 @@ def test_another_model_shortly_before_holds_back_until_it_has_a_history_of_its_o
 def test_a_table_scored_anew_by_another_model_is_judged_as_before() -> None:
     rows = hours(240, {BEGIN: 0.3}, model="1" * 16)
     assert [surge.explained_by for surge in evaluate(rows, JUDGED).surges] == [None]
-
-
-def drift(quantity: str, source: str | None, first: int, last: int) -> Finding:
-    return Finding(
-        kind="drift",
-        quantity=quantity,
-        source=source,
-        window_start=START + first * HOUR,
-        window_end=START + last * HOUR,
-        observed=0.4,
-        expected=0.02,
-        statistic=9.0,
-        q_value=0.001,
-        rows=1000,
-        model_fingerprint=MODEL,
-    )
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from mapring.watch.findings import Finding
 from pipelines.alerting.evidence import Evidence
 from pipelines.alerting.records import Record, alert_id
 from pipelines.alerting.wording import payload, sentence
-from tests.mapring.watch.counts import HOUR, MODEL, START
+from tests.mapring.watch.counts import HOUR, MODEL, START, drift
 from tests.mapring.watch.grouped import grouped, of_sources
 from tests.pipelines.alerting.world import Ground, World
 
@@ -86,21 +86,7 @@ def test_groups_that_are_counted_from_now_on_change_nothing_of_what_is_known(wor
 
 
 def test_a_drift_of_the_source_is_the_reason_that_a_group_is_held_back(world: GroupedWorld) -> None:
-    world.drifts = (
-        Finding(
-            kind="drift",
-            quantity="language",
-            source="shop",
-            window_start=START + BEGIN * HOUR,
-            window_end=START + (BEGIN + 1) * HOUR,
-            observed=0.5,
-            expected=0.02,
-            statistic=1.0,
-            q_value=0.0,
-            rows=1000,
-            model_fingerprint=MODEL,
-        ),
-    )
+    world.drifts = (drift("language", "shop", BEGIN, BEGIN + 1),)
     world.settings = Alerts(surges=Surges(judge_days=1), drift=False)
     [record] = world.look().log()
     assert (record.group, record.status) == ("A", "held back") and record.reason is not None

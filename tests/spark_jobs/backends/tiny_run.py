@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 
-from mapring.contract import Manifest, code_version, publish, utc_now, write_file
+from mapring.contract import FileEntry, Manifest, code_version, publish, utc_now, write_file
 from mapring.text import Encoder
 from spark_jobs.backends.probe import Probe
 from spark_jobs.tables import parquet_bytes
@@ -77,6 +79,18 @@ def publish_tiny_shards(directory: str, tokenizer: Path, fingerprint: str, *, va
             lanes.append([{"path": files[-1].path, "rows": len(rows)}] if rows else [])
         splits[split] = {"rows": len(numbers), "shards": lanes}
     total = sum(split["rows"] for split in splits.values())
+    publish_shards(directory, fingerprint, files, splits, {"read": total, "kept": total, "dropped": {}})
+
+
+def publish_shards(
+    directory: str,
+    fingerprint: str,
+    files: Sequence[FileEntry],
+    splits: Mapping[str, Any],
+    counts: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """Publish files, which are written, as shards of as many lanes as their splits have."""
+    lanes = max((len(split["shards"]) for split in splits.values()), default=0) or 1
     manifest = Manifest(
         kind="shards",
         fingerprint=fingerprint,
@@ -85,6 +99,6 @@ def publish_tiny_shards(directory: str, tokenizer: Path, fingerprint: str, *, va
         settings={},
         inputs=(),
         files=tuple(files),
-        details={"counts": {"read": total, "kept": total, "dropped": {}}, "splits": splits, "lanes": 2},
+        details={"counts": dict(counts), "splits": splits, "lanes": lanes},
     )
     publish(directory, manifest)

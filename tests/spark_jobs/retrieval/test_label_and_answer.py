@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 from torch.nn import functional
 
 import mapring
-from mapring.contract import Manifest, code_version, publish, read_manifest, utc_now, write_file
+from mapring.contract import read_manifest, write_file
 from mapring.contract.schemas import score_schema
 from mapring.contract.verify import verify
 from mapring.errors import SettingsError, StageError
@@ -28,6 +28,7 @@ from spark_jobs.retrieval.bank import Answer
 from spark_jobs.retrieval.scope import read_similarities, similarities_to_bytes, threshold_that_keeps
 from spark_jobs.score import score
 from spark_jobs.tables import parquet_bytes
+from tests.spark_jobs.backends.tiny_run import publish_shards
 from tests.spark_jobs.retrieval.test_bank import write_bank
 from tests.tiny import write_world
 from tests.tiny_modes import MAX_LENGTH, TEXTS, publish_made, stock_inputs
@@ -85,17 +86,7 @@ def publish_validation(directory: str, fingerprint: str, ids: list[list[int]]) -
     content = parquet_bytes(pa.table(columns), 16)
     file = write_file(directory, "data/validation-0.parquet", content, len(ids))
     shards = [[{"path": file.path, "rows": len(ids)}]] if ids else []
-    manifest = Manifest(
-        kind="shards",
-        fingerprint=fingerprint,
-        created=utc_now(),
-        code_version=code_version(),
-        settings={},
-        inputs=(),
-        files=(file,),
-        details={"counts": {}, "splits": {"validation": {"rows": len(ids), "shards": shards}}, "lanes": 1},
-    )
-    publish(directory, manifest)
+    publish_shards(directory, fingerprint, [file], {"validation": {"rows": len(ids), "shards": shards}})
 
 
 def test_a_threshold_keeps_its_share_of_the_validation_texts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

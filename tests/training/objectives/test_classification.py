@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,15 +13,11 @@ from torch.nn import functional
 from mapring.errors import SettingsError
 from mapring.settings.objective import Objective
 from tests.training.conftest import PlanMaker
-from tests.training.running import fit, prepare, resumed_as_straight, weights
-from tests.training.shards import Document
-from tests.training.thread_ring import ThreadRing, run_ranks
-from tests.training.tiny_plan import made_documents
-from training import preparation
+from tests.training.objectives.two_ranks import two_ranks_as_one
+from tests.training.running import fit, prepare, resumed_as_straight
 from training.objectives import ClassificationObjective, balanced_weights
 from training.objectives.embeddings import Mixture
 from training.rows import NO_LABEL
-from training.tasks import open_task
 
 ALL = "train.objective={label_smoothing: 0.1, class_weights: balanced, r_drop: 0.5, fgm: 0.3, mixup: 0.4}"
 CLASS_WEIGHTS = (0.5, 2.0)
@@ -185,31 +180,17 @@ def test_two_ranks_take_the_steps_of_one(
     make_tiny_plan: PlanMaker, tmp_path: Path, base_model_without_dropout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mixup pairs rows of one rank, so it is left out here."""
-    documents = made_documents(330)
-    documents = [Document(item.text, 1 if number % 6 else item.label_id) for number, item in enumerate(documents)]
-    words = (
+    alone, ranks = two_ranks_as_one(
+        make_tiny_plan,
+        tmp_path,
+        monkeypatch,
         f"train.model={base_model_without_dropout}",
         "train.learning_rate=1e-3",
         "train.objective={label_smoothing: 0.1, class_weights: balanced, r_drop: 0.5, fgm: 0.3}",
         "train.augmentation={drop_words: 0.1, swap_words: 0.2, crop: 0.1}",
     )
-    training, _ = fit(make_tiny_plan(*words, f"run_dir={tmp_path}/one", documents=documents))
-    counted = training.task.objective.class_weights  # type: ignore[attr-defined]
-    assert counted[0] > 1 > counted[1] > 0
-    plan = make_tiny_plan(*words, f"run_dir={tmp_path}/two", documents=documents)
-    built = preparation.build_trainable(plan, open_task(plan), 15)
-    monkeypatch.setattr(preparation, "build_trainable", lambda *_: copy.deepcopy(built))
-
-    def work(ring: ThreadRing) -> tuple[dict[str, torch.Tensor], tuple[float, ...]]:
-        torch.set_num_threads(1)
-        own, _ = fit(plan, ring)
-        return weights(own), own.task.objective.class_weights  # type: ignore[attr-defined]
-
-    ranks = run_ranks(2, work)
-    assert [rank[1] for rank in ranks] == [counted, counted]
-    for name, tensor in weights(training).items():
-        torch.testing.assert_close(ranks[0][0][name], tensor, rtol=0, atol=3e-4)
-        assert torch.equal(ranks[0][0][name], ranks[1][0][name])
+    counted, *others = (training.task.objective.class_weights for training in (alone, *ranks))  # type: ignore[attr-defined]
+    assert counted[0] > 1 > counted[1] > 0 and others == [counted, counted]
 
 
 def test_decoders_can_be_regularized(make_tiny_plan: PlanMaker, base_model: Path) -> None:
