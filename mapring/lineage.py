@@ -160,8 +160,6 @@ def shards_fingerprint(
     values = output_settings(settings.preprocess)
     for source in (*values["inputs"], *values["decontamination"]["inputs"]):
         del source["feature_columns"]  # only scored rows carry numbers
-    if settings.preprocess.train_rows_per_label is None:
-        del values["train_rows_per_label"]  # without it fingerprints are as they were
     tokenizer = settings.preprocess.tokenizer
     if tokenizer is not None and tokenizer.directory is not None:  # a trained one follows from settings and inputs
         values["tokenizer"] = directory_identity(transformers_directory(tokenizer.directory))
@@ -183,8 +181,6 @@ def model_fingerprint(settings: Settings, shards: str) -> str:
     directory = settings.train.model.directory
     if directory is not None:  # what starts from random weights follows from its settings
         values["model"] = directory_identity(transformers_directory(directory))
-    if not settings.train.objective.contrast:  # without it fingerprints are as they were
-        del values["objective"]["contrast"], values["objective"]["contrast_temperature"]
     teacher = settings.train.distillation.teacher
     if teacher is not None:
         values["distillation"]["teacher"] = directory_identity(teacher_directory(teacher))
@@ -211,24 +207,17 @@ def score_settings_fingerprint(
     if settings.score.backend == "torch":  # is held against nothing
         del values["min_agreement"], values["max_metric_loss"]
     if settings.score.retrieval is not None:
-        values["retrieval"] = _retrieval_values(settings.score.retrieval)
         values["retrieval"]["templates"] = [file.to_json() for file in bank]
     values["ranker"] = ranker if settings.score.ranker else None
     content = {"algorithm_version": ALGORITHM_VERSION["score"], "settings": values, "source": output_settings(source)}
     return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 
 
-def _retrieval_values(retrieval: Retrieval) -> dict[str, Any]:
-    values = output_settings(retrieval)
-    if retrieval.keep_in_scope is None:
-        del values["keep_in_scope"]  # without it fingerprints are as they were
-    return values
-
-
 def bank_fingerprint(retrieval: Retrieval, model: str, sources: Sequence[SourceFile]) -> str:
     """Fingerprint of a bank of templates, embedded by a model (16 hex digits); how many answer a text has no part."""
     values = output_settings(retrieval)
-    del values["top_k"], values["abstain_below"], values["keep_in_scope"]
+    for name in ("top_k", "abstain_below", "keep_in_scope"):
+        values.pop(name, None)
     return _digest("bank", {"settings": values, "model": model, "inputs": [file.to_json() for file in sources]})
 
 
@@ -246,8 +235,6 @@ def ranker_fingerprint(
     assert settings.ranker is not None and settings.score is not None
     scoring = output_settings(settings.score)
     asked = {name: scoring[name] for name in ("mode", "retrieval", "backend")}
-    if settings.score.retrieval is not None:
-        asked["retrieval"] = _retrieval_values(settings.score.retrieval)
     return _digest(
         "ranker",
         {

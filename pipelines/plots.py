@@ -18,7 +18,11 @@ _MOST_LETTERS = 52  # of a lane's name: 612 pixels hold them at a phone's 19
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = 3_600_000_000  # microseconds
 _DAY = 24 * _HOUR
-_TIME_STEPS = (*(_HOUR * hours for hours in (1, 3, 6, 12)), *(_DAY * days for days in (1, 2, 5, 7, 14, 30, 91)))
+_TIME_STEPS = (
+    *(_HOUR // 60 * minutes for minutes in (1, 5, 15, 30)),
+    *(_HOUR * hours for hours in (1, 3, 6, 12)),
+    *(_DAY * days for days in (1, 2, 5, 7, 14, 30, 91)),
+)
 _SMALLEST_SPAN = 1e-290  # of an axis; a fifth of the smallest floats is 0
 
 
@@ -138,7 +142,7 @@ def time_line(lanes: Sequence[Lane], *, start: float, end: float, title: str) ->
                 f'<rect class="span span-{span.kind}" x="{min(first, WIDTH - _RIGHT - width):.1f}" y="{middle - 9}" '
                 f'width="{width:.1f}" height="18" rx="3"><title>{escape(span.hint)}</title></rect>'
             )
-    return _svg(parts, title, height)
+    return svg(parts, title, height)
 
 
 def legend(lines: Sequence[Line]) -> list[tuple[str, str]]:
@@ -240,11 +244,13 @@ def _text(x: float, y: float, text: str) -> str:
 def _figure(parts: Sequence[str], title: str, x_label: str) -> str:
     middle = (_LEFT + WIDTH - _RIGHT) / 2
     name = f'<text class="name" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>'
-    return _svg([*parts, name], title, HEIGHT)
+    return svg([*parts, name], title, HEIGHT)
 
 
-def _svg(parts: Sequence[str], title: str, height: float) -> str:
+def svg(parts: Sequence[str], title: str, height: float, style: str = "") -> str:
+    """A drawing of the charts' width, named by its title; `style` is its class."""
+    shape = f' class="{style}"' if style else ""
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
+        f'<svg{shape} viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
         f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
     )

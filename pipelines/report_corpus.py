@@ -13,7 +13,7 @@ from mapring.histogram import is_share, lower_bounds, upper_bound
 from pipelines import plots
 from pipelines.report_tables import batches, rows_of_table
 
-_WORDS, _NGRAMS, _TERMS, _LANGUAGES = 30, 15, 12, 12  # rows shown
+_WORDS, _NGRAMS, _TERMS = 30, 15, 12  # rows shown
 _OCTAVE_BINS = 2  # of the bars; the tables have eight bins an octave
 
 
@@ -59,7 +59,7 @@ def gather_corpus(directory: str, manifest: Manifest) -> Corpus:
         terms=[(kind, name, words) for (kind, name), words in terms.items()],
         characters=_bars(characters, shares=False),
         measures={name: _bars(counts, shares=is_share(name)) for name, counts in sorted(measures.items())},
-        languages=dict(_languages(directory, manifest).most_common(_LANGUAGES)),
+        languages=dict(_languages(directory, manifest).most_common()),
     )
 
 

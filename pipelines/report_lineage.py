@@ -11,7 +11,8 @@ from typing import Any
 from mapring.contract import Manifest, is_published
 from mapring.lineage import SourceFile
 from mapring.plan import Plan
-from pipelines.plots import WIDTH
+from mapring.progress import bytes_text
+from pipelines.plots import WIDTH, svg
 from pipelines.report_scores import Scores
 
 _MOST_IN_A_ROW = 4  # boxes that 390 pixels leave readable
@@ -49,14 +50,16 @@ def nodes_of(plan: Plan, shards: Manifest | None, model: Manifest | None, scores
     if plan.settings.score is None:
         return found
     asked = _sources("score", "to score", plan.score_sources)
-    scoring = plan.settings.score.model
     behind = ["model"]
-    if scoring is not None and scoring != plan.model:
-        found.append(_elsewhere("scorer", "model", scoring, "that scores", plan.run.model(scoring)))
+    if plan.scoring_model != plan.model:
+        found.append(_elsewhere("scorer", "model", plan.scoring_model, "that scores", plan.scoring_model_directory))
         behind = ["scorer"]
     made = [_files("bank", "bank", plan.bank_sources)] if plan.bank is not None else []
     if plan.ranker is not None:
-        made.append(_elsewhere("ranker", "ranker", plan.ranker, "trees", plan.ranker_directory, behind))
+        judged = _sources("ranker", "to learn from", plan.ranker_sources)
+        learned_of = [*behind, *(one.key for one in (*made, *judged))]
+        found += judged
+        made.append(_elsewhere("ranker", "ranker", plan.ranker, "trees", plan.ranker_directory, learned_of))
     table = Node(
         key="scores",
         kind="scores",
@@ -80,10 +83,7 @@ def draw_lineage(nodes: Sequence[Node]) -> str:
     parts += [_box(node, *place[node.key]) for node in nodes]
     height = 8 + len(rows) * (_HIGH + _DOWN) - _DOWN
     title = "Lineage: " + "; ".join(f"{node.kind} {node.name}" for node in nodes)
-    return (
-        f'<svg class="lineage" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
-    )
+    return svg(parts, title, height, style="lineage")
 
 
 def _rows(nodes: Sequence[Node]) -> list[list[Node]]:
@@ -143,7 +143,7 @@ def _files(key: str, kind: str, files: Sequence[SourceFile], name: str | None = 
         key=key,
         kind=kind,
         name=name or counted,
-        detail=_bytes(size) if len(files) == 1 else f"{counted}, {_bytes(size)}",
+        detail=bytes_text(size) if len(files) == 1 else f"{counted}, {bytes_text(size)}",
         hint=f"{name or kind}: {counted}, {size:,} bytes: {names}",
     )
 
@@ -161,14 +161,6 @@ def _links(key: str, inputs: Iterable[Mapping[str, Any]]) -> list[Node]:
         for number, link in enumerate(inputs)
         if link.get("kind") in _NAMES
     ]
-
-
-def _bytes(size: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
 
 
 def _short(text: str) -> str:

@@ -38,6 +38,7 @@ class Scores:
     errors: Mapping[str, int]
     mode: ModeName
     answers: AnswerCounts
+    labels: Sequence[str]  # of the table of labels: all that the model has, or those that were given
     expected: Mapping[str, int] | None  # what the model answered when it was published, by label or bin
     expected_split: str | None  # on this split
     drift: float | None
@@ -51,12 +52,14 @@ def gather_scores(plan: Plan) -> Scores | None:
     if table is None or not work.is_done:
         return None
     mode = plan.score_mode
+    has_labels = mode in ("classify", "answer")
     reference = read_histograms(plan.scoring_model_directory) if table.models == [plan.scoring_model] else None
     uris = [storage.join(plan.run.scores, file.path) for file in table.files]
     columns = columns_of(mode)
     answers = count_answers(mode, batches(uris, columns) if columns else (), reference)
-    found = answers.labels if mode in ("classify", "answer") else by_bin(answers.histogram)
+    found = answers.labels if has_labels else by_bin(answers.histogram)
     expected = None if reference is None else expected_answers(mode, reference)
+    labels = list(dict.fromkeys([*(expected if expected and has_labels else ()), *sorted(answers.labels)]))
     is_whole = not answers.abstained  # withheld labels would look like a drift
     return Scores(
         table=table,
@@ -64,6 +67,7 @@ def gather_scores(plan: Plan) -> Scores | None:
         errors=_errors(uris),
         mode=mode,
         answers=answers,
+        labels=labels,
         expected=expected,
         expected_split=None if reference is None else reference["split"],
         drift=population_stability_index(expected, found) if expected and is_whole and sum(found.values()) else None,

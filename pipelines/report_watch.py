@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from markupsafe import Markup
@@ -116,7 +117,9 @@ def _time_line(episodes: Sequence[Episode], alerts: Sequence[Record], series: Se
         hint = f"surge of {one.quantity}, {_when(one.window_start, one.window_end)}, {one.observed:.1%} of rows"
         hint += f", held back: {one.reason}" if held else ""
         start, end = _micros(one.window_start), _micros(one.window_end)
-        spans[f"{one.source}: {one.quantity}"].append(plots.Span(start, end, "held" if held else "surge", hint))
+        spans[f"{_name(one.source, one.group)}: {one.quantity}"].append(
+            plots.Span(start, end, "held" if held else "surge", hint)
+        )
     for episode in episodes:
         first, last, worst = episode.judged[0], episode.judged[-1], episode.strongest
         until = last.window_end or last.window_start
@@ -150,12 +153,11 @@ def _volume_chart(series: Sequence[CountSeries]) -> Chart | None:
 def _share_chart(series: CountSeries) -> Chart | None:
     """Shares of the labels that most rows have, by window."""
     bins, rows = series.counts.get(LABEL, ((), np.zeros((0, 0), np.int64)))
-    total = rows.sum(axis=1)
     order = [place for place in np.argsort(-rows.sum(axis=0), kind="stable") if bins[place] is not None][:_MOST_LABELS]
     if not order:
         return None
     lines = [
-        plots.Line(str(bins[place]), list(zip(series.starts.tolist(), (rows[:, place] / total).tolist(), strict=True)))
+        plots.Line(str(bins[place]), list(zip(series.starts.tolist(), _shares(rows, place).tolist(), strict=True)))
         for place in order
     ]
     return _chart(f"{series.source}, model {series.model[:8]}", lines, "share of rows")
@@ -180,6 +182,13 @@ def _name(source: str | None, group: str | None) -> str:
     return _PART.join(part for part in (source, group) if part is not None)
 
 
+def _shares(rows: npt.NDArray[np.int64], place: int) -> npt.NDArray[np.float64]:
+    """The share of a bin in each window; NaN in one whose rows have no label."""
+    total = rows.sum(axis=1)
+    found: npt.NDArray[np.float64] = np.divide(rows[:, place], total, out=np.full(len(rows), np.nan), where=total > 0)
+    return found
+
+
 def _surge_chart(surge: Record, series: Sequence[CountSeries]) -> Chart | None:
     """The share of a label that surged, by window, and where it did; None where the table has no such rows any more."""
     name = _name(surge.source, surge.group)
@@ -188,7 +197,7 @@ def _surge_chart(surge: Record, series: Sequence[CountSeries]) -> Chart | None:
         bins, rows = one.counts.get(LABEL, ((), np.zeros((0, 0), np.int64)))
         if surge.quantity not in bins or surge.window_start is None or surge.window_end is None:
             continue
-        shares = rows[:, bins.index(surge.quantity)] / rows.sum(axis=1)
+        shares = _shares(rows, bins.index(surge.quantity))
         inside = (one.starts >= _micros(surge.window_start)) & (one.starts < _micros(surge.window_end))
         lines = [
             plots.Line(str(surge.quantity), list(zip(one.starts.tolist(), shares.tolist(), strict=True))),

@@ -15,8 +15,8 @@ from pyspark.sql import functions as F
 from mapring.contract.schemas import CARRIED
 from mapring.errors import InputError
 from mapring.progress import say
+from mapring.values import feature_of, moment_of
 from spark_jobs.records import RECORD
-from spark_jobs.values import feature_of, moment_of
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, Row

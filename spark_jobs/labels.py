@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from mapring.contract.schemas import LABEL_FIELDS, LabelKind
 from mapring.errors import InputError
+from mapring.values import number_of
 from spark_jobs.formats.raw import LIST_END
-from spark_jobs.values import number_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -24,16 +24,13 @@ _ROWS_PER_FILE = 1_000_000
 _ROWS_PER_ROW_GROUP = 65_536
 
 
-def drop_rows(
-    rejected: DataFrame, duplicates: DataFrame, beyond: DataFrame | None = None, most: int | None = None
-) -> DataFrame:
+def drop_rows(rejected: DataFrame, duplicates: DataFrame, limited: DataFrame | None = None) -> DataFrame:
     """Rows of the DROP schema from records with a rule and from duplicates with a kept twin.
 
     Args:
         rejected: with `rule`, `measured`, `threshold` and `detail`.
         duplicates: with what `dedup.stage.mark_duplicates` says of them.
-        beyond: documents beyond the limit of their label, with `of_label`; None without a limit.
-        most: that limit.
+        limited: documents beyond the limit of their label, with `rule`, `measured` and `threshold`; None without one.
     """
     nothing = F.lit(None).cast("string")
     stage = (
@@ -41,9 +38,13 @@ def drop_rows(
         .when(F.col("rule") == FORGOTTEN, "forget")
         .when(F.col("rule") == CONTAMINATED, "decontaminate")
         .when(F.col("rule") == DUPLICATE_PARTS, "dedup")
+        .when(F.col("rule") == LABEL_LIMIT, "limit")
         .otherwise("filter")
     )
-    rejected = rejected.select(
+    ruled = rejected.select(*_PLACE, "rule", "measured", "threshold", "detail")
+    if limited is not None:
+        ruled = ruled.unionByName(limited.select(*_PLACE, "rule", "measured", "threshold", nothing.alias("detail")))
+    ruled = ruled.select(
         *_PLACE,
         stage.alias("stage"),
         "rule",
@@ -63,20 +64,7 @@ def drop_rows(
         "similarity",
         F.when(F.col("kept_in").isNotNull(), F.concat(F.lit("kept in shards "), "kept_in")).alias("detail"),
     )
-    found = rejected.unionByName(duplicates)
-    if beyond is None:
-        return found
-    limited = beyond.select(
-        *_PLACE,
-        F.lit("limit").alias("stage"),
-        F.lit(LABEL_LIMIT).alias("rule"),
-        F.col("of_label").cast("string").alias("measured"),
-        F.lit(str(most)).alias("threshold"),
-        nothing.alias("kept_doc_id"),
-        F.lit(None).cast("double").alias("similarity"),
-        nothing.alias("detail"),
-    )
-    return found.unionByName(limited)
+    return ruled.unionByName(duplicates)
 
 
 def write_ledger(drops: DataFrame, total: int, directory: str) -> tuple[list[WrittenFile], Counter[str]]:

@@ -104,12 +104,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     tokenizer, told = _publish_tokenizer(unique, plan)
     with SideBySide(spark) as steps:
         writing = steps.start(lambda: _write_data(placed, records, labels, plan))
-        drops = drop_rows(
-            records.where(F.col("rule").isNotNull()),
-            marked.where("doc_id != kept_doc_id"),
-            beyond,
-            settings.preprocess.train_rows_per_label,
-        )
+        drops = drop_rows(records.where(F.col("rule").isNotNull()), marked.where("doc_id != kept_doc_id"), beyond)
         dropping = steps.start(lambda: _write_ledger(drops, sum(by_rule.values()) - kept_count, directory))
         measuring = steps.start(lambda: write_measures(records, by_rule, settings.preprocess.filters, directory))
         sketching = steps.start(lambda: _write_sketches(unique, kept_count, plan))
@@ -179,8 +174,8 @@ def _limited(placed: DataFrame, plan: Plan) -> tuple[DataFrame, DataFrame | None
     if most is None:
         return placed, None, 0
     marked = mark_beyond_limit(placed, most, settings.seed).persist()
-    beyond = marked.where(F.col("of_label").isNotNull())
-    return marked.where(F.col("of_label").isNull()).drop("of_label"), beyond, beyond.count()
+    beyond = marked.where(F.col("rule").isNotNull())
+    return marked.where(F.col("rule").isNull()).select(*placed.columns), beyond, beyond.count()
 
 
 def _publish_tokenizer(unique: DataFrame, plan: Plan) -> tuple[list[FileEntry], dict[str, Any] | None]:

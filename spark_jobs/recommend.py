@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql import functions as F
 
-from mapring import contract, storage
+from mapring import contract
 from mapring.contract import FileEntry, Manifest, is_published
 from mapring.contract.schemas import RECOMMENDED
 from mapring.errors import InputError, StageError
@@ -27,7 +27,7 @@ from spark_jobs.arguments import leave, run_main
 from spark_jobs.backends.published import link_to
 from spark_jobs.fitting import start_fitted_session
 from spark_jobs.published_model import read_published_model
-from spark_jobs.ranking.published import publish_ranker, rows_of
+from spark_jobs.ranking.published import open_trees, publish_ranker, rows_of
 from spark_jobs.ranking.trees import TrainingRows, fit, is_held_out
 from spark_jobs.recommending.baselines import FAMILIES, family
 from spark_jobs.recommending.catalogue import item_text, make_catalogue, user_text
@@ -177,6 +177,7 @@ def _learn(told: _Told) -> None:
         "bounds": {"ranker_from": bounds[0], "test_from": bounds[1]},
         **_judged(told, scene, told.scene(tested, fitted.text)),
     }
+    check_unchanged((*plan.interaction_sources, *plan.item_sources))
     publish_ranker(
         plan.recommender_directory,
         fingerprint=str(plan.recommender),
@@ -201,7 +202,7 @@ def _chosen(found: Sequence[Query], most: int, seed: int) -> list[Query]:
 
 def _judged(told: _Told, learned: Scene, tested: Scene) -> dict[str, Any]:
     """Figures on the test's part of the time line, of ours and of each baseline in the form that was best before it."""
-    items, events = told.read.events.items, told.read.events
+    items = told.read.events.items
     places = np.unique(np.linspace(0, len(learned.queries) - 1, _TUNED_ON).astype(np.int64)).tolist()
     tuning = replace(learned, queries=[learned.queries[place] for place in places], user_vectors=None)
     with_forms = _over(told, tuning, judged_lists, JUDGED, f"baselines on {len(places):,} moments")
@@ -210,6 +211,7 @@ def _judged(told: _Told, learned: Scene, tested: Scene) -> dict[str, Any]:
         name: max((form for form in before if family(form) == name), key=lambda form: before[form]["ndcg_at_10"])
         for name in FAMILIES
     }
+    tested = replace(tested, forms=frozenset(chosen.values()))
     rows = _over(told, tested, judged_lists, JUDGED, f"test on {len(tested.queries):,} moments")
     rows = rows.sort_by([("query", "ascending"), ("form", "ascending")])
     found = means(rows, items)
@@ -218,7 +220,7 @@ def _judged(told: _Told, learned: Scene, tested: Scene) -> dict[str, Any]:
         for form in (OURS, *chosen.values())
     }
     return {
-        "test": {"moments": len(tested.queries), "items": events.items, **found[OURS]},
+        "test": {"moments": len(tested.queries), "items": items, **found[OURS]},
         "baselines": {name: {"form": form, **found[form]} for name, form in chosen.items()},
         "gains": gains,  # of each test moment, in one order
     }
@@ -228,8 +230,9 @@ def _lists(told: _Told) -> list[WrittenFile]:
     """Each user's list after all interactions, written by tasks."""
     plan, read = told.plan, told.read
     manifest = contract.read_manifest(plan.recommender_directory)
-    trees = storage.read_bytes(storage.join(plan.recommender_directory, manifest.details["ranker"])).decode()
-    scene = told.scene(now(read.events), trees)
+    trees = open_trees(plan.recommender_directory, manifest, "mapring recommend")
+    # All lists are of one moment, so nothing is saved by knowing less than all that is before it
+    scene = replace(told.scene(now(read.events), trees.text), refresh=0.0)
     listed = _frame(told, scene, GivenLists(told.settings.top_k), LISTED)
     names = told.spark.sparkContext.broadcast((read.users, read.items, read.texts))
     files = -(-len(read.users) // _USERS_PER_FILE)

@@ -164,7 +164,9 @@ def nearest(
     for batch in ShardReader(shards_directory, split, text=True).rows():
         for doc_id, text in zip(batch.doc_ids, batch.texts, strict=True):
             if doc_id in wanted:
-                asked[wanted[doc_id]] = text
+                asked[wanted.pop(doc_id)] = text
+        if not wanted:
+            break
     vectorizer = word_weights()
     word = re.compile(vectorizer.token_pattern)
     if not any(word.search(text) for text in texts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -50,22 +51,31 @@ def whole_groups(
         pad_token_id: what rows are filled up with.
         max_tokens: cells of a piece of several groups.
     """
-    ends = np.cumsum([0, *group_rows])
+    ends = np.cumsum([0, *group_rows]).tolist()
     lengths = np.array([len(ids) for ids in input_ids], np.int64)
-    first, width = 0, 0
-    for begin, end in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
-        own_width = int(lengths[begin:end].max(initial=0))
-        if begin > first and (end - first) * max(width, own_width) > max_tokens:
-            yield _one_piece(input_ids, lengths, first, begin, pad_token_id)
-            first, width = begin, 0
-        width = max(width, own_width)
-    if len(lengths) > first:
-        yield _one_piece(input_ids, lengths, first, len(lengths), pad_token_id)
+    widths = [int(lengths[begin:end].max(initial=0)) for begin, end in itertools.pairwise(ends)]
+    for groups in cut_groups(group_rows, widths, max_tokens):
+        first, end = ends[groups.start], ends[groups.stop]
+        order = first + np.argsort(-lengths[first:end], kind="stable")
+        yield _pad(input_ids, order, int(lengths[order[0]]), pad_token_id)
 
 
-def _one_piece(input_ids: Sequence[Ids], lengths: Integers, first: int, end: int, pad_token_id: int) -> PaddedRows:
-    order = first + np.argsort(-lengths[first:end], kind="stable")
-    return _pad(input_ids, order, int(lengths[order[0]]), pad_token_id)
+def cut_groups(rows: Sequence[int], widths: Sequence[int], max_tokens: int) -> Iterator[slice]:
+    """Groups, one behind the other, in pieces of at most so many cells; one of more has its own.
+
+    Args:
+        rows: of each group; a piece without any is left out.
+        widths: of each group, that of its longest row.
+        max_tokens: cells of a piece: its rows times its width.
+    """
+    first, count, width = 0, 0, 0
+    for number, (own, own_width) in enumerate(zip(rows, widths, strict=True)):
+        if count and (count + own) * max(width, own_width) > max_tokens:
+            yield slice(first, number)
+            first, count, width = number, 0, 0
+        count, width = count + own, max(width, own_width)
+    if count:
+        yield slice(first, len(rows))
 
 
 def _pad(input_ids: Sequence[Ids], rows: Integers, width: int, pad_token_id: int) -> PaddedRows:

@@ -11,17 +11,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.corpus import FOLDER
 from benchmarks.parts import ROOT
 from benchmarks.processes import run
 from benchmarks.results import Figure, figure
+from benchmarks.sentences import LOGS
 from mapring.contract import read_manifest
 from mapring.lineage import RunDirectory
 from mapring.scores.table import read_table
 from scripts.fetch_demo_data import TARGET
 from scripts.fetch_demo_data import main as fetch_demo_data
-
-_LOGS = FOLDER / "logs"
 
 
 def first_use_figures() -> list[Figure]:
@@ -37,9 +35,9 @@ def first_use_figures() -> list[Figure]:
     environment = {"PYTHONPATH": str(ROOT)}
     try:
         shutil.copy(TARGET / "tweets.csv", place)
-        log, words = _LOGS / "first-use-init.log", [mapring, "init", "tweets.csv"]
+        log, words = LOGS / "first-use-init.log", [mapring, "init", "tweets.csv"]
         started = run(words, log=log, cwd=place, environment=environment)
-        log, words = _LOGS / "first-use-run.log", [mapring, "run", "tweets.yaml"]
+        log, words = LOGS / "first-use-run.log", [mapring, "run", "tweets.yaml"]
         ran = run(words, log=log, cwd=place, environment=environment)
         run_dir = place / "runs" / "tweets"
         table = read_table(RunDirectory(str(run_dir)).scores)

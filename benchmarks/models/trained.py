@@ -48,6 +48,11 @@ class Trained:
         return float(self.test["accuracy"])
 
     @property
+    def tfidf_accuracy(self) -> float:
+        """The same share of TF-IDF with a logistic regression."""
+        return float(self.details["evaluation"]["baselines"]["tfidf_logistic_regression"]["accuracy"])
+
+    @property
     def stock_directory(self) -> str:
         """The directory of the model that transformers loads."""
         return str(Path(self.plan.model_directory, self.details["transformers"]))

@@ -21,7 +21,6 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ import pyarrow.parquet as pq
 from benchmarks.operations.month_of_files import LABELS, VOLUMES, PlantedDrift, PlantedSurge, plant, write_days
 from benchmarks.operations.pipeline import write_pipeline
 from benchmarks.operations.surge_month import HOUR, HOURS, START, WARM_UP_DAYS, Month, Planted
-from benchmarks.operations.surges import Alert, Verdict, deviations, judge, threshold, z_score
+from benchmarks.operations.surges import Alert, deviations, is_between, judge, threshold, z_score
 from benchmarks.operations.surges import Judged as Side
 from benchmarks.processes import run
 from benchmarks.results import Figure, figure
@@ -47,32 +46,13 @@ from mapring.watch.series import read_series
 from mapring.watch.watched import look
 from pipelines.alerting.records import read_log
 from pipelines.alerts import make_alerting
+from tests.pipelines.scheduling.world import FakeClock
 
 SEED = 400
 _HOME = HOME.parent / "operations" / "files"
 _DAY = 24
 _SETTLED = datetime.timedelta(minutes=30)  # after midnight, when the night's run begins
 _SETTINGS = Surges(minimum_rows=50)
-
-
-@dataclass
-class _Night:
-    """A clock that stands at the moment of a night's run."""
-
-    moment: datetime.datetime
-
-    def now(self) -> datetime.datetime:
-        """The moment."""
-        return self.moment
-
-    def steady(self) -> float:
-        """The moment in seconds."""
-        return self.moment.timestamp()
-
-    def wait(self, seconds: float) -> bool:
-        """Nobody waits."""
-        self.moment += datetime.timedelta(seconds=seconds)
-        return False
 
 
 def file_figures() -> list[Figure]:
@@ -117,7 +97,7 @@ def _score_month(surges: Sequence[PlantedSurge], drifts: Sequence[PlantedDrift])
     texts = {label: [row["text"] for row in rows if row["label"] == label] for label in LABELS}
     for midnight in write_days(_HOME / "hours", texts, surges, drifts, SEED):
         run(words, log=LOGS / "files.log", cwd=ROOT, environment=our_environment())
-        make_alerting(config, [], _Night(midnight + _SETTLED)).look()
+        make_alerting(config, [], FakeClock(midnight + _SETTLED)).look()
     return config
 
 
@@ -153,7 +133,7 @@ def _surge_figures(month: Month, sides: dict[str, list[Alert]], drifts: Sequence
             f" {planted.surged:.2f}, {deviations(planted):4.1f} deviations: {late}\n"
         )
     for low, high in itertools.pairwise((0, 2, 4, 1000)):
-        of = partial(_is_between, low, high)
+        of = partial(is_between, low, high)
         shares = ", ".join(f"{name} {side.recall(of):.2f}" for name, side in judged.items())
         count = sum(of(verdict) for verdict in judged["mapring"].verdicts)
         sys.stdout.write(f"of {count} by {low} to {high} deviations: {shares}\n")
@@ -209,10 +189,6 @@ def _drift_figures(
 
 def _found(side: Side) -> float:
     return side.recall(lambda _verdict: True)
-
-
-def _is_between(low: float, high: float, verdict: Verdict) -> bool:
-    return low <= verdict.deviations < high
 
 
 def _as_found(alerts: list[Alert], _month: Month) -> list[Alert]:

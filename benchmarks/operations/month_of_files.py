@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.operations.surge_month import HOUR, HOURS, START, WARM_UP_DAYS
+from benchmarks.operations.surge_month import HOUR, HOURS, START, WARM_UP_DAYS, softmax
 
 VOLUMES = {"posts": 220.0, "mail": 60.0}
 LABELS = ("negative", "neutral", "positive")
@@ -109,9 +109,8 @@ def _shares(hour: int, slow: float, surges: Sequence[PlantedSurge]) -> npt.NDArr
     for surge in surges:
         if surge.start <= hour < surge.start + surge.length:
             log_odds[LABELS.index(surge.label)] += np.log(surge.factor)
-    powers = np.exp(log_odds)
-    result: npt.NDArray[np.float64] = powers / powers.sum()
-    return result
+    shares: npt.NDArray[np.float64] = softmax(log_odds[None])[0]
+    return shares
 
 
 def _changed(text: str, drift: PlantedDrift, others: Sequence[str], random: np.random.Generator) -> str:

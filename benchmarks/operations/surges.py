@@ -181,7 +181,7 @@ def _print(judged: dict[str, Judged], calm: Judged) -> None:
     classes += [(f"{hours} h", partial(_has_length, hours)) for hours in LENGTHS]
     edges = (0, 2, 4, 6, 8, 1000)
     classes += [
-        (f"{low} to {high} deviations", partial(_is_between, low, high)) for low, high in itertools.pairwise(edges)
+        (f"{low} to {high} deviations", partial(is_between, low, high)) for low, high in itertools.pairwise(edges)
     ]
     sys.stdout.write(f"{'found':>22} {'surges':>7} " + " ".join(f"{name:>12}" for name in judged) + "\n")
     for title, of in classes:
@@ -203,7 +203,8 @@ def _has_length(hours: int, verdict: Verdict) -> bool:
     return verdict.planted.length == hours
 
 
-def _is_between(low: float, high: float, verdict: Verdict) -> bool:
+def is_between(low: float, high: float, verdict: Verdict) -> bool:
+    """Whether a surge lifts the share by so many deviations, the upper bound excluded."""
     return low <= verdict.deviations < high
 
 

@@ -7,7 +7,7 @@ alerts are found by the real decisions, alerts as `mapring alerts` finds them wh
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +26,7 @@ from mapring.watch.watched import Watched
 from pipelines.alerting.alerting import Alerting
 from pipelines.alerting.evidence import Evidence
 from pipelines.alerting.records import Record, read_log
+from tests.pipelines.scheduling.world import FakeClock
 
 SOURCES = {"large": "app reviews", "middle": "mail", "small": "chat"}
 LABELS = ("delivery", "returns", "billing", "praise", "account", "app", "spam", "other")
@@ -58,22 +59,6 @@ class Month(NamedTuple):
     log: list[Record]
 
 
-class _Clock:
-    """A clock that is turned by hand."""
-
-    def __init__(self) -> None:
-        self.time = START
-
-    def now(self) -> datetime.datetime:
-        return self.time
-
-    def steady(self) -> float:
-        return self.time.timestamp()
-
-    def wait(self, _seconds: float) -> bool:
-        return False
-
-
 def watched_month(settings: Settings, folder: Path, seed: int = 3) -> Month:
     """Make the month and watch it.
 
@@ -92,7 +77,7 @@ def watched_month(settings: Settings, folder: Path, seed: int = 3) -> Month:
     watched = Watched(settings=settings, table=table, counts=counts, references=references)
     found = watched.drift(START + HOURS * HOUR)
     drifts = found.findings(settings.watch.tolerated_drift)  # what was found of a window hangs on no later one
-    clock, root = _Clock(), str(folder / "alerts")
+    clock, root = FakeClock(START), str(folder / "alerts")
     alerting = Alerting(
         pipeline=settings.name,
         root=root,
@@ -132,10 +117,10 @@ def _with_surges(counts: pa.Table) -> pa.Table:
 
 
 def _named(counts: pa.Table) -> pa.Table:
-    columns: Mapping[str, Mapping[str, str]] = {"source": SOURCES, "bin": {}}
-    for column, names in columns.items():
+    columns: tuple[tuple[str, Callable[[str], str]], ...] = (("source", SOURCES.__getitem__), ("bin", _name))
+    for column, named in columns:
         place = counts.schema.get_field_index(column)
-        values = [names.get(value) or _name(value) for value in counts.column(column).to_pylist()]
+        values = [named(value) for value in counts.column(column).to_pylist()]
         counts = counts.set_column(place, counts.schema.field(place), pa.array(values, counts.schema.field(place).type))
     return counts
 

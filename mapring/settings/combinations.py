@@ -114,11 +114,12 @@ def augmentation_refusal(task: TaskName, names: Sequence[str]) -> str | None:
     )
 
 
+_WITH_PROBABILITIES: tuple[ModeName, ...] = ("classify", "answer", "multilabel")
 _ANSWERED_BY: dict[str, tuple[ModeName, ...]] = {  # settings of `score`, and the modes that know what they are
-    "probabilities": ("classify", "answer", "multilabel"),
-    "top_k": ("classify", "answer", "multilabel"),
+    "probabilities": _WITH_PROBABILITIES,
+    "top_k": _WITH_PROBABILITIES,
     "abstain_below": ("classify", "answer"),
-    "explain_share": ("classify", "answer", "multilabel", "regression"),
+    "explain_share": (*_WITH_PROBABILITIES, "regression"),
     "generation": ("generate",),
     "retrieval": ("retrieve", "answer"),
 }
@@ -158,14 +159,14 @@ def answers_refusal(task: TaskName, mode: ModeName | None, names: Sequence[str])
     return None
 
 
-RANKED_MODES: tuple[ModeName, ...] = ("classify", "answer", "multilabel", "regression", "retrieve")
+RANKED_MODES: tuple[ModeName, ...] = (*_WITH_PROBABILITIES, "regression", "retrieve")
 
 
 def ranker_refusal(mode: ModeName, label: str | None) -> str | None:
     """Why a ranker cannot combine what a model gives in a mode, or compare it by a label; None where it can."""
     if mode not in RANKED_MODES:
         return f"ranker: found it with mode {mode}, whose answers are no scores, expected {_any_of(RANKED_MODES)}"
-    if label is not None and mode not in ("classify", "answer", "multilabel"):
+    if label is not None and mode not in _WITH_PROBABILITIES:
         return f"ranker.label: found {label!r} with mode {mode}, which has no probabilities of labels; remove it"
     return None
 

@@ -40,10 +40,14 @@ class Objective(Section):
         0.0,
         description="Weight of the supervised contrastive loss, which draws texts of one label together and those of "
         "others apart, among the rows of a lane in the global batch; 0 is none.",
+        is_late=True,
         ge=0,
     )
     contrast_temperature: float = output(
-        0.1, description="What cosine similarities are divided by in it; lower ones look at the nearest more.", gt=0
+        0.1,
+        description="What cosine similarities are divided by in it; lower ones look at the nearest more.",
+        is_late=True,
+        gt=0,
     )
 
     @model_validator(mode="after")

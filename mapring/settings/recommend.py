@@ -119,7 +119,7 @@ class Recommend(Section):
         le=5000,
     )
     most_moments: int = output(
-        20_000, description="Most moments that the ranker learns from, chosen by their hash.", ge=2, le=1_000_000
+        20_000, description="Most moments that the ranker learns from, drawn evenly by the seed.", ge=2, le=1_000_000
     )
     pairs_per_user: int = output(
         50, description="Most pairs of texts for each user that the model learns from, the latest.", ge=1

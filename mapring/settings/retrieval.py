@@ -26,6 +26,7 @@ class Retrieval(Section):
         None,
         description="Share of the validation texts that keep their label and answer; the similarity below which both "
         "are withheld is chosen by it. Only for mode answer; none leaves it to abstain_below.",
+        is_late=True,
         gt=0,
         le=1,
     )

@@ -98,6 +98,7 @@ class Preprocess(Section):
         None,
         description="Most documents of each label in the training split, to learn from few; the others stand in the "
         "ledger. None keeps all.",
+        is_late=True,
         ge=1,
     )
     lanes: int = output(

@@ -47,8 +47,13 @@ def gather(config: str, settings: Settings, now: datetime.datetime) -> Evidence:
 
 
 def _oldest(series: Sequence[Series], settings: Settings, now: datetime.datetime) -> datetime.datetime:
-    """When the oldest window begins that is judged or remembered, or is of the history of one that is."""
+    """When the oldest window begins that is judged or remembered, or is of the history of one that is.
+
+    That is counted from the newest complete window of each source, as `judged.windows_due` does: one that has only
+    begun, behind a pause of its source, would leave out what is remembered of the windows before the pause.
+    """
     surges = (settings.alerts or Alerts()).surges
-    newest = [moment for one in series if (moment := newest_start([one], now)) is not None]
+    complete = now - settings.watch.window_length - datetime.timedelta(minutes=surges.wait_minutes)
+    newest = [moment for one in series if (moment := newest_start([one], complete)) is not None]
     back = datetime.timedelta(days=surges.history_days + surges.judge_days + 1) + 2 * settings.watch.window_length
     return min(newest, default=now) - back

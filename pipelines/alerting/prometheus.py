@@ -39,14 +39,12 @@ class _Numbers(Collector):
 
     def collect(self) -> list[Metric]:
         """All numbers."""
-        names: tuple[str, ...] = ("pipeline", "kind", "source", "quantity", "status")
-        if any(record.group is not None for record in self._records):
-            names = (*names, "group")
+        names = ("pipeline", "kind", "source", "quantity", "status", "group")
         total = CounterMetricFamily("mapring_alerts", "Alerts found, by what became of them.", labels=names)
         newest = GaugeMetricFamily(
             "mapring_alert_window_end_seconds", "End of the newest alert's window, Unix time.", labels=names
         )
-        keys = [_labels(self._pipeline, record)[: len(names)] for record in self._records]
+        keys = [_labels(self._pipeline, record) for record in self._records]
         for key, count in sorted(Counts(keys).items()):
             total.add_metric(key, count)
             moments = [

@@ -11,7 +11,7 @@ from mapring.errors import SettingsError
 from mapring.settings.combinations import TaskName
 from mapring.settings.inputs import Format
 from pipelines.initializing.asking import Asker
-from pipelines.initializing.columns import Column, Guess, guess_id, guess_label, guess_text, guess_time
+from pipelines.initializing.columns import Column, Guess, guess_id, guess_label, guess_text, guess_time, shown
 from pipelines.initializing.task import TaskGuess, guess_task
 
 Purpose = TaskName | Literal["preprocess"]
@@ -112,7 +112,7 @@ def _text(columns: Mapping[str, Column], asked: Asked, asker: Asker) -> Guess:
             f"{asker.prefix}: found no column of texts, only numbers and times (of {', '.join(columns)}); give a file "
             "with texts"
         )
-    choices = {name: _shown(columns[name]) for name in guess.candidates}
+    choices = {name: shown(columns[name], 50) for name in guess.candidates}
     instead = f"pass --text COLUMN with one of {', '.join(guess.candidates)}"
     return Guess(asker.choose(guess.why, "Which column is the text?", choices, instead=instead), _AS_ANSWERED)
 
@@ -127,8 +127,8 @@ def _refuse_what_is_no_text(columns: Mapping[str, Column], name: str, prefix: st
         )
     if column.number_share > 0.5:
         raise SettingsError(
-            f"{prefix}: text column {name!r}: found numbers such as {_shown(column)}, expected texts; pass --text with "
-            f"another column{others}"
+            f"{prefix}: text column {name!r}: found numbers such as {shown(column, 50)}, expected texts; pass --text "
+            f"with another column{others}"
         )
 
 
@@ -172,11 +172,6 @@ def _label(columns: Mapping[str, Column], text: str, asked: Asked, asker: Asker)
 def _other_columns(columns: Mapping[str, Column], used: tuple[str, ...]) -> str:
     names = [name for name in columns if name not in used]
     return f" (of {', '.join(names)})" if names else ""
-
-
-def _shown(column: Column) -> str:
-    first = next(iter(column.texts), "").strip()
-    return repr(first if len(first) <= 50 else f"{first[:50]}...")
 
 
 def _values(column: Column) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+from mapring.values import moment_of, number_of
 
 Value = str | tuple[str, ...] | None  # as a file has it: one value, a list of several, or none
 Columns = Mapping[str, Sequence[Value]]
@@ -117,7 +117,7 @@ def guess_text(columns: Mapping[str, Column]) -> Guess:
         words = [one for one in columns.values() if one.texts and max(one.number_share, one.time_share) < 0.5]
         named = [one for one in words if one.name.strip().lower() in (*_TEXT_NAMES[0], *_TEXT_NAMES[1])]
         if len(named) == 1:
-            return Guess(named[0].name, f"its name; most of its values are short, as {_shown(named[0])}")
+            return Guess(named[0].name, f"its name; most of its values are short, as {shown(named[0], 30)}")
         return Guess(None, "no column has texts of three words or more", tuple(one.name for one in words))
     if len(prose) == 1:
         return Guess(prose[0].name, f"the only column of prose, {prose[0].mean_characters:.0f} characters on average")
@@ -169,23 +169,14 @@ def guess_time(columns: Mapping[str, Column], used: Sequence[str | None]) -> Gue
         if one.name in used or not _TIME_NAME.search(one.name) or not one.texts:
             continue
         if one.time_share >= 0.98:  # beyond 5 % unread times a scoring fails
-            return Guess(one.name, f"its name, and values as {_shown(one)}")
-        unread = f"{one.name!r} has times as {_shown(one)}, but only ISO 8601 and seconds since 1970 are read"
+            return Guess(one.name, f"its name, and values as {shown(one, 30)}")
+        unread = f"{one.name!r} has times as {shown(one, 30)}, but only ISO 8601 and seconds since 1970 are read"
     return Guess(None, unread)
 
 
 def counts(column: Column) -> Counter[str]:
     """How often each single value occurs, blanks around it apart."""
     return Counter(text.strip() for text in column.texts)
-
-
-def number_of(text: str) -> float | None:
-    """The finite number that a text writes."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and "_" not in text else None
 
 
 def _is_id(column: Column) -> bool:
@@ -198,19 +189,14 @@ def _is_time_like(column: Column) -> bool:
 
 def _is_time(text: str) -> bool:
     seconds = number_of(text)
-    if seconds is not None:
-        return _SECONDS[0] <= seconds < _SECONDS[1]
-    try:
-        datetime.datetime.fromisoformat(text.strip())
-    except ValueError:
-        return False
-    return True
+    return moment_of(text) is not None and (seconds is None or _SECONDS[0] <= seconds < _SECONDS[1])
 
 
 def _share(truths: Sequence[bool]) -> float:
     return sum(truths) / len(truths) if truths else 0.0
 
 
-def _shown(column: Column) -> str:
-    text = column.texts[0].strip()
-    return repr(text if len(text) <= 30 else f"{text[:30]}...")
+def shown(column: Column, most: int) -> str:
+    """The first value of a column in quotes, cut where it has more characters than that."""
+    first = next(iter(column.texts), "").strip()
+    return repr(first if len(first) <= most else f"{first[:most]}...")

@@ -168,7 +168,7 @@ def _look_at_delimited(
         raise SettingsError(f"{path}: found no line of column names ({why}); {_add_header(path, header, dialect)}")
     if not records:
         raise SettingsError(f"{path}: found column names ({', '.join(header)}) and no rows; check the file")
-    columns = {name: [record[place] for record in records] for place, name in reversed([*enumerate(header)])}
+    columns = {name: [record[place] for record in records] for place, name in enumerate(header)}
     total = _rows(sample, len(records) + bad)
     not_decodable = round(bad_share * len(records))
     what = f"have another number of fields than the {len(header)} of the first line" if bad else ""
@@ -178,7 +178,7 @@ def _look_at_delimited(
         dialect.format,
         encoding,
         dialect.separator,
-        {name: columns[name] for name in header},
+        columns,
         total,
         sample.is_whole,
         sample.places,

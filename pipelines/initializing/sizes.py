@@ -96,9 +96,7 @@ def fit_sizes(
 
 def fit_length(lengths: Sequence[int]) -> int:
     """The least multiple of 8 that 99 % of the lengths fit into, from 16 to 256."""
-    ordered = sorted(lengths)
-    most = ordered[min(len(ordered) - 1, math.ceil(0.99 * len(ordered)) - 1)]
-    return max(16, min(_LONGEST, -(-most // 8) * 8))
+    return max(16, min(_LONGEST, -(-percentile(lengths, 0.99) // 8) * 8))
 
 
 def percentile(lengths: Sequence[int], share: float) -> int:

@@ -103,8 +103,7 @@ class Lease:
         """Where nothing is due: remove the note of a process of this host that was killed behind its work."""
         note = read_note(self._uri)
         if note is not None and is_gone(note) and self.take(time) == "taken":
-            with self.beating():
-                pass  # and give it back
+            self._give_back()
 
     def _take_over(
         self, note: Note, standing: Note, claims: list[str], mine: str

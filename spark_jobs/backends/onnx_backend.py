@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_jobs.backends.interface import Ids
-from spark_jobs.backends.output_layer import READ, beside, with_read_output
+from spark_jobs.backends.output_layer import READ, beside, graph_with_read_output
 
 
 class OnnxBackend:
@@ -45,12 +45,5 @@ def open_graph(path: Path, threads: int, *, vectors: bool = False) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    graph = str(path) if not vectors else _with_vectors(path)
+    graph = str(path) if not vectors else graph_with_read_output(path)
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def _with_vectors(path: Path) -> bytes:
-    import onnx
-
-    found: bytes = with_read_output(onnx.load(path)).SerializeToString()
-    return found

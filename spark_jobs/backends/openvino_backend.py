@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from spark_jobs.backends.first_token import LEAST_ROWS
 from spark_jobs.backends.interface import Ids
-from spark_jobs.backends.output_layer import READ, beside, with_read_output
+from spark_jobs.backends.output_layer import READ, beside, graph_with_read_output
 
 if TYPE_CHECKING:
     from openvino import Core
@@ -41,7 +41,7 @@ class OpenVinoBackend:
         vectors: bool = False,
     ) -> None:
         compiled = _core().compile_model(
-            _with_vectors(path) if vectors else str(path),
+            _core().read_model(graph_with_read_output(path) if vectors else str(path)),
             "CPU",
             {
                 "INFERENCE_NUM_THREADS": threads,
@@ -65,12 +65,6 @@ class OpenVinoBackend:
         found = self._request.infer({name: given[name] for name in self._names}, share_inputs=True)
         values: npt.NDArray[np.float32] = found["logits"].copy()  # the request writes the next batch into the same
         return beside(values, found[READ]) if self._vectors else values
-
-
-def _with_vectors(path: Path) -> Any:
-    import onnx
-
-    return _core().read_model(with_read_output(onnx.load(path)).SerializeToString())
 
 
 @cache

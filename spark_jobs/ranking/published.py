@@ -33,12 +33,9 @@ class PublishedRanker:
 
     def __init__(self, directory: str, model_fingerprint: str) -> None:
         manifest = read_made_for(directory, "ranker", model_fingerprint, "run `mapring ranker` for this model")
-        local = storage.localize(directory, Path.home() / ".cache" / "mapring")
-        check_files(local, manifest, "the ranker was damaged: remove its directory and run `mapring ranker` again")
         self.directory = directory
         self.features = len(manifest.details["features"])
-        self._trees = Trees((local / manifest.details["ranker"]).read_text())
-        self._replay(local / manifest.details["golden"])
+        self._trees = open_trees(directory, manifest, "mapring ranker")
 
     def scores(self, seen: Floats) -> list[float | None]:
         """The score of each row (N, F); None of rows whose text has none."""
@@ -48,16 +45,27 @@ class PublishedRanker:
             found[row] = score
         return found
 
-    def _replay(self, path: Path) -> None:
-        golden = pq.read_table(path)
-        seen, expected = rows_of(golden, "seen"), golden.column("rank_score").to_numpy()
-        found = self._trees(seen) if seen.shape[1] == self._trees.width else np.full(len(seen), np.nan)
-        difference = np.abs(found - expected)
-        if not (difference <= _TOLERANCE * np.maximum(1.0, np.abs(expected))).all():
-            raise PublishedError(
-                f"{path}: golden rows get other scores here (largest difference {float(difference.max()):.2g}); "
-                "compare the lightgbm version with that of the ranker, or run `mapring ranker` again"
-            )
+
+def open_trees(directory: str, manifest: Manifest, command: str) -> Trees:
+    """The trees of a published ranker, whose golden rows get the scores here that they were published with.
+
+    Raises:
+        PublishedError: a file is damaged, or golden rows get other scores; `command` makes the ranker anew.
+    """
+    local = storage.localize(directory, Path.home() / ".cache" / "mapring")
+    check_files(local, manifest, f"the ranker was damaged: remove its directory and run `{command}` again")
+    trees = Trees((local / manifest.details["ranker"]).read_text())
+    path = local / manifest.details["golden"]
+    golden = pq.read_table(path)
+    seen, expected = rows_of(golden, "seen"), golden.column("rank_score").to_numpy()
+    found = trees(seen) if seen.shape[1] == trees.width else np.full(len(seen), np.nan)
+    difference = np.abs(found - expected)
+    if not (difference <= _TOLERANCE * np.maximum(1.0, np.abs(expected))).all():
+        raise PublishedError(
+            f"{path}: golden rows get other scores here (largest difference {float(difference.max()):.2g}); "
+            f"compare the lightgbm version with that of the ranker, or run `{command}` again"
+        )
+    return trees
 
 
 @lru_cache(maxsize=2)
@@ -115,6 +123,11 @@ def rows_of(table: pa.Table, name: str) -> Floats:
     values = table.column(name).combine_chunks()
     flat = np.asarray(values.flatten().to_numpy(zero_copy_only=False), np.float64)
     return flat.reshape(len(table), -1) if len(table) else np.empty((0, 0))
+
+
+def lists_of(rows: Floats) -> list[list[float | None]]:
+    """Rows (N, F) as lists of numbers, None for NaN: what `rows_of` reads."""
+    return [[None if np.isnan(value) else float(value) for value in row] for row in rows]
 
 
 def read_rows(directory: str, entries: Sequence[FileEntry]) -> pa.Table:

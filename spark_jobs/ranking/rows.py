@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 from pyspark.sql import functions as F
 
@@ -15,6 +14,7 @@ from mapring.settings.answers import Answers
 from spark_jobs.carried import SCORED_RECORD, carry
 from spark_jobs.prediction import predict_columns
 from spark_jobs.ranking.features import TextScores, asked_by_ranker, joined
+from spark_jobs.ranking.published import lists_of
 from spark_jobs.tables import Built, WrittenFile, write_groups
 from spark_jobs.task_predictor import load_task_predictor
 
@@ -79,7 +79,7 @@ class RowBuilder:
                 "group": [groups[row] for row in kept],
                 "label": [float(labels[row]) for row in kept],
                 "text_score": text[kept, self.scores.own],
-                "seen": [_list(seen[row]) for row in kept],
+                "seen": lists_of(seen[kept]),
             },
             schema=RANKED,
         )
@@ -99,7 +99,3 @@ def write_rows(records: DataFrame, build: RowBuilder, *, count: int, directory: 
         .sortWithinPartitions("file_group", "doc_id")
     )
     return write_groups(placed, build, directory=directory, folder="rows", rows_per_row_group=_ROWS_PER_FILE)
-
-
-def _list(values: Iterable[float]) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]

@@ -100,6 +100,7 @@ class Trees:
     def __init__(self, text: str) -> None:
         import lightgbm
 
+        self.text = text
         self._booster = lightgbm.Booster(model_str=text)
         self.width: int = self._booster.num_feature()
 

@@ -17,27 +17,32 @@ _SHRINKS = (0.0, 10.0, 50.0)
 _TIE = 1e-9  # popularity orders what nothing else does
 
 
-def baseline_scores(past: Past, known: Known, catalogue: Catalogue) -> dict[str, Floats]:
-    """Scores of all items (items,) by each form, named `family/form`."""
+def baseline_scores(
+    past: Past, known: Known, catalogue: Catalogue, forms: frozenset[str] | None = None
+) -> dict[str, Floats]:
+    """Scores of all items (items,) by the forms that are asked for, all without any; named `family/form`."""
     likeness = catalogue.likeness(past.liked).sum(1)
     words = catalogue.likeness(past.items).sum(1)
-    return {
+    found = {
         "popularity/interactions": known.count,
         "popularity/likes": known.liked_count,
         "popularity/recent": known.recent + _TIE * known.count,
         "tfidf/liked": likeness,
         "tfidf/all": words,
         "tfidf/last": catalogue.likeness(past.liked[-LAST:]).sum(1),
-        **_item_knn(past, known),
+        **_item_knn(past, known, forms),
     }
+    return {form: scores for form, scores in found.items() if forms is None or form in forms}
 
 
-def _item_knn(past: Past, known: Known) -> dict[str, Floats]:
+def _item_knn(past: Past, known: Known, forms: frozenset[str] | None) -> dict[str, Floats]:
     """Sums of cosines with what the user liked, or had: neighbours of each item, shrinkage, and how much history."""
     found = {}
     for name, items, counts in (("liked", past.liked, known.liked_count), ("had", past.items, known.count)):
         together = known.together(items, likes=name == "liked")
         for shrink in _SHRINKS:
+            if forms is not None and not any(form.startswith(f"item_knn/{name} shrink={shrink:g} ") for form in forms):
+                continue
             similar = cosines(together, counts, items, shrink)
             for neighbours, kept in _nearest(similar).items():
                 form = f"item_knn/{name} shrink={shrink:g} neighbours={neighbours or 'all'}"

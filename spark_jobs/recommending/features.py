@@ -62,12 +62,13 @@ _PROPOSE = (  # features whose first items are ranked
 class Past:
     """What a user did before a moment: items in the order of time, their ratings, and those that were liked.
 
-    Of a user who liked nothing, all items stand for those that were liked.
+    Of a user who liked nothing, all items stand for those that were liked; `like_share` of the items is 0 then.
     """
 
     items: Ints
     ratings: Floats
     liked: Ints
+    like_share: float
     seen: Ints  # also what is older than `items`
 
 
@@ -80,6 +81,7 @@ def past_of(events: Events, query: Query) -> Past:
         items=events.item[latest],
         ratings=events.rating[latest],
         liked=events.item[liked if len(liked) else latest],
+        like_share=len(liked) / max(1, len(latest)),
         seen=events.item[places],
     )
 
@@ -131,7 +133,7 @@ def _behaviour(past: Past, known: Known, moment: float) -> dict[str, Floats]:
         "had_together_decayed": _of_greatest(_decayed(had, 0.8)),
         "rated_together": (tilt[:, None] * had).sum(0) / (had.sum(0) + 0.1),
         "user_interactions": np.full(items, float(len(past.seen))),
-        "user_like_share": np.full(items, len(past.liked) / max(1, len(past.items))),
+        "user_like_share": np.full(items, past.like_share),
         "user_popularity": np.full(items, float(np.median(count)) if len(count) else 0.0),
     }
 

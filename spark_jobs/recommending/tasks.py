@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spark_jobs.ranking.published import lists_of
 from spark_jobs.ranking.trees import Trees
 from spark_jobs.recommending.baselines import baseline_scores
 from spark_jobs.recommending.catalogue import Catalogue
@@ -58,7 +59,8 @@ class Scene:
     """Everything that tasks need; sent to each of them once.
 
     `user_vectors` has the vector of each query's user text, (queries, width), None without a model. `trees` is None
-    before they are fitted. `whole` are places of queries of which no candidate is left out.
+    before they are fitted. `whole` are places of queries of which no candidate is left out. `forms` are the baselines
+    that are asked for, all where it is None.
     """
 
     events: Events
@@ -72,6 +74,7 @@ class Scene:
     seed: int
     trees: str | None = None
     whole: frozenset[int] = frozenset()
+    forms: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,10 @@ def learned_rows(work: Work, place: int) -> pa.RecordBatch:
     kept = np.arange(len(seen.items))
     if place not in scene.whole:
         query = scene.queries[place]
-        seed = (scene.seed, query.user, int(query.moment))
+        seed = (scene.seed, query.user, len(seen.past.seen))  # another one for each query of a user
         drawn = sample_negatives(labels == 0, seen.known.count[seen.items], scene.negatives, seed)
         kept = np.union1d(np.flatnonzero(labels), drawn)
-    rows = [[None if np.isnan(value) else float(value) for value in row] for row in seen.rows[kept]]
+    rows = lists_of(seen.rows[kept])
     return pa.RecordBatch.from_pydict(
         {"query": [place] * len(kept), "item": seen.items[kept], "label": labels[kept], "seen": rows}, schema=LEARNED
     )
@@ -138,7 +141,7 @@ def judged_lists(work: Work, place: int) -> pa.RecordBatch:
     past, known = past_of(scene.events, query), work.known(query.moment)
     lists = {
         form: top_items(scores, past.seen, CUTOFF)
-        for form, scores in baseline_scores(past, known, scene.catalogue).items()
+        for form, scores in baseline_scores(past, known, scene.catalogue, scene.forms).items()
     }
     if scene.trees is not None:
         lists[OURS] = _listed(work, place, CUTOFF)[0]

@@ -26,7 +26,8 @@ _BFLOAT16 = 2.0**-8
 _FLAGS = frozenset({"avx512_bf16", "amx_bf16"})  # of x86; nothing else was measured
 _WORTH = 1e11  # products of two numbers, about two seconds of float32 on one core
 _LEAST_ROWS = 4096  # of a bank; with fewer the product is not what takes the time
-_MOST_DONE_TWICE = 0.25  # of the queries of a call; half of the time is saved, so a half would be break-even
+_MOST_DONE_TWICE = 0.25  # of the queries; half of the time is saved, so a half would be break-even
+_FEWEST_TOLD = 512  # queries before that share is judged by: a failed text alone, a vector of zeros, is like all others
 
 
 class Work:
@@ -34,17 +35,19 @@ class Work:
 
     def __init__(self) -> None:
         self._done = 0.0
-        self._pays = True
+        self._queries = self._twice = 0  # in bfloat16; those of them that were done again
 
     def is_brief(self, queries: int, vectors: int, dimensions: int) -> bool:
         """Count a piece of work, and whether it is to be done in bfloat16."""
         before = self._done
         self._done += float(queries) * vectors * dimensions
-        return self._pays and before >= _WORTH and vectors >= _LEAST_ROWS and has_fast_bfloat16()
+        is_worth = self._queries < _FEWEST_TOLD or self._twice <= _MOST_DONE_TWICE * self._queries
+        return is_worth and before >= _WORTH and vectors >= _LEAST_ROWS and has_fast_bfloat16()
 
-    def note_done_twice(self, share: float) -> None:
-        """Which share of the queries of a call had to be done again in float32; many end bfloat16."""
-        self._pays = self._pays and share <= _MOST_DONE_TWICE
+    def note_done_twice(self, twice: int, queries: int) -> None:
+        """How many of the queries of a call in bfloat16 had to be done again in float32; many end bfloat16."""
+        self._twice += twice
+        self._queries += queries
 
 
 class Products:

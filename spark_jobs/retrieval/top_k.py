@@ -59,7 +59,9 @@ def nearest(queries: Vectors, blocks: Sequence[Vectors], count: int, order: Inte
         ThreadPoolExecutor(len(parts)) as pool,
     ):
         found = list(pool.map(lambda part: _nearest(part, blocks, count, order, is_brief), parts))
-    return Nearest(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    if is_brief:
+        _WORK.note_done_twice(sum(twice for _, twice in found), len(queries))
+    return Nearest(*(np.concatenate(column) for column in zip(*(one for one, _ in found), strict=True)))
 
 
 def decide(queries: Vectors, blocks: Sequence[Vectors], proposed: Integers, count: int, order: Integers) -> Nearest:
@@ -98,7 +100,10 @@ def vectors_at(blocks: Sequence[Vectors], places: Integers) -> Vectors:
     return found
 
 
-def _nearest(queries: Vectors, blocks: Sequence[Vectors], count: int, order: Integers, is_brief: bool) -> Nearest:
+def _nearest(
+    queries: Vectors, blocks: Sequence[Vectors], count: int, order: Integers, is_brief: bool
+) -> tuple[Nearest, int]:
+    """What is found for some of the queries, and of how many of them it was sought twice."""
     products = Products(min(len(queries), _QUERY_ROWS), is_brief=is_brief)
     chunks = [queries[start : start + _QUERY_ROWS] for start in range(0, len(queries), _QUERY_ROWS)]
     proposals = [_Proposals(len(chunk), count, 2 * products.error(chunk)) for chunk in chunks]
@@ -108,21 +113,22 @@ def _nearest(queries: Vectors, blocks: Sequence[Vectors], count: int, order: Int
         for chunk, proposal in zip(chunks, proposals, strict=True):
             proposal.add(products.of(chunk), first)
         first += len(block)
+    for proposal in proposals:
+        proposal.places[proposal.have_too_many] = -1  # these are looked for again, below
     parts = [
         decide(chunk, blocks, proposal.places, count, order) for chunk, proposal in zip(chunks, proposals, strict=True)
     ]
     found = Nearest(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     too_many = np.flatnonzero(np.concatenate([proposal.have_too_many for proposal in proposals]))
     if is_brief and len(too_many):
-        again = _nearest(queries[too_many], blocks, count, order, False)
+        again, _ = _nearest(queries[too_many], blocks, count, order, False)
         found.places[too_many], found.scores[too_many] = again
-        _WORK.note_done_twice(len(too_many) / len(queries))
     elif len(too_many):
         margin = max(proposal.margin for proposal in proposals)
         for row in too_many:
             one = _nearest_of_one(queries[row], blocks, count, order, margin)
             found.places[row], found.scores[row] = one.places[0], one.scores[0]
-    return found
+    return found, len(too_many)
 
 
 class _Proposals:

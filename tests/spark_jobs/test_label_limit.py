@@ -14,7 +14,7 @@ from mapring.contract import Manifest, read_manifest
 from mapring.contract.verify import verify
 from mapring.errors import SettingsError
 from mapring.plan import Plan, make_plan
-from mapring.settings import load_settings
+from mapring.settings import load_settings, output_settings
 from spark_jobs.label_limit import mark_beyond_limit
 from spark_jobs.preprocess import preprocess
 from spark_jobs.records import document_id
@@ -38,16 +38,19 @@ def spark() -> SparkSession:
 
 
 def _staying(documents: DataFrame, most: int, seed: int = 17) -> set[str]:
-    return {row["doc_id"] for row in mark_beyond_limit(documents, most, seed).where("of_label is null").collect()}
+    return {row["doc_id"] for row in mark_beyond_limit(documents, most, seed).where("rule is null").collect()}
 
 
 def test_of_each_label_as_many_stay_as_the_limit_says_and_other_splits_are_left_alone(spark: SparkSession) -> None:
     documents = spark.createDataFrame(ROWS, SCHEMA)
     marked = mark_beyond_limit(documents, 7, 17).collect()
     assert sorted(row["doc_id"] for row in marked) == sorted(row[0] for row in ROWS)
-    staying = Counter((row["split"], row["label"]) for row in marked if row["of_label"] is None)
+    staying = Counter((row["split"], row["label"]) for row in marked if row["rule"] is None)
     assert staying == {("train", "a"): 7, ("train", "b"): 7, ("train", "c"): 1, ("train", None): 1, ("test", "a"): 20}
-    assert {(row["label"], row["of_label"]) for row in marked if row["of_label"]} == {("a", 40), ("b", 20)}
+    assert {(row["label"], row["measured"], row["threshold"]) for row in marked if row["rule"]} == {
+        ("a", "40", "7"),
+        ("b", "20", "7"),
+    }
 
 
 def test_who_stays_hangs_on_seed_and_content_only_and_a_larger_limit_keeps_them(spark: SparkSession) -> None:
@@ -92,6 +95,8 @@ def test_without_a_limit_fingerprints_are_as_they_were(limited: tuple[Plan, Mani
     plan, _ = limited
     again = [make_plan(plan.config, [f"preprocess.train_rows_per_label={most}"]).shards for most in ("null", "5", "6")]
     assert len(set(again)) == 3 and again[1] == plan.shards
+    settings = make_plan(plan.config, ["preprocess.train_rows_per_label=null"]).settings.preprocess
+    assert "train_rows_per_label" not in output_settings(settings)
 
 
 def test_a_limit_needs_documents_of_one_label_each(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from training.exact_sums import fixed_point, mean_loss, pieces_of_split
 from training.figures.retrieval import rank_sums, ranks_of_true, retrieval_figures
 from training.model import config_of
-from training.padding import padded_rows
+from training.padding import cut_groups, padded_rows
 from training.reader import Batch
 from training.ring import Ring
 from training.rows import Ids
@@ -74,22 +74,19 @@ class Embedding:
 
         A group with more than `max_tokens` cells makes a piece of its own.
         """
-        taken: list[int] = []
-        groups: list[int] = []
-        texts: list[tuple[Ids, Ids]] = []
-        width = 0
-        for number, rows in enumerate(self._groups(batch)):
-            own = [self.form.apart(batch.input_ids[row], int(batch.second_starts[row])) for row in rows]
-            own_width = max(len(text) for pair in own for text in pair)
-            if texts and 2 * (len(texts) + len(own)) * max(width, own_width) > max_tokens:
-                yield _piece(model, taken, groups, texts)
-                taken, groups, texts, width = [], [], [], 0
-            taken += rows
-            groups += [number] * len(rows)
-            texts += own
-            width = max(width, own_width)
-        if texts:
-            yield _piece(model, taken, groups, texts)
+        groups = list(self._groups(batch))
+        pairs = [
+            [self.form.apart(batch.input_ids[row], int(batch.second_starts[row])) for row in rows] for rows in groups
+        ]
+        widths = [max(len(text) for pair in own for text in pair) for own in pairs]
+        for part in cut_groups([2 * len(rows) for rows in groups], widths, max_tokens):
+            numbers = range(len(groups))[part]
+            yield _piece(
+                model,
+                [row for number in numbers for row in groups[number]],
+                [number for number in numbers for _ in groups[number]],
+                [pair for number in numbers for pair in pairs[number]],
+            )
 
     def settle(self, model: nn.Module, piece: Piece) -> None:
         """Nothing to choose."""

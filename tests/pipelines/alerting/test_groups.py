@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 
+import pyarrow as pa
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mapring.settings.alerts import Alerts, Surges
+from mapring.settings.watch import Watch
 from mapring.watch.findings import Finding
+from mapring.watch.series import read_series
+from pipelines.alerting import evidence
 from pipelines.alerting.evidence import Evidence
 from pipelines.alerting.records import Record, alert_id
 from pipelines.alerting.wording import payload, sentence
-from tests.mapring.watch.counts import HOUR, MODEL, START, drift
+from tests.mapring.watch.counts import HOUR, MODEL, START, drift, hour_rows, hours
 from tests.mapring.watch.grouped import grouped, of_sources
 from tests.pipelines.alerting.world import Ground, World
 
@@ -73,6 +77,17 @@ def test_rows_that_only_change_their_group_are_judged_again(world: GroupedWorld)
     world.look()
     world.moved = 5
     assert world.alerting().look().judged == 4 * 4, "the hour and three after it, of a source and three groups"
+
+
+def test_a_window_that_has_only_begun_does_not_shorten_what_groups_are_read_of() -> None:
+    """Behind a pause of a source: until its window is complete, the windows before the pause are what is remembered."""
+    pause = 24 * 60
+    settings = SimpleNamespace(watch=Watch(window="1h"), alerts=Alerts())
+    rows = [*hours(48), *hour_rows(pause)]
+    [series] = read_series(pa.Table.from_pylist(rows))
+    begun = evidence._oldest([series], settings, START + pause * HOUR + HOUR / 2)  # type: ignore[arg-type]
+    over = evidence._oldest([series], settings, START + (pause + 2) * HOUR)  # type: ignore[arg-type]
+    assert over - begun == (pause - 47) * HOUR
 
 
 def test_groups_that_are_counted_from_now_on_change_nothing_of_what_is_known(world: GroupedWorld) -> None:

@@ -99,6 +99,7 @@ def test_prometheus_reads_the_numbers(world: World) -> None:
             "source": "shop",
             "quantity": "rare",
             "status": "alert",
+            "group": "",  # to Prometheus no label at all
         }
         assert (alert.name, alert.value) == ("mapring_alerts_total", 1)
         waiting = {sample.labels["sink"]: sample.value for sample in families["mapring_alerts_pending"].samples}

@@ -103,6 +103,7 @@ def test_known_counts_are_never_of_a_later_moment() -> None:
 def test_lists_of_now_know_everything() -> None:
     events = made_events()
     asked = now(events)
+    assert Known(events, known_at(asked[0].moment, 0.0)).count.sum() == len(events.time)
     assert [query.user for query in asked] == list(range(events.users))
     for query in asked:
         assert len(events.before(query.user, query.moment)) == len(events.of_user(query.user))
@@ -157,6 +158,10 @@ def test_rows_to_learn_from_hang_on_the_query_alone(place: int) -> None:
     assert learned_rows(fresh, place).equals(learned_rows(used, place))
     query: Query = asked[place]
     rows = learned_rows(fresh, place).to_pylist()
-    there = {row["item"] for row in rows}
-    assert [row["item"] for row in rows if row["label"]] == [item for item in query.liked.tolist() if item in there]
+    candidates = fresh.seen(place).items.tolist()
+    assert [row["item"] for row in rows if row["label"]] == [
+        item for item in query.liked.tolist() if item in candidates
+    ]
     assert sum(row["label"] == 0 for row in rows) == 5
+    whole = learned_rows(Work(replace(scene, whole=frozenset({place}))), place)
+    assert whole.column("item").to_pylist() == candidates

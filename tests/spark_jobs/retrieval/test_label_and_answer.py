@@ -20,6 +20,7 @@ from mapring.contract.verify import verify
 from mapring.errors import SettingsError, StageError
 from mapring.plan import Plan, make_plan
 from mapring.scores.migrations import mode_of
+from mapring.settings import output_settings
 from mapring.settings.answers import Answers
 from spark_jobs.modes.retrieval import columns_of_label_and_answer
 from spark_jobs.prediction import predict_columns
@@ -132,6 +133,8 @@ def test_as_many_texts_as_wanted_reach_the_threshold(tmp_path: Path, share: floa
 def test_without_it_fingerprints_are_as_they_were(tmp_path: Path) -> None:
     plan, other = plan_of(tmp_path), plan_of(tmp_path, "score.retrieval.keep_in_scope=0.9")
     assert plan.bank == other.bank and plan.score_settings != other.score_settings
+    assert plan.settings.score is not None and plan.settings.score.retrieval is not None
+    assert "keep_in_scope" not in output_settings(plan.settings.score.retrieval)
 
 
 def test_both_are_withheld_where_either_is_weak() -> None:

@@ -32,10 +32,11 @@ def test_bfloat16_begins_when_its_import_has_been_worked_for(monkeypatch: pytest
     told = [work.is_brief(4096, 20_000, 384) for _ in range(6)]  # 3e10 each
     assert told == [False, False, False, False, True, True]
     assert not work.is_brief(4096, 1000, 384), "a small bank gains nothing"
-    work.note_done_twice(0.2)
+    work.note_done_twice(1, 1)
+    assert work.is_brief(1, 20_000, 384), "one odd query tells nothing"
+    work.note_done_twice(150, 700)
     assert work.is_brief(1, 20_000, 384)
-    work.note_done_twice(0.3)
-    work.note_done_twice(0.0)
+    work.note_done_twice(300, 400)
     assert not work.is_brief(1, 20_000, 384), "too much had to be done twice"
     monkeypatch.setattr(products, "has_fast_bfloat16", lambda: False)
     work = Work()

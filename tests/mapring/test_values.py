@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from spark_jobs.values import feature_of, moment_of
+from mapring.values import feature_of, moment_of
 
 
 @pytest.mark.parametrize(
