@@ -56,6 +56,7 @@ class Tab:
         self._pipe, self._session = pipe, session
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **parameters: Any) -> Mapping[str, Any]:
         """Send a command and wait for its result. Raises BrowserError."""
@@ -85,7 +86,8 @@ class Tab:
         found = self.call("Page.navigate", url=uri)
         if found.get("errorText"):
             raise BrowserError(f"{uri}: {found['errorText']}")
-        self._pipe.wait_for("Page.loadEventFired", before)
+        # Of this page and no other: the empty one that Chromium starts with may end its own load only now.
+        self._pipe.wait_for("Page.lifecycleEvent", before, name="load", loaderId=found["loaderId"])
 
     def evaluate(self, expression: str) -> Any:
         """The value of a JavaScript expression, which JSON can hold. Raises BrowserError where it throws."""
@@ -175,10 +177,10 @@ class _Pipe:
         result: Mapping[str, Any] = answer["result"]
         return result
 
-    def wait_for(self, event: str, before: int) -> None:
-        """Wait until an event has come after those `before`; it stays among the events."""
+    def wait_for(self, event: str, before: int, **parameters: str) -> None:
+        """Wait until an event with these parameters has come after those `before`; it stays among the events."""
         end = time.monotonic() + _SECONDS
-        while not any(found.get("method") == event for found in islice(self.events, before, None)):
+        while not any(_is(found, event, parameters) for found in islice(self.events, before, None)):
             self.events.append(self._next(end, event))
 
     def _next(self, end: float, awaited: str) -> Mapping[str, Any]:
@@ -191,3 +193,7 @@ class _Pipe:
             *whole, self._rest = (self._rest + content).split(b"\0")
             self._waiting.extend(json.loads(one) for one in whole)
         return self._waiting.popleft()
+
+
+def _is(message: Mapping[str, Any], event: str, parameters: Mapping[str, str]) -> bool:
+    return message.get("method") == event and parameters.items() <= message["params"].items()
