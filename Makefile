@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 bin := .venv/bin
 ARGS ?=
+# A test waits for Spark and for ranks half of its time; the tests of a file share its sessions, so they stay together.
+two_at_a_time := -n 2 --dist loadfile --no-loadscope-reorder
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -14,8 +16,8 @@ demo: setup ## Run the whole pipeline on real data: raw text to a scored table a
 	@$(bin)/python scripts/fetch_demo_data.py
 	@$(bin)/mapring run conf/demo.yaml $(ARGS)
 
-test: setup ## Run the fast test suite
-	@$(bin)/python -m pytest $(ARGS)
+test: setup ## Run the fast test suite, two files at a time
+	@$(bin)/python -m pytest $(two_at_a_time) $(ARGS)
 
 test-slow: setup ## Run the long tests: real kills, the demo twice
 	@$(bin)/python scripts/fetch_demo_data.py
