@@ -71,10 +71,7 @@ def _holds(place: Place, doc_id: str) -> bool:
 def _tell_dropped(plan: Plan, manifest: Manifest, row: dict[str, Any]) -> Iterator[str]:
     yield f"document {row['doc_id']}" + _own_id(row["source_id"])
     yield f"  from {row['source']}/{row['path']}, record {row['record']:,}"
-    facts = [(name, row[name]) for name in ("measured", "threshold", "similarity", "detail") if row[name] is not None]
-    yield f"  dropped at stage {row['stage']} by rule {row['rule']}: " + (
-        ", ".join(f"{name} {value}" for name, value in facts) or "nothing more is known"
-    )
+    yield f"  dropped {_why(row)}"
     if row["rule"] == FORGOTTEN:
         yield "  it was forgotten: its text, measures and own id are not told"
         return
@@ -86,6 +83,12 @@ def _tell_dropped(plan: Plan, manifest: Manifest, row: dict[str, Any]) -> Iterat
     yield f"  text: {changed}, so it cannot be shown" if changed else shown
     if row["kept_doc_id"] is not None:
         yield from _tell_twin(plan, manifest, row, original)
+
+
+def _why(row: dict[str, Any]) -> str:
+    facts = [(name, row[name]) for name in ("measured", "threshold", "similarity", "detail") if row[name] is not None]
+    told = ", ".join(f"{name} {value}" for name, value in facts) or "nothing more is known"
+    return f"at stage {row['stage']} by rule {row['rule']}: {told}"
 
 
 def _tell_kept(plan: Plan, manifest: Manifest, doc_id: str, places: list[Place]) -> Iterator[str]:
@@ -145,8 +148,11 @@ def _tell_twin(plan: Plan, manifest: Manifest, row: dict[str, Any], original: Or
     if directory is None:
         yield "    its shards are not among preprocess.duplicates.earlier of this pipeline any more"
         return
-    places = find_places(directory, read_manifest(directory), {twin})
+    itself = read_manifest(directory)
+    places = find_places(directory, itself, {twin})
     yield from (f"  {line}" for line in _tell_places(places, twin))
+    for later in [] if places else find_rows(directory, itself, "drops", {twin}):
+        yield f"    dropped in its turn {_why(later)}"
     text = stored = next((place.row["text"] for place in places if "text" in place.row), None)
     if text is None and directory == plan.shards_directory:
         found = locate(plan, twin)

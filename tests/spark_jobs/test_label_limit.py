@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from mapring.contract.verify import verify
 from mapring.errors import SettingsError
 from mapring.plan import Plan, make_plan
 from mapring.settings import load_settings, output_settings
+from spark_jobs.explain import explain
 from spark_jobs.label_limit import mark_beyond_limit
 from spark_jobs.preprocess import preprocess
 from spark_jobs.records import document_id
@@ -68,12 +70,16 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Manifest]:
     return plan, read_manifest(plan.shards_directory)
 
 
+def _drops(plan: Plan, manifest: Manifest) -> list[dict[str, Any]]:
+    files = [Path(plan.shards_directory, entry.path) for entry in manifest.files_below("drops")]
+    return pa.concat_tables([pq.read_table(file) for file in files]).to_pylist()
+
+
 def test_what_is_beyond_stands_in_the_ledger_with_its_numbers(limited: tuple[Plan, Manifest]) -> None:
     plan, manifest = limited
     counts, directory = manifest.details["counts"], Path(plan.shards_directory)
     assert counts["read"] == counts["kept"] + sum(counts["dropped"].values())
-    drops = pa.concat_tables([pq.read_table(directory / entry.path) for entry in manifest.files_below("drops")])
-    beyond = [row for row in drops.to_pylist() if row["rule"] == "label_limit"]
+    beyond = [row for row in _drops(plan, manifest) if row["rule"] == "label_limit"]
     assert len(beyond) == counts["dropped"]["label_limit"] > 100
     assert {row["stage"] for row in beyond} == {"limit"} and {row["threshold"] for row in beyond} == {"5"}
     assert all(int(row["measured"]) > 5 and row["kept_doc_id"] is None for row in beyond)
@@ -89,6 +95,16 @@ def test_what_is_beyond_stands_in_the_ledger_with_its_numbers(limited: tuple[Pla
     assert not {row["doc_id"] for row in beyond} & {doc_id for _, _, doc_id in kept}
     assert sum(split != "train" for split, _, _ in kept) > 30
     assert verify(plan.shards_directory) == []
+
+
+def test_the_story_of_a_duplicate_tells_that_its_twin_was_beyond_the_limit(limited: tuple[Plan, Manifest]) -> None:
+    plan, manifest = limited
+    drops = _drops(plan, manifest)
+    beyond = {row["doc_id"]: row for row in drops if row["rule"] == "label_limit"}
+    repeated = next(row for row in drops if row["kept_doc_id"] in beyond)
+    told = "\n".join(explain(plan, repeated["doc_id"]))
+    measured = beyond[repeated["kept_doc_id"]]["measured"]
+    assert f"dropped in its turn at stage limit by rule label_limit: measured {measured}, threshold 5" in told
 
 
 def test_without_a_limit_fingerprints_are_as_they_were(limited: tuple[Plan, Manifest], tmp_path: Path) -> None:
