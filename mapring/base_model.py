@@ -1,12 +1,16 @@
-"""Where the files are of a model that a training starts from or learns from, and under which license it came."""
+"""Where the files are of a model that is named: to start from, to learn from, to write drafts; and its license."""
 
 from __future__ import annotations
+
+import json
 
 import yaml
 
 from mapring import storage
 from mapring.contract import is_published, read_manifest
 from mapring.errors import SettingsError
+
+_DECODERS = ("ForCausalLM", "LMHeadModel")  # how transformers names what predicts the next token
 
 
 def named_directory(uri: str) -> str:
@@ -62,14 +66,52 @@ def teacher_directory(uri: str) -> str:
         PublishedError: it is damaged.
     """
     where = named_directory(uri)
-    if is_published(where):
-        manifest = read_manifest(where)
-        found = manifest.details.get("task", manifest.kind)
-        if found != "classify":
-            raise SettingsError(
-                f"found {uri}, a published {found}, expected a classifier; give one of train.task=classify"
-            )
+    _check_task(uri, where, "classify", "a classifier")
     return transformers_directory(where)
+
+
+def decoder_directory(uri: str) -> str:
+    """The directory of a decoder: of a published model, also of a run directory's only one, else a transformers one.
+
+    Raises:
+        SettingsError: what is published there is no causal language model that stock transformers loads.
+        PublishedError: it is damaged.
+    """
+    where = named_directory(uri)
+    _check_task(uri, where, "clm", "a decoder")
+    transformers_directory(where)
+    return where
+
+
+def check_decoder_config(directory: str) -> None:
+    """Refuse a transformers directory whose configuration names no decoder.
+
+    transformers would load an encoder as one, too, and give its new head random weights.
+
+    Raises:
+        SettingsError: it names something else, or nothing.
+    """
+    path = storage.join(directory, "config.json")
+    try:
+        config = json.loads(storage.read_bytes(path))
+    except ValueError as error:
+        raise SettingsError(f"found a {path} that is no JSON ({error}); copy the directory again") from None
+    found = (config.get("architectures") if isinstance(config, dict) else None) or []
+    if not any(str(name).endswith(_DECODERS) for name in found):
+        raise SettingsError(
+            f"found {', '.join(map(str, found)) or 'no architectures'} in {path}, expected a decoder, such as "
+            "GPT2LMHeadModel or LlamaForCausalLM; give one, or train one with train.task=clm"
+        )
+
+
+def _check_task(uri: str, where: str, task: str, named: str) -> None:
+    """Refuse what is published at a directory, which `uri` stands for, unless it is a model of a task."""
+    if not is_published(where):
+        return
+    manifest = read_manifest(where)
+    found = manifest.details.get("task", manifest.kind)
+    if found != task:
+        raise SettingsError(f"found {uri}, a published {found}, expected {named}; give one of train.task={task}")
 
 
 def license_of(directory: str) -> str | None:

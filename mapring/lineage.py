@@ -20,7 +20,7 @@ from typing import Any
 
 from mapring import storage
 from mapring.base_model import teacher_directory, transformers_directory
-from mapring.contract import read_manifest
+from mapring.contract import is_published, read_manifest
 from mapring.contract.manifest import canonical_json
 from mapring.errors import SettingsError
 from mapring.settings.base import output_settings
@@ -125,6 +125,13 @@ def directory_identity(uri: str) -> str:
     return hashlib.sha256(canonical_json(parts)).hexdigest()
 
 
+def decoder_fingerprint(directory: str) -> str:
+    """What tells a decoder from others (16 hex digits): of a published model its own, else that of its files."""
+    if is_published(directory):
+        return read_manifest(directory).fingerprint
+    return directory_identity(directory)[:16]
+
+
 def library_versions(stage: str) -> dict[str, str]:
     """Versions of the libraries that shape a stage's output, and of Python."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES[stage]}
@@ -191,12 +198,16 @@ def model_fingerprint(settings: Settings, shards: str) -> str:
 
 
 def score_settings_fingerprint(
-    settings: Settings, source: Input, bank: Sequence[SourceFile] = (), ranker: str | None = None
+    settings: Settings,
+    source: Input,
+    bank: Sequence[SourceFile] = (),
+    ranker: str | None = None,
+    decoder: str | None = None,
 ) -> str:
     """Fingerprint of what shapes the scores of one source besides content and model (16 hex digits).
 
     `bank` are the files of templates that texts are answered from, `ranker` is the fingerprint of the ranker that
-    fills a column.
+    fills a column, `decoder` that of who writes drafts.
 
     Other sources have no part in it, so that one more input rescores nothing; nor have versions of libraries, whose
     change must not rescore a table: the model is checked against its golden rows wherever it is loaded.
@@ -209,6 +220,8 @@ def score_settings_fingerprint(
     if settings.score.retrieval is not None:
         values["retrieval"]["templates"] = [file.to_json() for file in bank]
     values["ranker"] = ranker if settings.score.ranker else None
+    if settings.score.draft is not None:
+        values["draft"]["model"] = decoder
     content = {"algorithm_version": ALGORITHM_VERSION["score"], "settings": values, "source": output_settings(source)}
     return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mapring import lineage, storage
-from mapring.base_model import teacher_directory, transformers_directory
+from mapring.base_model import check_decoder_config, decoder_directory, teacher_directory, transformers_directory
 from mapring.care.forgotten import Exclusion, ForgottenDocument, exclusion, place_digest, read_forgotten
 from mapring.columns import check_columns
 from mapring.contract import is_published, read_manifest
@@ -30,10 +30,10 @@ class Plan:
     `evaluation_sources` are the files that the corpus is kept clean of. `shards` and `model` are the fingerprints of
     what the first two stages publish; `score_settings` has that of what shapes the scores of each source;
     `bank_sources` are the files of templates that texts are answered from, `ranker_sources` those that a ranker learns
-    from, and `ranker` is its fingerprint, None where there is none. `interaction_sources` and `item_sources` are what
-    is recommended from, `pairs`, `recommender` and `recommendations` the fingerprints of what is made of them. Of
-    `is_part` the `score_sources` are only some of the inputs, those of a micro-batch. `forgotten` are documents that
-    no stage may publish again.
+    from, and `ranker` is its fingerprint, None where there is none; `decoder` is that of who writes drafts.
+    `interaction_sources` and `item_sources` are what is recommended from, `pairs`, `recommender` and `recommendations`
+    the fingerprints of what is made of them. Of `is_part` the `score_sources` are only some of the inputs, those of a
+    micro-batch. `forgotten` are documents that no stage may publish again.
     """
 
     config: str
@@ -49,6 +49,7 @@ class Plan:
     bank_sources: tuple[SourceFile, ...] = ()
     ranker_sources: tuple[SourceFile, ...] = ()
     ranker: str | None = None
+    decoder: str | None = None
     interaction_sources: tuple[SourceFile, ...] = ()
     item_sources: tuple[SourceFile, ...] = ()
     pairs: str | None = None
@@ -151,6 +152,13 @@ class Plan:
         return self.run.ranker(self.ranker)
 
     @property
+    def decoder_directory(self) -> str:
+        """Where the decoder is that writes drafts. Raises SettingsError where none are written."""
+        if self.scoring.draft is None:
+            raise SettingsError(f"{self.config}: score.draft: is missing; add who is to write drafts")
+        return decoder_directory(self.scoring.draft.model)
+
+    @property
     def bank(self) -> str | None:
         """Fingerprint of the bank of templates that texts are answered from; None where they are not."""
         retrieval = None if self.settings.score is None else self.settings.score.retrieval
@@ -201,6 +209,9 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     ranker = None
     if settings.ranker is not None and settings.score is not None:
         ranker = lineage.ranker_fingerprint(settings, settings.score.model or model, ranker_sources, bank_sources)
+    decoder = None
+    if settings.score is not None and settings.score.draft is not None:
+        decoder = _decoder(config, settings.score.draft.model)
     recommender = recommendations = None
     if settings.recommend is not None:
         used = model if settings.recommend.model else None
@@ -217,12 +228,13 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         shards=shards,
         model=model,
         score_settings={
-            source.name: lineage.score_settings_fingerprint(settings, source, bank_sources, ranker)
+            source.name: lineage.score_settings_fingerprint(settings, source, bank_sources, ranker, decoder)
             for source in to_score
         },
         bank_sources=bank_sources,
         ranker_sources=ranker_sources,
         ranker=ranker,
+        decoder=decoder,
         interaction_sources=interactions,
         item_sources=items,
         pairs=pairs,
@@ -334,6 +346,24 @@ def _check_teacher(config: str, teacher: str | None) -> None:
     except (MapringError, OSError, ValueError, ImportError) as error:
         raise SettingsError(f"{config}: {key}: {error}") from None
     _check_directory(config, key, directory, "config.json")
+
+
+def _decoder(config: str, uri: str) -> str:
+    """The fingerprint of who writes drafts."""
+    key = "score.draft.model"
+    try:
+        directory = decoder_directory(uri)
+    except (MapringError, OSError, ValueError, ImportError) as error:
+        raise SettingsError(f"{config}: {key}: {error}") from None
+    if is_published(directory):
+        return lineage.decoder_fingerprint(directory)
+    for needed in ("config.json", "tokenizer.json"):
+        _check_directory(config, key, directory, needed)
+    try:
+        check_decoder_config(directory)
+    except SettingsError as error:
+        raise SettingsError(f"{config}: {key}: {error}") from None
+    return lineage.decoder_fingerprint(directory)
 
 
 def _check_replay(config: str, settings: Settings) -> None:

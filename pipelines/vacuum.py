@@ -59,7 +59,7 @@ def in_use(plan: Plan) -> InUse:
         plan.model,
         *(
             made
-            for made in (plan.bank, plan.ranker, plan.pairs, plan.recommender, plan.recommendations)
+            for made in (plan.bank, plan.ranker, plan.decoder, plan.pairs, plan.recommender, plan.recommendations)
             if made is not None
         ),
     }

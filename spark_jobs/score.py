@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mapring.contract import is_published, read_manifest
 from mapring.contract.schemas import score_schema
-from mapring.errors import StageError
+from mapring.errors import SettingsError, StageError
 from mapring.plan import Plan
 from mapring.progress import say, seconds_text
 from mapring.scores.migrations import migrated, why_not
@@ -40,6 +40,7 @@ def score(plan: Plan) -> None:
     say(STAGE, tell_work(work))
     _check_model(plan)
     _check_ranker(plan)
+    _check_decoder(plan)
     _check_columns(plan, table, work)
     spark = start_fitted_session(STAGE, plan.settings, plan.scoring.inputs, work.score)
     scoring = score_inputs(spark, plan, work.score, is_first=table is None)
@@ -109,14 +110,29 @@ def _check_ranker(plan: Plan) -> None:
     load_ranker(plan.ranker_directory, read_manifest(plan.scoring_model_directory).fingerprint)
 
 
+def _check_decoder(plan: Plan) -> None:
+    """Refuse a published decoder that continues no single texts."""
+    if plan.decoder is None or not is_published(plan.decoder_directory):
+        return
+    if read_published_model(plan.decoder_directory).is_pair:
+        raise SettingsError(
+            f"{plan.config}: score.draft.model: found {plan.decoder_directory}, which reads pairs of texts, expected a "
+            "decoder of single ones; train it without second_text_column"
+        )
+
+
 def _tell(scoring: Scoring, version: int) -> None:
+    drafts = ""
+    if scoring.drafted or scoring.draft_failures:
+        failed = f" and {scoring.draft_failures:,} that failed" if scoring.draft_failures else ""
+        drafts = f"; {scoring.drafted:,} drafts{failed}"
     shared = f" ({scoring.fanned_out:,} as an equal text)" if scoring.fanned_out else ""
     speed = f"{scoring.documents_per_second:,.0f} docs/s with {scoring.padding_share:.1%} padding"
     say(
         STAGE,
         f"committed {scoring.rows:,} rows of {scoring.inputs:,} inputs as version {version} in "
         f"{seconds_text(scoring.seconds)}: {scoring.scored:,} scored{shared} at {speed}, "
-        f"{scoring.rows - scoring.scored:,} with an error"
+        f"{scoring.rows - scoring.scored:,} with an error{drafts}"
         + (f"; {scoring.forgotten:,} records are forgotten and have no row" if scoring.forgotten else ""),
     )
 

@@ -90,6 +90,8 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
         backend_directory=backend,
         bank_directory=bank,
         ranker_directory=plan.ranker_directory if settings.ranker else None,
+        decoder_directory=None if plan.decoder is None else plan.decoder_directory,
+        decoder_fingerprint=plan.decoder,
     )
     rows_per_file = min(settings.rows_per_file, max(1, -(-read // partitions(spark))))
     places = lay_out(by_input, rows_per_file)
@@ -117,6 +119,7 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     )
     _conserve(read, scoring)
     _check_failed(scoring, settings.max_failed_share)
+    _check_drafts(scoring, settings.max_failed_share)
     check_unchanged(files)
     _remember_empty(plan, files, by_input)
     return scoring
@@ -175,6 +178,18 @@ def _check_failed(scoring: Scoring, allowed_share: float) -> None:
             f"{STAGE}: the model failed on {failed:,} of {given:,} texts ({failed / given:.1%}), allowed are "
             f"{allowed_share:.1%} (score.max_failed_share); nothing was committed. Check the model with "
             "`mapring verify`, or allow a larger share and look into the column detail"
+        )
+
+
+def _check_drafts(scoring: Scoring, allowed_share: float) -> None:
+    """Refuse a scoring in which more than a share of the drafts could not be written."""
+    failed, asked = scoring.draft_failures, scoring.drafted + scoring.draft_failures
+    if failed > allowed_share * asked:
+        problem = next(filter(None, (file.statistics["draft_problem"] for file in scoring.files)))
+        raise StageError(
+            f"{STAGE}: the decoder failed on {failed:,} of {asked:,} drafts ({failed / asked:.1%}), allowed are "
+            f"{allowed_share:.1%} (score.max_failed_share); nothing was committed. One of them: {problem}; shorten "
+            "score.draft.prompt, give another decoder, or allow a larger share and look into the column detail"
         )
 
 

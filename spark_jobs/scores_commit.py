@@ -72,6 +72,16 @@ class Scoring:
         return self._sum("fanned_out")
 
     @property
+    def drafted(self) -> int:
+        """Rows with a draft."""
+        return self._sum("drafted")
+
+    @property
+    def draft_failures(self) -> int:
+        """Rows whose draft could not be written."""
+        return self._sum("draft_failures")
+
+    @property
     def padding_share(self) -> float:
         """Share of what the model was given that is padding."""
         tokens, padded = self._sum("tokens"), self._sum("padded_tokens")
@@ -163,6 +173,8 @@ def _metadata(plan: Plan, scoring: Scoring) -> dict[str, str]:
         "mapring.shards": plan.shards,
         "mapring.run_id": scoring.run_id,
         "mapring.backend": "" if scoring.backend is None else scoring.backend.rsplit("/", 1)[-1],  # its fingerprint
+        "mapring.decoder": plan.decoder or "",
+        "mapring.decoder_directory": "" if plan.decoder is None else plan.decoder_directory,
         "mapring.code_version": code_version(),
         "mapring.docs_per_second": f"{scoring.documents_per_second:.1f}",
         "mapring.inputs": str(scoring.inputs),
@@ -174,6 +186,7 @@ def _metadata(plan: Plan, scoring: Scoring) -> dict[str, str]:
                 "errors": scoring.errors,
                 "computed": scoring.computed,
                 "fanned_out": scoring.fanned_out,
+                **({"drafted": scoring.drafted, "draft_failures": scoring.draft_failures} if plan.decoder else {}),
                 "unread": {name: count for name, count in scoring.unread.items() if count},
             },
             sort_keys=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,9 @@ from mapring.pairs import as_lines
 from mapring.scores.statistics import file_statistics
 from mapring.settings.score import Score
 from mapring.watch.stored import CountKeeper
+from spark_jobs.decoder import load_task_decoder
 from spark_jobs.filters.language import identify_languages
+from spark_jobs.modes.drafts import Drafted, write_drafts
 from spark_jobs.prediction import Columns, predict_rows
 from spark_jobs.predictor import Predictor
 from spark_jobs.ranking.features import asked_by_ranker, joined, text_scores
@@ -40,8 +42,8 @@ _GIVEN = (
 class ScoreBuilder:
     """Builds one file's table of scores.
 
-    `statistics` has `scored`, `errors` by rule, `computed` texts and `fanned_out` rows, `tokens`, `padded_tokens`, and
-    as `delta` those of Delta's protocol.
+    `statistics` has `scored`, `errors` by rule, `computed` texts and `fanned_out` rows, `tokens`, `padded_tokens`,
+    `drafted` rows and `draft_failures`, with one `draft_problem`, and as `delta` those of Delta's protocol.
     """
 
     model_directory: str
@@ -54,6 +56,8 @@ class ScoreBuilder:
     backend_directory: str | None = None
     bank_directory: str | None = None
     ranker_directory: str | None = None
+    decoder_directory: str | None = None
+    decoder_fingerprint: str | None = None
 
     def __call__(self, table: pa.Table) -> Built:
         """Score the rows of SCORED_RECORD columns; rows with a rule keep it as their error."""
@@ -66,6 +70,8 @@ class ScoreBuilder:
         predicted, computed, read = predict_rows(
             predictor, texts.to_pylist(), asked, table.column("doc_id").to_pylist()
         )
+        drafted = self._drafts(predictor, texts.to_pylist(), predicted)
+        predicted |= drafted.columns
         predicted["rank_score"] = self._rank_scores(predictor, predicted, table)
         if not self.answers.probabilities and "probabilities" in predicted:
             predicted["probabilities"] = [None] * table.num_rows
@@ -87,8 +93,21 @@ class ScoreBuilder:
         self.on_rows(count)
         tokens = {"tokens": computed.tokens, "padded_tokens": computed.padded_tokens}
         texts = {"computed": computed.texts, "fanned_out": computed.fanned_out}
-        counts = {"scored": count - errors.total(), "errors": dict(errors), **texts, **tokens}
+        drafts = {
+            "drafted": drafted.written,
+            "draft_failures": drafted.failed,
+            "draft_problem": drafted.problem,
+        }
+        counts = {"scored": count - errors.total(), "errors": dict(errors), **texts, **tokens, **drafts}
         return Built(built, {**counts, "delta": file_statistics(built)})
+
+    def _drafts(self, predictor: Predictor, texts: Sequence[str | None], predicted: Columns) -> Drafted:
+        """The drafts of answered rows; none where no decoder is asked for."""
+        if self.decoder_directory is None or self.decoder_fingerprint is None:
+            return Drafted({}, 0, 0, None)
+        assert predictor.bank is not None
+        decoder = load_task_decoder(self.decoder_directory, self.decoder_fingerprint, self.batch_tokens)
+        return write_drafts(decoder, self.answers, texts, predicted, predictor.bank.texts_of)
 
     def _rank_scores(self, predictor: Predictor, predicted: Columns, table: pa.Table) -> list[float | None]:
         """Of each row what the ranker makes of its answer and its features; None without a ranker or an answer."""

@@ -221,12 +221,18 @@ _OF_TEMPLATES = (
     pa.field("answers", pa.list_(_ANSWER)),  # the nearest templates, the nearest first; of equal ones by id
     pa.field("answer", pa.string()),  # id of the nearest; null where `abstained`, too
 )
+DRAFT = (  # null where none is asked for, and of rows without an answer
+    pa.field("draft", pa.string()),  # what a decoder wrote; null where it failed, too
+    pa.field("draft_finish", pa.string()),  # end, stop or length; failed where detail says why
+    pa.field("draft_model", pa.string()),  # fingerprint of the decoder
+)
 _ANSWERS: dict[ModeName, tuple[pa.Field, ...]] = {  # null where `error` says why, or where a setting does not ask
     "classify": _OF_ONE_LABEL,
     "answer": (
         *_OF_ONE_LABEL,
         *_OF_TEMPLATES,
         pa.field("similarity", pa.float64()),  # cosine similarity of text and nearest template
+        *DRAFT,
     ),
     "multilabel": (
         pa.field("labels", pa.list_(_PROBABILITY)),  # those of a probability above 0.5, the most probable first
@@ -243,6 +249,7 @@ _ANSWERS: dict[ModeName, tuple[pa.Field, ...]] = {  # null where `error` says wh
         pa.field("label", pa.string()),  # of that template, where the bank has labels
         pa.field("score", pa.float64()),  # cosine similarity of text and nearest template
         pa.field("abstained", pa.bool_()),
+        *DRAFT,
     ),
     "perplexity": (
         pa.field("perplexity", pa.float64()),  # null of a text in which nothing is predicted

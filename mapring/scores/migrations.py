@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Mapping
 
 import pyarrow as pa
 
-from mapring.contract.schemas import CARRIED, RANK_SCORE, READ, answer_schema, score_schema
+from mapring.contract.schemas import CARRIED, DRAFT, RANK_SCORE, READ, answer_schema, score_schema
 from mapring.scores.statistics import KEY_COLUMNS
 from mapring.settings.combinations import ModeName
 
-TABLE_VERSION = 4
+TABLE_VERSION = 5
 NEWER = TABLE_VERSION + 1
 _TELLING: Mapping[str, ModeName] = {  # a column that only this mode has, or that those before it have not
     "similarity": "answer",
@@ -42,7 +42,8 @@ def version_of(columns: Collection[str]) -> int | None:
     """The version of a table with these columns; `NEWER` where some are not known here, None of no table of ours.
 
     1 are the first tables, whose rows do not tell what content they are of. 2 has that, and 3 the answers of all
-    modes; 4 has what rows carry from their input, what the model read, and a ranker's score.
+    modes; 4 has what rows carry from their input, what the model read, and a ranker's score; 5 has drafts, in modes
+    that answer from a bank, and is the same as 4 in others.
     """
     mode = mode_of(columns)
     if mode is None:
@@ -51,16 +52,18 @@ def version_of(columns: Collection[str]) -> int | None:
         return 1
     if not set(columns).issubset(score_schema(mode).names):
         return NEWER
-    if not set(answer_schema(mode).names).issubset(columns):
+    if not {field.name for field in _answers_of_4(mode)}.issubset(columns):
         return 2
-    return TABLE_VERSION if {field.name for field in _SINCE_4}.issubset(columns) else 3
+    if not {field.name for field in _SINCE_4}.issubset(columns):
+        return 3
+    return TABLE_VERSION if set(answer_schema(mode).names).issubset(columns) else 4
 
 
 def to_version_3(schema: pa.Schema) -> pa.Schema:
     """The most probable labels, who abstained, explanations."""
     mode = mode_of(schema.names)
     assert mode is not None  # or it had no version
-    return _with(schema, answer_schema(mode))
+    return _with(schema, _answers_of_4(mode))
 
 
 def to_version_4(schema: pa.Schema) -> pa.Schema:
@@ -68,7 +71,14 @@ def to_version_4(schema: pa.Schema) -> pa.Schema:
     return _with(schema, _SINCE_4)
 
 
-STEPS: Mapping[int, Callable[[pa.Schema], pa.Schema]] = {2: to_version_3, 3: to_version_4}
+def to_version_5(schema: pa.Schema) -> pa.Schema:
+    """Drafts of a decoder, in modes that answer from a bank."""
+    mode = mode_of(schema.names)
+    assert mode is not None
+    return _with(schema, answer_schema(mode))
+
+
+STEPS: Mapping[int, Callable[[pa.Schema], pa.Schema]] = {2: to_version_3, 3: to_version_4, 4: to_version_5}
 
 
 def migrated(schema: pa.Schema) -> pa.Schema:
@@ -96,6 +106,10 @@ def why_not(columns: Collection[str]) -> str | None:
         unknown = ", ".join(sorted({*columns} - {*score_schema(mode_of(columns) or "classify").names}))
         return f"found a table made by a newer mapring (columns {unknown}); use that one, or give another run_dir"
     return None
+
+
+def _answers_of_4(mode: ModeName) -> list[pa.Field]:
+    return [field for field in answer_schema(mode) if field not in DRAFT]
 
 
 def _with(schema: pa.Schema, fields: Collection[pa.Field]) -> pa.Schema:

@@ -6,11 +6,12 @@ from pydantic import model_validator
 
 from mapring.settings.base import Section, changed_settings, output
 from mapring.settings.combinations import ModeName
+from mapring.settings.draft import Draft
 from mapring.settings.retrieval import Retrieval
 
 
 class Generation(Section):
-    """How a text is continued; only for mode generate."""
+    """How a text is continued: in mode generate, and where a draft is asked for."""
 
     max_new_tokens: int = output(64, description="Most tokens that are added to a text.", ge=1, le=131072)
     stop: tuple[str, ...] = output(
@@ -66,3 +67,18 @@ class Answers(Section):
     )
     generation: Generation = output(Generation(), description="How texts are continued.")
     retrieval: Retrieval | None = output(None, description="The bank of templates that texts are answered from.")
+    draft: Draft | None = output(
+        None, description="A decoder that drafts an answer where one was found in the bank.", is_late=True
+    )
+
+    @model_validator(mode="after")
+    def _fields_of_the_prompt_are_there(self) -> Answers:
+        if self.draft is None or self.retrieval is None or self.mode != "retrieve":
+            return self
+        bare = [source.name for source in self.retrieval.bank if source.label_column is None]
+        if bare and "label" in self.draft.template.fields:
+            raise ValueError(
+                f"draft.prompt: found {{label}} with mode retrieve, but the templates {bare[0]} have no label_column; "
+                "name it, or remove the field"
+            )
+        return self

@@ -121,7 +121,8 @@ _ANSWERED_BY: dict[str, tuple[ModeName, ...]] = {  # settings of `score`, and th
     "abstain_below": ("classify", "answer"),
     "explain_share": (*_WITH_PROBABILITIES, "regression"),
     "generation": ("generate",),
-    "retrieval": ("retrieve", "answer"),
+    "retrieval": FROM_A_BANK,
+    "draft": FROM_A_BANK,
 }
 
 
@@ -152,6 +153,8 @@ def answers_refusal(task: TaskName, mode: ModeName | None, names: Sequence[str])
         return str(error)
     for name in names:
         known = _ANSWERED_BY.get(name, MODES)
+        if name == "generation" and "draft" in names:
+            known = (*known, *FROM_A_BANK)
         if chosen not in known:
             return f"{name}: found it with mode {chosen}, expected {_any_of(known)}; remove it"
     if chosen in FROM_A_BANK and "retrieval" not in names:

@@ -6,6 +6,8 @@ another size than published, and where its golden templates do not find themselv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +72,7 @@ class Bank:
         self._starts = _starts(tables, [len(block) for block in self.blocks])
         self.order = order_of(self._ids.take(pa.array(self._starts[:-1])))
         self.golden = pq.read_table(local / details["golden"])
+        self._tables = [local / path for path in details["templates"]]
         scope = details.get("scope")
         self._similarities = None if scope is None else read_similarities(str(local / scope))
         self._index = None
@@ -85,6 +88,19 @@ class Bank:
         else:
             found = self._index.nearest(vectors, self.blocks, count, self.order)
         return [self._answers_of(*row, count) for row in zip(found.places, found.scores.tolist(), strict=True)]
+
+    def texts_of(self, ids: Sequence[str]) -> list[str]:
+        """The normalized texts of templates of the bank, by their ids."""
+        if not ids:
+            return []
+        places = pc.index_in(pa.array(ids, pa.string()), value_set=self._ids)
+        found: list[str] = self._texts.take(places).to_pylist()
+        return found
+
+    @cached_property
+    def _texts(self) -> pa.ChunkedArray:
+        """Of all templates, in the order of `_ids`; read where a draft asks for them."""
+        return pa.concat_tables([pq.read_table(path, columns=["text"]) for path in self._tables]).column("text")
 
     def threshold(self, retrieval: Retrieval) -> float:
         """The similarity below which an answer is withheld.

@@ -41,6 +41,8 @@ def commit_answers(plan: Plan, answers: Sequence[Mapping[str, Any]], seconds: fl
         "fanned_out": 0,
         "tokens": 3,
         "padded_tokens": 3,
+        "drafted": 0,
+        "draft_failures": 0,
         "delta": file_statistics(table),
     }
     scoring = Scoring(run_id="r", inputs=1, files=[WrittenFile("0", entry, statistics)], seconds=seconds)
