@@ -60,6 +60,9 @@ def nodes_of(plan: Plan, shards: Manifest | None, model: Manifest | None, scores
         learned_of = [*behind, *(one.key for one in (*made, *judged))]
         found += judged
         made.append(_elsewhere("ranker", "ranker", plan.ranker, "trees", plan.ranker_directory, learned_of))
+    if plan.decoder is not None:
+        where = plan.decoder_directory
+        made.append(Node(key="decoder", kind="decoder", name=plan.decoder[:_DIGITS], detail="drafts", hint=where))
     table = Node(
         key="scores",
         kind="scores",

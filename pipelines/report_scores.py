@@ -25,6 +25,8 @@ _ANSWER_TITLES = {  # and what the axis has
     "perplexity": ("Losses", "loss in nats a token, the logarithm of the perplexity"),
 }
 
+_MOST_DRAFTS = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
@@ -42,6 +44,7 @@ class Scores:
     expected: Mapping[str, int] | None  # what the model answered when it was published, by label or bin
     expected_split: str | None  # on this split
     drift: float | None
+    drafts: Sequence[Mapping[str, str]] = ()  # a few rows with one: place, label, answer, draft and draft_finish
 
 
 def gather_scores(plan: Plan) -> Scores | None:
@@ -70,8 +73,21 @@ def gather_scores(plan: Plan) -> Scores | None:
         labels=labels,
         expected=expected,
         expected_split=None if reference is None else reference["split"],
+        drafts=_drafts(uris) if plan.decoder is not None else (),
         drift=population_stability_index(expected, found) if expected and is_whole and sum(found.values()) else None,
     )
+
+
+def _drafts(uris: Sequence[str]) -> list[dict[str, str]]:
+    """The first rows of the table that have a draft."""
+    found = []
+    for batch in batches(uris, ["source", "path", "record", "label", "answer", "draft", "draft_finish"]):
+        for row in batch.filter(batch.column("draft").is_valid()).slice(0, _MOST_DRAFTS - len(found)).to_pylist():
+            place = f"{row.pop('source')}/{row.pop('path')}:{row.pop('record')}"
+            found.append({"place": place, **{name: value or "" for name, value in row.items()}})
+        if len(found) == _MOST_DRAFTS:
+            break
+    return found
 
 
 def _errors(uris: Sequence[str]) -> dict[str, int]:

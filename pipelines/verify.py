@@ -6,18 +6,21 @@ import sys
 from collections.abc import Iterator
 
 from mapring import storage
-from mapring.contract import RECORD_NAME
+from mapring.base_model import decoder_directory
+from mapring.contract import RECORD_NAME, is_published
 from mapring.contract.retired import is_half_removed
 from mapring.contract.verify import verify
 from mapring.errors import PublishedError
 from mapring.scores.verify import verify_scores
-from mapring.settings import load_settings
+from mapring.settings import Settings, load_settings
 
 _KINDS = ("shards", "models", "backends", "banks", "rankers", "ranked", "recommendations", "pairs")
 
 
 def verify_target(target: str) -> None:
     """Verify a pipeline's YAML, a run directory, a published directory or a scores table; one line for each.
+
+    Of a pipeline also the published model that writes its drafts, wherever that is.
 
     Raises:
         PublishedError: something is damaged, or there is nothing to verify.
@@ -37,7 +40,9 @@ def verify_target(target: str) -> None:
 
 def _check_all(target: str) -> Iterator[tuple[str, list[str]]]:
     if target.endswith((".yaml", ".yml")):
-        target = load_settings(target).run_dir
+        settings = load_settings(target)
+        target = settings.run_dir
+        yield from _check_decoder(settings)
     if storage.exists(storage.join(target, RECORD_NAME)) or _holds_manifest(target):
         yield target, verify(target)
         return
@@ -49,6 +54,15 @@ def _check_all(target: str) -> Iterator[tuple[str, list[str]]]:
     scores = storage.join(target, "scores")
     if storage.exists(storage.join(scores, "_delta_log")):
         yield scores, verify_scores(scores)
+
+
+def _check_decoder(settings: Settings) -> Iterator[tuple[str, list[str]]]:
+    """Recheck a published model that writes drafts, unless it is found below the run directory anyway."""
+    if settings.score is None or settings.score.draft is None:
+        return
+    directory = decoder_directory(settings.score.draft.model)
+    if is_published(directory) and not directory.startswith(storage.join(settings.run_dir, "")):
+        yield directory, verify(directory)
 
 
 def _published_below(run_dir: str) -> Iterator[str]:

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from mapring.base_model import license_of, named_directory, teacher_directory, transformers_directory
+from mapring.base_model import (
+    check_decoder_config,
+    decoder_directory,
+    license_of,
+    named_directory,
+    teacher_directory,
+    transformers_directory,
+)
 from mapring.errors import SettingsError
 from tests.mapring.publishing import publish
 from tests.tiny import write_tokenizer
@@ -83,3 +90,33 @@ def test_a_published_classifier_names_its_directory(tmp_path: Path) -> None:
 def test_what_cannot_teach_is_refused(tmp_path: Path, kind: str, details: dict[str, Any], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         teacher_directory(publish(tmp_path, kind, **details))
+
+
+def test_a_decoder_is_a_published_one_or_a_plain_directory(tmp_path: Path) -> None:
+    found = publish(tmp_path / "models" / "1f0c", task="clm", transformers="transformers-1f0c")
+    assert decoder_directory(str(tmp_path)) == decoder_directory(found) == found
+    assert decoder_directory(f"{found}/transformers-1f0c") == f"{found}/transformers-1f0c"
+    for name, task in (("encoder", "classify"), ("masked", "mlm")):
+        other = publish(tmp_path / name, task=task, transformers="transformers-0")
+        with pytest.raises(SettingsError, match=f"a published {task}, expected a decoder; give one of train.task=clm"):
+            decoder_directory(other)
+    lstm = publish(tmp_path / "lstm", task="clm", method="full", transformers=None)
+    with pytest.raises(SettingsError, match="that stock transformers cannot load"):
+        decoder_directory(lstm)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"architectures": ["BertForMaskedLM"]}', "found BertForMaskedLM in .*config.json, expected a decoder"),
+        ("{}", "found no architectures in"),
+        ("[]", "found no architectures in"),
+        ("{", "that is no JSON"),
+    ],
+)
+def test_an_encoder_is_no_decoder(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "config.json").write_text('{"architectures": ["GPT2LMHeadModel"]}')
+    check_decoder_config(str(tmp_path))
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(SettingsError, match=told):
+        check_decoder_config(str(tmp_path))

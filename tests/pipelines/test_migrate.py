@@ -23,6 +23,7 @@ from mapring.scores.statistics import file_statistics
 from mapring.scores.table import read_table
 from mapring.scores.verify import verify_scores
 from mapring.scores.work import find_work
+from mapring.settings.combinations import ModeName
 from pipelines import migrate as module
 from pipelines.cli import app
 from pipelines.migrate import migrate
@@ -62,25 +63,26 @@ def write_table(plan: Plan, schema: pa.Schema) -> None:
     seal(plan.run.scores, 0)
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize(("version", "mode"), [(2, "classify"), (3, "classify"), (4, "answer"), (4, "retrieve")])
 def test_an_older_table_gets_its_columns_by_one_commit(
-    plan: Plan, version: int, capsys: pytest.CaptureFixture[str]
+    plan: Plan, version: int, mode: ModeName, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_table(plan, older(version))
+    write_table(plan, older(version, mode))
     uri = plan.run.scores
     migrate(plan.config, dry_run=True)
-    assert f"would bring the scores table from version {version} to 4" in capsys.readouterr().err
+    assert f"would bring the scores table from version {version} to 5" in capsys.readouterr().err
     assert DeltaTable(uri).version() == 0
     migrate(plan.run.root, dry_run=False)
     table = read_table(uri)
-    assert table is not None and version_of(table.columns) == 4 and table.version == 1 and table.rows == 2
+    assert table is not None and version_of(table.columns) == 5 and table.version == 1 and table.rows == 2
     rows = DeltaTable(uri).to_pyarrow_table().to_pylist()
-    assert [row["doc_id"] for row in rows] == ["a", "b"] and {row["content_hash"] for row in rows} == {None}
-    assert {row["label"] for row in rows} == {"x"} and set(rows[0]) == set(score_schema("classify").names)
+    added = set(score_schema(mode).names) - set(older(version, mode).names)
+    assert [row["doc_id"] for row in rows] == ["a", "b"] and {row[name] for row in rows for name in added} == {None}
+    assert {row["label"] for row in rows} == {"x"} and set(rows[0]) == set(score_schema(mode).names)
     assert len(list(Path(uri, "data").iterdir())) == 1, "no file was written again"
     assert verify_scores(uri) == [] and sealed_versions(uri) == {0, 1}
     migrate(plan.config, dry_run=False)
-    assert DeltaTable(uri).version() == 1 and "is of version 4, as this mapring writes it" in capsys.readouterr().err
+    assert DeltaTable(uri).version() == 1 and "is of version 5, as this mapring writes it" in capsys.readouterr().err
 
 
 def test_rows_of_this_version_come_in_beside_older_ones(plan: Plan) -> None:

@@ -8,12 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import yaml
 
 from mapring.contract.schemas import answer_schema
 from mapring.plan import make_plan
 from mapring.settings.combinations import FROM_A_BANK, MODES, ModeName
 from pipelines.report import write_report
 from pipelines.report_answers import columns_of, count_answers, expected_answers
+from pipelines.verify import verify_target
+from tests.mapring.publishing import publish
 from tests.pipelines.committed import commit_answers
 from tests.pipelines.test_report import Page
 from tests.tiny import write_world
@@ -83,3 +86,22 @@ def test_the_page_shows_a_scoring_of_every_mode(tmp_path: Path, mode: ModeName) 
     page = Page(html)
     assert "1 rows at version 0, and 1 of them have a score" in " ".join(page.text.split())
     assert ("<td>fabulous</td>" in html) == (mode in ("classify", "answer", "multilabel", "retrieve"))
+
+
+def test_the_page_shows_the_first_drafts_and_their_decoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, _ = write_world(tmp_path)
+    decoder = publish(tmp_path / "drafter", task="clm", transformers="transformers-0")
+    values = yaml.safe_load(Path(config).read_text())
+    bank = {"bank": [{"name": "b", "path": f"{tmp_path}/unseen.txt", "format": "text"}]}
+    values["score"] |= {"mode": "answer", "retrieval": bank, "draft": {"model": decoder, "prompt": "{text}"}}
+    Path(config).write_text(yaml.safe_dump(values))
+    plan = make_plan(config)
+    verify_target(config)
+    assert capsys.readouterr().out == f"{decoder}: ok\n", "also where it stands elsewhere"
+    given = {"label": "fabulous", "score": 0.9, "answer": "a", "similarity": 0.8, "abstained": False}
+    drafts = [None, *(f"<b>dear {number}" for number in range(9))]
+    commit_answers(plan, [{**given, "draft": draft, "draft_finish": "length"} for draft in drafts])
+    write_report(plan)
+    html = Path(plan.run.report).read_text()
+    assert html.count("&lt;b&gt;dear") == 5 and "<b>dear" not in html and "unseen.txt:2</td>" in html
+    assert f"<code>{plan.decoder}</code>" in html and f"decoder {str(plan.decoder)[:8]}" in html
