@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fault_table import Fault, fault_table
-from tests.spark_jobs.scoring_faults import bad_inputs, disturbed, scheduled
+from tests.spark_jobs.scoring_faults import bad_inputs, disturbed, drafting, scheduled
 from tests.spark_jobs.scoring_faults.ground import Ground
 
 FAULTS: list[Fault[Ground]] = fault_table(
@@ -11,6 +11,7 @@ FAULTS: list[Fault[Ground]] = fault_table(
         bad_inputs.all_rows_unreadable,
         bad_inputs.all_rows_failing,
         disturbed.clock_going_back,
+        drafting.decoder_failing,
     ],
     slow=[
         bad_inputs.corrupt_input,
@@ -18,6 +19,7 @@ FAULTS: list[Fault[Ground]] = fault_table(
         bad_inputs.model_of_another_tokenizer,
         bad_inputs.a_million_empty_rows,
         bad_inputs.one_huge_text,
+        drafting.decoder_exchanged,
         disturbed.disk_full,
         disturbed.two_drivers_at_once,
         scheduled.scheduler_killed,
