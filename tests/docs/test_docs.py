@@ -110,6 +110,19 @@ def test_every_pipeline_in_conf_is_valid(path: Path) -> None:
     assert isinstance(settings, Settings) and yaml.safe_load(path.read_text())["name"] == path.stem
 
 
+def test_the_drafts_of_customer_service_and_their_decoder_are_valid_settings(tmp_path: Path) -> None:
+    text = read("conf/customer_service.yaml")
+    block = text[text.index("  # draft:") :].partition("\n\n")[0]
+    config = tmp_path / "service.yaml"
+    config.write_text(text.replace(block, re.sub(r"(?m)^  # ", "  ", block)))
+    score = load_settings(str(config)).score
+    assert score is not None and score.draft is not None and score.generation.max_new_tokens == 96
+    [found] = re.findall(r"```yaml\n(name: drafter\n.*?)```", read("docs/customer_service.md"), re.DOTALL)
+    (tmp_path / "drafter.yaml").write_text(found)
+    decoder = load_settings(str(tmp_path / "drafter.yaml"))
+    assert decoder.train.task == "clm" and decoder.run_dir == score.draft.model
+
+
 def test_the_map_names_every_module_and_no_other() -> None:
     text = read("ARCHITECTURE.md")
     missing = [
