@@ -80,7 +80,7 @@ def gather_scores(plan: Plan) -> Scores | None:
 
 def _drafts(uris: Sequence[str]) -> list[dict[str, str]]:
     """The first rows of the table that have a draft."""
-    found = []
+    found: list[dict[str, str]] = []
     for batch in batches(uris, ["source", "path", "record", "label", "answer", "draft", "draft_finish"]):
         for row in batch.filter(batch.column("draft").is_valid()).slice(0, _MOST_DRAFTS - len(found)).to_pylist():
             place = f"{row.pop('source')}/{row.pop('path')}:{row.pop('record')}"

@@ -66,11 +66,10 @@ class ScoreBuilder:
         )
         schema = score_schema(predictor.published.mode_for(self.answers))
         texts = table.column("text")
+        given = texts.to_pylist()
         asked = self.answers if self.ranker_directory is None else asked_by_ranker(self.answers)
-        predicted, computed, read = predict_rows(
-            predictor, texts.to_pylist(), asked, table.column("doc_id").to_pylist()
-        )
-        drafted = self._drafts(predictor, texts.to_pylist(), predicted)
+        predicted, computed, read = predict_rows(predictor, given, asked, table.column("doc_id").to_pylist())
+        drafted = self._drafts(predictor, given, predicted)
         predicted |= drafted.columns
         predicted["rank_score"] = self._rank_scores(predictor, predicted, table)
         if not self.answers.probabilities and "probabilities" in predicted:
@@ -93,11 +92,7 @@ class ScoreBuilder:
         self.on_rows(count)
         tokens = {"tokens": computed.tokens, "padded_tokens": computed.padded_tokens}
         texts = {"computed": computed.texts, "fanned_out": computed.fanned_out}
-        drafts = {
-            "drafted": drafted.written,
-            "draft_failures": drafted.failed,
-            "draft_problem": drafted.problem,
-        }
+        drafts = {"drafted": drafted.written, "draft_failures": drafted.failed, "draft_problem": drafted.problem}
         counts = {"scored": count - errors.total(), "errors": dict(errors), **texts, **tokens, **drafts}
         return Built(built, {**counts, "delta": file_statistics(built)})
 
