@@ -269,17 +269,22 @@ def pairs_fingerprint(settings: Settings, sources: Sequence[SourceFile]) -> str:
     return _digest("pairs", {**_recommend_inputs(settings, sources), **{name: values[name] for name in names}})
 
 
-def recommender_fingerprint(settings: Settings, model: str | None, sources: Sequence[SourceFile]) -> str:
+def recommender_fingerprint(
+    settings: Settings, model: str | None, sources: Sequence[SourceFile], reranker: str | None = None
+) -> str:
     """Fingerprint of a ranker that orders items for users (16 hex digits).
 
     Args:
         settings: with `recommend`.
         model: the fingerprint of the model of texts; None without one.
         sources: the files of interactions and items.
+        reranker: the fingerprint of the model that reads pairs; None without one.
     """
     assert settings.recommend is not None
     values = output_settings(settings.recommend)
     del values["top_k"], values["pairs_per_user"], values["pair_negatives"]
+    if settings.recommend.reranker is not None:
+        values["reranker"]["model"] = reranker
     own = output_settings(settings.preprocess.words)
     words = {name: own[name] for name in ("segmenter", "lowercase", "stop_words", "minimum_length")}
     shared = _recommend_inputs(settings, sources)

@@ -10,7 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mapring import lineage, storage
-from mapring.base_model import check_decoder_config, decoder_directory, teacher_directory, transformers_directory
+from mapring.base_model import (
+    check_decoder_config,
+    decoder_directory,
+    named_directory,
+    teacher_directory,
+    transformers_directory,
+)
 from mapring.care.forgotten import Exclusion, ForgottenDocument, exclusion, place_digest, read_forgotten
 from mapring.columns import check_columns
 from mapring.contract import is_published, read_manifest
@@ -32,7 +38,8 @@ class Plan:
     `bank_sources` are the files of templates that texts are answered from, `ranker_sources` those that a ranker learns
     from, and `ranker` is its fingerprint, None where there is none; `decoder` is that of who writes drafts.
     `interaction_sources` and `item_sources` are what is recommended from, `pairs`, `recommender` and `recommendations`
-    the fingerprints of what is made of them. Of `is_part` the `score_sources` are only some of the inputs, those of a
+    the fingerprints of what is made of them, and `named_reranker` is the directory of the model, of another pipeline,
+    that puts their first items in a new order. Of `is_part` the `score_sources` are only some of the inputs, those of a
     micro-batch. `forgotten` are documents that no stage may publish again.
     """
 
@@ -55,6 +62,7 @@ class Plan:
     pairs: str | None = None
     recommender: str | None = None
     recommendations: str | None = None
+    named_reranker: str | None = None
     is_part: bool = False
     forgotten: tuple[ForgottenDocument, ...] = ()
 
@@ -87,6 +95,11 @@ class Plan:
     def recommender_directory(self) -> str:
         """Where the ranker of items is published."""
         return self.run.ranker(str(self.recommender))
+
+    @property
+    def reranker_directory(self) -> str | None:
+        """Where the model is published that reads the texts of user and item together; None without one."""
+        return self.model_directory if self.recommending.reranks_by_own_model else self.named_reranker
 
     @property
     def recommendations_directory(self) -> str:
@@ -212,10 +225,11 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
     decoder = None
     if settings.score is not None and settings.score.draft is not None:
         decoder = _decoder(config, settings.score.draft.model)
-    recommender = recommendations = None
+    recommender = recommendations = named_reranker = None
     if settings.recommend is not None:
         used = model if settings.recommend.model else None
-        recommender = lineage.recommender_fingerprint(settings, used, (*interactions, *items))
+        named_reranker, reranker = _reranker(config, settings.recommend, model)
+        recommender = lineage.recommender_fingerprint(settings, used, (*interactions, *items), reranker)
         recommendations = lineage.recommendations_fingerprint(recommender, settings.recommend.top_k)
     return Plan(
         config=config,
@@ -240,6 +254,7 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         pairs=pairs,
         recommender=recommender,
         recommendations=recommendations,
+        named_reranker=named_reranker,
         forgotten=forgotten,
     )
 
@@ -364,6 +379,24 @@ def _decoder(config: str, uri: str) -> str:
     except SettingsError as error:
         raise SettingsError(f"{config}: {key}: {error}") from None
     return lineage.decoder_fingerprint(directory)
+
+
+def _reranker(config: str, settings: Recommend, model: str) -> tuple[str | None, str | None]:
+    """The directory of a model of another pipeline, and the fingerprint of that one or of this pipeline's `model`."""
+    if settings.reranker is None or settings.reranker.model is None:
+        return None, None if settings.reranker is None else model
+    key = f"{config}: recommend.reranker.model"
+    try:
+        directory = named_directory(settings.reranker.model)
+        manifest = read_manifest(directory)
+    except (MapringError, OSError, ValueError, ImportError) as error:
+        raise SettingsError(f"{key}: {error}") from None
+    if manifest.kind != "model":
+        raise SettingsError(
+            f"{key}: found published {manifest.kind} at {directory}, expected a model; give a run directory or "
+            "<run_dir>/models/<fingerprint>"
+        )
+    return directory, manifest.fingerprint
 
 
 def _check_replay(config: str, settings: Settings) -> None:

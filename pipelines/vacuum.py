@@ -75,7 +75,8 @@ def in_use(plan: Plan) -> InUse:
 def _directories(plan: Plan) -> Iterator[str]:
     """Published directories that settings may name."""
     train, duplicates = plan.settings.train, plan.settings.preprocess.duplicates
-    for path in (train.model.directory, train.distillation.teacher, train.replay.shards, *duplicates.earlier):
+    named = (train.model.directory, train.distillation.teacher, train.replay.shards, plan.named_reranker)
+    for path in (*named, *duplicates.earlier):
         if path is not None:
             yield storage.resolve(path)
 

@@ -85,7 +85,7 @@ def pairs(plan: Plan) -> None:
             f"{settings.model_share:.0%} of the interactions; raise recommend.model_share, or add interactions"
         )
     check_unchanged(sources)
-    contract.publish(plan.pairs_directory, _manifest(plan, read, written, total))
+    contract.publish(plan.pairs_directory, _manifest(plan, read, written, total, scene.until))
     say(STAGE, f"published pairs {plan.pairs}: {total:,} of {count:,} users")
 
 
@@ -93,7 +93,7 @@ def _built(table: pa.Table) -> Built:
     return Built(table.cast(PAIR), {})
 
 
-def _manifest(plan: Plan, read: Read, files: Sequence[WrittenFile], total: int) -> Manifest:
+def _manifest(plan: Plan, read: Read, files: Sequence[WrittenFile], total: int, until: float) -> Manifest:
     return Manifest(
         kind="pairs",
         fingerprint=str(plan.pairs),
@@ -104,6 +104,7 @@ def _manifest(plan: Plan, read: Read, files: Sequence[WrittenFile], total: int) 
         files=tuple(file.entry for file in files),
         details={
             "columns": PAIR.names,
+            "until": until,  # all interactions behind them are earlier, in seconds since 1970
             "counts": {"pairs": total, "interactions": len(read.events.time), "left_out": read.left_out},
         },
     )

@@ -44,8 +44,8 @@ class Manifest:
     `details` holds what only one kind has: for shards `counts`, `splits`, `lanes`, `labels`,
     `tokenizer`; for a model `transformers`, `golden`, `evaluation`, `labels`; for a backend `backend`, `graph`,
     `golden`, `candidates`; for a bank `vectors`, `templates`, `golden`, `index`; for a ranker
-    `ranker`, `rows`, `golden`, `evaluation`; for recommendations and pairs `columns`, `counts`; they stand at the top
-    level of the JSON form.
+    `ranker`, `rows`, `golden`, `evaluation`; for recommendations and pairs `columns`, `counts`, and of pairs the moment
+    `until` which they go; they stand at the top level of the JSON form.
     """
 
     kind: Kind

@@ -20,7 +20,8 @@ _FOLDERS = {
     "shards": "shards",
     "model": "models",
     "ranker": "rankers",
-}  # of inputs that stand in the same run directory
+    "reranker": "models",
+}  # of inputs that stand in the same run directory, unless they have a path
 
 
 def verify(directory: str) -> list[str]:
@@ -93,13 +94,14 @@ def _documents_begun(directory: str, manifest: Manifest) -> int:
 
 
 def _check_links(directory: str, manifest: Manifest) -> Iterator[str]:
-    """Inputs that are published directories of the same run must stand there unchanged, or were removed on purpose."""
+    """Inputs that are published directories must stand where they did, unchanged, or were removed on purpose."""
     for link in manifest.inputs:
         folder = _FOLDERS.get(link.get("kind", ""))
         if folder is None:
             continue
-        root = directory.rstrip("/").rsplit("/", 2)[0]
-        target = storage.join(root, folder, link["fingerprint"])
+        own_root = directory.rstrip("/").rsplit("/", 2)[0]
+        target = link.get("path") or storage.join(own_root, folder, link["fingerprint"])
+        root = target.rstrip("/").rsplit("/", 2)[0]
         try:
             found = hashlib.sha256(storage.read_bytes(storage.join(target, RECORD_NAME))).hexdigest()
         except OSError:

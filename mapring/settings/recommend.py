@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -11,6 +11,7 @@ from mapring.settings.inputs import Input
 from mapring.settings.ranker import TreeFit
 
 PAIRS = "pairs:"  # path of an input that stands for the pairs that `mapring pairs` publishes
+RERANKER_TASKS = ("classify", "regression")  # of models whose answer to a pair is a number
 Table = Literal["csv", "tsv", "jsonl", "parquet"]
 Evidence = Literal["behaviour", "text"]
 
@@ -75,6 +76,27 @@ class RecommendTrees(TreeFit):
     rows_per_leaf: int = output(100, description="Fewest training rows in a leaf.", ge=1)
 
 
+class Reranker(Section):
+    """A model that reads the texts of user and item together (a cross-encoder), for the first items of each list."""
+
+    text_key: ClassVar[str | None] = "model"
+
+    model: str | None = output(
+        None,
+        description="Published model of task classify or regression on pairs of texts, or a run directory with one; "
+        "none is the pipeline's own. In place of the section its model alone may stand.",
+    )
+    label: str = output(
+        "liked", description="Label whose probability is what it says; of a model of task regression its number is."
+    )
+    candidates: int = output(
+        30, description="Items that it reads for each moment, the first by the ranker.", ge=2, le=1000
+    )
+    max_failed_share: float = execution(
+        0.05, description="Share of pairs of texts that the model fails on above which the run fails.", ge=0, le=1
+    )
+
+
 class Recommend(Section):
     """From what users did and what items say to the items that each user will like next."""
 
@@ -108,6 +130,12 @@ class Recommend(Section):
     model: bool = output(
         True, description="Whether it also sees how near the texts of user and item are to the trained model."
     )
+    reranker: Reranker | None = output(
+        None,
+        description="A model that reads the texts of user and item together, and by which the first items are put in a "
+        "new order.",
+        is_late=True,
+    )
     candidates: int = output(
         100, description="Items that each way of finding some proposes; the ranker orders these.", ge=1, le=10_000
     )
@@ -136,7 +164,7 @@ class Recommend(Section):
     max_quarantined_share: float = execution(
         0.05, description="Share of records that cannot be read above which the run fails.", ge=0, le=1
     )
-    batch_tokens: int = execution(2048, description="Tokens of one padded batch in the model.", ge=16)
+    batch_tokens: int = execution(2048, description="Tokens of one padded batch in a model.", ge=16)
 
     @model_validator(mode="after")
     def _parts_of_time_are_sound(self) -> Recommend:
@@ -148,4 +176,18 @@ class Recommend(Section):
         repeated = sorted({name for name in self.evidence if self.evidence.count(name) > 1})
         if repeated:
             raise ValueError(f"evidence: found {repeated[0]} twice, expected each once; remove one")
+        return self
+
+    @property
+    def reranks_by_own_model(self) -> bool:
+        """Whether the pipeline's own model is the one that reads pairs."""
+        return self.reranker is not None and self.reranker.model is None
+
+    @model_validator(mode="after")
+    def _the_one_model_has_one_use(self) -> Recommend:
+        if self.model and self.reranks_by_own_model:
+            raise ValueError(
+                "reranker.model: found none beside model=true, but the pipeline's own model tells how near texts are; "
+                "give the run directory of a pipeline that trains one on pairs, or set recommend.model=false"
+            )
         return self

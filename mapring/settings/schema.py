@@ -25,7 +25,7 @@ from mapring.settings.inputs import (
 from mapring.settings.normalization import Normalization
 from mapring.settings.rank import Rank
 from mapring.settings.ranker import Ranker
-from mapring.settings.recommend import PAIRS, Recommend
+from mapring.settings.recommend import PAIRS, RERANKER_TASKS, Recommend
 from mapring.settings.retention import Retention
 from mapring.settings.schedule import Schedule
 from mapring.settings.score import Score
@@ -363,6 +363,23 @@ class Settings(Section):
                     f"preprocess.inputs.{position}.path: found {PAIRS!r} without a section recommend, which tells what "
                     "pairs are made of; add it, or give a path"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _own_reranker_learns_likes_of_pairs(self) -> Settings:
+        if self.recommend is None or not self.recommend.reranks_by_own_model:
+            return self
+        if self.train.task not in RERANKER_TASKS or not self.preprocess.has_pairs:
+            what = "pairs" if self.preprocess.has_pairs else "single texts"
+            raise ValueError(
+                f"recommend.reranker.model: found none with train.task={self.train.task} on {what}, expected task "
+                f"{' or '.join(RERANKER_TASKS)} on pairs; give the run directory of a pipeline that trains such a model"
+            )
+        if any(one.path == PAIRS for one in self.preprocess.inputs) and not self.recommend.pair_negatives:
+            raise ValueError(
+                "recommend.pair_negatives: found 0 with recommend.reranker, whose model must see items without a like, "
+                "too; set it to 1 or more"
+            )
         return self
 
     @model_validator(mode="after")

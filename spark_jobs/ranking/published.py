@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,14 @@ from spark_jobs.ranking.trees import Trees
 from spark_jobs.tables import parquet_bytes
 
 _TOLERANCE = 1e-9  # relative; sums of the same trees in the same order
+
+
+class OtherTrees(NamedTuple):
+    """More trees of a ranker, the rows that they were fitted to, and some of these (G, F)."""
+
+    trees: str
+    golden: Floats
+    rows: Sequence[FileEntry]
 
 
 class PublishedRanker:
@@ -46,16 +54,19 @@ class PublishedRanker:
         return found
 
 
-def open_trees(directory: str, manifest: Manifest, command: str) -> Trees:
+def open_trees(directory: str, manifest: Manifest, command: str, name: str | None = None) -> Trees:
     """The trees of a published ranker, whose golden rows get the scores here that they were published with.
+
+    `name` is that of other trees, the ranker's own where it is None.
 
     Raises:
         PublishedError: a file is damaged, or golden rows get other scores; `command` makes the ranker anew.
     """
     local = storage.localize(directory, Path.home() / ".cache" / "mapring")
     check_files(local, manifest, f"the ranker was damaged: remove its directory and run `{command}` again")
-    trees = Trees((local / manifest.details["ranker"]).read_text())
-    path = local / manifest.details["golden"]
+    place = manifest.details if name is None else manifest.details[name]
+    trees = Trees((local / place["ranker"]).read_text())
+    path = local / place["golden"]
     golden = pq.read_table(path)
     seen, expected = rows_of(golden, "seen"), golden.column("rank_score").to_numpy()
     found = trees(seen) if seen.shape[1] == trees.width else np.full(len(seen), np.nan)
@@ -85,20 +96,20 @@ def publish_ranker(
     settings: Mapping[str, Any],
     inputs: Sequence[Mapping[str, Any]],
     details: Mapping[str, Any],
+    others: Mapping[str, OtherTrees] | None = None,
 ) -> bool:
-    """Publish trees with the rows that they were fitted to, and some of these (G, F) with their scores."""
-    table = pa.table(
-        {"seen": pa.array(list(golden), pa.list_(pa.float64())), "rank_score": pa.array(Trees(trees)(golden))}
-    )
-    contents = {
-        "ranker": (".txt", trees.encode(), None),
-        "golden": (".parquet", parquet_bytes(table, len(table)), len(table)),
-        "evaluation": (".json", contract.canonical_json(evaluation), None),
+    """Publish trees with the rows that they were fitted to, and some of these (G, F) with their scores.
+
+    `others` are more trees, by names under which `open_trees` finds them.
+    """
+    content = contract.canonical_json(evaluation)
+    written = contract.write_file(directory, contract.content_name("evaluation", content, ".json"), content)
+    own = _write_trees(directory, "ranker", "golden", trees, golden)
+    more = {
+        name: _write_trees(directory, name, f"golden-{name}", one.trees, one.golden)
+        for name, one in (others or {}).items()
     }
-    entries = {
-        stem: contract.write_file(directory, contract.content_name(stem, content, suffix), content, count)
-        for stem, (suffix, content, count) in contents.items()
-    }
+    more_rows = {name: one.rows for name, one in (others or {}).items()}
     manifest = Manifest(
         kind="ranker",
         fingerprint=fingerprint,
@@ -106,16 +117,38 @@ def publish_ranker(
         code_version=contract.code_version(),
         settings=settings,
         inputs=tuple(inputs),
-        files=(*rows, *entries.values()),
+        files=(
+            *rows,
+            *own.values(),
+            written,
+            *(entry for name in more for entry in (*more_rows[name], *more[name].values())),
+        ),
         details={
             **details,
-            "ranker": entries["ranker"].path,
-            "golden": entries["golden"].path,
-            "rows": [entry.path for entry in rows],
+            **_places(own, rows),
+            **{name: _places(more[name], more_rows[name]) for name in more},
             "evaluation": evaluation,
         },
     )
     return contract.publish(directory, manifest)
+
+
+def _write_trees(directory: str, stem: str, golden_stem: str, trees: str, golden: Floats) -> dict[str, FileEntry]:
+    """Files of trees, and of golden rows with their scores."""
+    seen = pa.array(list(golden), pa.list_(pa.float64()))
+    table = pa.table({"seen": seen, "rank_score": pa.array(Trees(trees)(golden))})
+    contents = {
+        "ranker": (stem, ".txt", trees.encode(), None),
+        "golden": (golden_stem, ".parquet", parquet_bytes(table, len(table)), len(table)),
+    }
+    return {
+        name: contract.write_file(directory, contract.content_name(own_stem, content, suffix), content, count)
+        for name, (own_stem, suffix, content, count) in contents.items()
+    }
+
+
+def _places(entries: Mapping[str, FileEntry], rows: Sequence[FileEntry]) -> dict[str, Any]:
+    return {**{name: entry.path for name, entry in entries.items()}, "rows": [entry.path for entry in rows]}
 
 
 def rows_of(table: pa.Table, name: str) -> Floats:

@@ -58,9 +58,10 @@ LISTED = pa.schema(
 class Scene:
     """Everything that tasks need; sent to each of them once.
 
-    `user_vectors` has the vector of each query's user text, (queries, width), None without a model. `trees` is None
-    before they are fitted. `whole` are places of queries of which no candidate is left out. `forms` are the baselines
-    that are asked for, all where it is None.
+    `user_vectors` has the vector of each query's user text, (queries, width), None without a model. `trees` are none
+    before they are fitted; `trees_of` tells which of them order each query, the first where it is None. `whole` are
+    places of queries of which no candidate is left out. `forms` are the baselines that are asked for, all where it is
+    None.
     """
 
     events: Events
@@ -72,7 +73,8 @@ class Scene:
     refresh: float
     negatives: int
     seed: int
-    trees: str | None = None
+    trees: tuple[str, ...] = ()
+    trees_of: tuple[int, ...] | None = None
     whole: frozenset[int] = frozenset()
     forms: frozenset[str] | None = None
 
@@ -93,7 +95,7 @@ class Work:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self._known: Known | None = None
-        self._trees = None if scene.trees is None else Trees(scene.trees)
+        self._trees = [Trees(text) for text in scene.trees]
 
     def seen(self, place: int) -> Seen:
         """What a ranker sees of a query's candidates."""
@@ -112,10 +114,10 @@ class Work:
             self._known = Known(self.scene.events, moment)
         return self._known
 
-    def scores(self, seen: Seen) -> Floats:
-        """What the trees make of each candidate, (C,)."""
-        assert self._trees is not None
-        return self._trees(seen.rows)
+    def scores(self, place: int, seen: Seen) -> Floats:
+        """What a query's trees make of each candidate, (C,)."""
+        chosen = 0 if self.scene.trees_of is None else self.scene.trees_of[place]
+        return self._trees[chosen](seen.rows)
 
 
 def learned_rows(work: Work, place: int) -> pa.RecordBatch:
@@ -136,15 +138,22 @@ def learned_rows(work: Work, place: int) -> pa.RecordBatch:
 
 def judged_lists(work: Work, place: int) -> pa.RecordBatch:
     """The first ten items by each baseline, and by the trees where they are there, held against what was liked."""
+    ours = {OURS: _listed(work, place, CUTOFF)[0]} if work.scene.trees else {}
+    return judged(work, place, {**baseline_lists(work, place), **ours})
+
+
+def baseline_lists(work: Work, place: int) -> dict[str, Ints]:
+    """The first ten items of a query by each form of the baselines that is asked for."""
     scene = work.scene
     query = scene.queries[place]
     past, known = past_of(scene.events, query), work.known(query.moment)
-    lists = {
-        form: top_items(scores, past.seen, CUTOFF)
-        for form, scores in baseline_scores(past, known, scene.catalogue, scene.forms).items()
-    }
-    if scene.trees is not None:
-        lists[OURS] = _listed(work, place, CUTOFF)[0]
+    scores = baseline_scores(past, known, scene.catalogue, scene.forms)
+    return {form: top_items(found, past.seen, CUTOFF) for form, found in scores.items()}
+
+
+def judged(work: Work, place: int, lists: Mapping[str, Ints]) -> pa.RecordBatch:
+    """Rows of JUDGED: the lists of a query, by their forms, held against what was liked."""
+    query = work.scene.queries[place]
     return pa.RecordBatch.from_pydict(
         {
             "query": [place] * len(lists),
@@ -165,17 +174,21 @@ class GivenLists:
 
     def __call__(self, work: Work, place: int) -> pa.RecordBatch:
         """Rows of LISTED."""
-        items, interest = _listed(work, place, self.top_k)
-        ranks = np.arange(1, len(items) + 1, dtype=np.int32)
-        return pa.RecordBatch.from_pydict(
-            {"query": [place] * len(items), "rank": ranks, "item": items, "interest": interest}, schema=LISTED
-        )
+        return listed(place, *_listed(work, place, self.top_k))
+
+
+def listed(place: int, items: Ints, interest: Floats) -> pa.RecordBatch:
+    """Rows of LISTED: the items of a query, the first one first, with the interest in each."""
+    ranks = np.arange(1, len(items) + 1, dtype=np.int32)
+    return pa.RecordBatch.from_pydict(
+        {"query": [place] * len(items), "rank": ranks, "item": items, "interest": interest}, schema=LISTED
+    )
 
 
 def _listed(work: Work, place: int, count: int) -> tuple[Ints, Floats]:
     seen = work.seen(place)
     scores = np.full(work.scene.events.items, -np.inf)
-    scores[seen.items] = work.scores(seen)
+    scores[seen.items] = work.scores(place, seen)
     items = top_items(scores, seen.past.seen, count)
     return items, scores[items]
 
