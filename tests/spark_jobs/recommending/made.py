@@ -35,8 +35,8 @@ def made_catalogue(items: int = 60) -> Catalogue:
     return make_catalogue([f"a film of {kind} {item}" for item, kind in enumerate(kinds)], [[kind] for kind in kinds])
 
 
-def write_behaviour(root: Path, events: Events, seed: int = 3) -> None:
-    """The same as files, interactions in no order, some rows that cannot be used."""
+def write_behaviour(root: Path, events: Events, seed: int = 3, kinds: tuple[str, str] = ("space", "love")) -> None:
+    """The same as files, interactions in no order, some rows that cannot be used; `kinds` are words of the items."""
     rows = [
         [f"u{user:03d}", f"i{item:03d}", rating, int(time)]
         for user, item, rating, time in zip(events.user, events.item, events.rating, events.time, strict=True)
@@ -45,7 +45,6 @@ def write_behaviour(root: Path, events: Events, seed: int = 3) -> None:
     rows += [["u000", "nowhere", 5.0, 1_000_000_000], ["", "i001", 5.0, 1_000_000_000], ["u001", "i001", 5.0, ""]]
     with (root / "ratings.csv").open("w", newline="") as handle:
         csv.writer(handle).writerows([["who", "what", "stars", "when"], *rows])
-    kinds = ("space", "love")
     items = [[f"i{item:03d}", f"a film of {kinds[item % 2]} {item}", kinds[item % 2]] for item in range(events.items)]
     with (root / "films.csv").open("w", newline="") as handle:
         csv.writer(handle).writerows([["id", "title", "genres"], *items])

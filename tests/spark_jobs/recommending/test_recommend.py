@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 
 from mapring.contract import is_published, read_manifest
 from mapring.contract.schemas import PAIR, RECOMMENDED
 from mapring.contract.verify import verify
 from mapring.errors import InputError, SettingsError, StageError
+from mapring.pairs import SEPARATOR
 from mapring.plan import Plan, make_plan
 from pipelines.stages import published, stages_of
 from pipelines.status import recommend_rows
 from spark_jobs.pairs import pairs
 from spark_jobs.preprocess import preprocess
+from spark_jobs.ranking.published import open_trees
 from spark_jobs.recommend import recommend
 from tests.spark_jobs.recommending.made import made_events, write_behaviour
 from tests.tiny import write_tokenizer
-from tests.tiny_modes import publish_made
+from tests.tiny_modes import made_model, publish_made
+from tests.training.shards import tiny_model
+from tests.training.tiny_plan import WORDS
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
 
 ITEMS = 60
+KINDS = ("good", "bad")  # words that the tiny models know
 
 
 def plan_of(root: Path, *overrides: str) -> Plan:
     if not (root / "ratings.csv").exists():
-        write_behaviour(root, made_events(users=60, items=ITEMS))
+        write_behaviour(root, made_events(users=60, items=ITEMS), kinds=KINDS)
         write_tokenizer(root / "tokenizer")
         (root / "tokenizer" / "config.json").write_text("{}")
     columns = {"user_column": "who", "item_column": "what", "rating_column": "stars", "time_column": "when"}
@@ -140,11 +147,93 @@ def test_pairs_become_the_corpus_and_its_model_is_named_by_the_lists(tmp_path: P
     assert [row[:2] for row in recommend_rows(known)] == [("pairs", "published"), ("recommend", "published")]
 
 
+def reranked(directory: Path, *more: str) -> tuple[str, ...]:
+    """Overrides of a pipeline whose lists a model elsewhere puts in a new order; the tiny models' labels are others."""
+    section = f"{{model: {directory}, label: good, candidates: 8}}"
+    return ("recommend.model=false", f"recommend.reranker={section}", "recommend.trees.rounds=10", *more)
+
+
+def publish_reader(directory: Path, *, broken: str | None = None, fingerprint: str = "e" * 16) -> None:
+    """Publish a tiny model that reads pairs; it fails on those that hold a word."""
+    vocabulary = json.loads(
+        (tiny_model(directory.parent / f"{directory.name}-words", WORDS) / "tokenizer.json").read_text()
+    )["model"]["vocab"]
+    torch.manual_seed(5)
+    model = made_model("classify", vocabulary)
+    if broken is not None:
+        with torch.no_grad():
+            model.bert.embeddings.word_embeddings.weight[vocabulary[broken]] = torch.nan  # type: ignore[union-attr, operator, index]
+    texts = [f"the day{SEPARATOR}a film", f"a book{SEPARATOR}it was so good", f"very{SEPARATOR}fine"] * 8
+    publish_made(directory, "classify", model=model, is_pair=True, texts=texts, fingerprint=fingerprint)
+
+
+def test_lists_are_put_in_a_new_order_by_a_model_of_pairs_and_the_same_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader = tmp_path / "elsewhere/models" / ("e" * 16)
+    publish_reader(reader)
+    plan = plan_of(tmp_path, *reranked(tmp_path / "elsewhere", "spark.partitions=1"))
+    assert plan.named_reranker == plan.reranker_directory == str(reader)
+    recommend(plan)
+    told = capsys.readouterr().err
+    assert "was not trained on pairs of `mapring pairs`" in told and "re-ranking: NDCG@10" in told
+    manifest = read_manifest(plan.recommender_directory)
+    found = manifest.details["evaluation"]
+    assert found["reranking"]["rows"] == 8 * found["moments"] and found["reranking"]["unread"] == 0
+    assert set(found["test_before_reranking"]) == set(found["test_reranked_without_model"]) == {
+        "hr_at_10", "ndcg_at_10", "coverage"
+    }  # fmt: skip
+    assert len(found["gains"]["before_reranking"]) == found["test"]["moments"]
+    assert manifest.details["reranking_seconds"] > 0
+    assert open_trees(plan.recommender_directory, manifest, "mapring recommend", "reranked").width == (
+        len(manifest.details["features"]) + 2
+    )
+    rows = rows_of(plan.recommendations_directory).to_pylist()
+    interest = {(row["user"], row["rank"]): row["interest"] for row in rows}
+    assert len(rows) == 60 * 5
+    assert all(interest[user, rank] >= interest[user, rank + 1] for user, rank in interest if rank < 5)
+    again = plan_of(
+        tmp_path, *reranked(reader, f"run_dir={tmp_path}/again", "spark.partitions=3", "spark.split_bytes=2048")
+    )
+    assert again.recommender == plan.recommender, "named by what the model is, not where"
+    recommend(again)
+    for directory, other in (
+        (plan.recommendations_directory, again.recommendations_directory),
+        (plan.recommender_directory, again.recommender_directory),
+    ):
+        assert read_manifest(directory).files == read_manifest(other).files
+        assert verify(directory) == []
+    (reader / "published.json").rename(reader / "gone.json")
+    assert [str(reader) in problem for problem in verify(plan.recommender_directory)] == [True]
+
+
+def test_pairs_that_the_model_fails_on_do_not_end_the_run_unless_they_are_too_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reader = tmp_path / "reader"
+    publish_reader(reader, broken="bad")
+    with pytest.raises(StageError, match=r"failed on [\d,]+ of [\d,]+ pairs of texts, allowed are 5.0%"):
+        recommend(plan_of(tmp_path, *reranked(reader)))
+    plan = plan_of(tmp_path, *reranked(reader, "recommend.reranker.max_failed_share=1"))
+    recommend(plan)
+    assert "their places are decided without it" in capsys.readouterr().err
+    found = read_manifest(plan.recommender_directory).details["evaluation"]["reranking"]
+    assert 0 < found["unread"] < found["rows"]
+    assert len(rows_of(plan.recommendations_directory)) == 60 * 5
+
+
 def test_what_cannot_be_recommended_from_is_refused(tmp_path: Path) -> None:
     for words, match in (
         (["recommend.interactions.user_column=nobody"], "recommend.interactions.user_column: .* no column 'nobody'"),
         (["recommend.items.path=nowhere.csv"], r"recommend.items.path: found no file at 'nowhere.csv'"),
         (["recommend.model_share=0.8"], "test_share: found 0.3 beside model_share=0.8"),
+        ([f"recommend.reranker={tmp_path}/nowhere"], r"recommend.reranker.model: .*nowhere: found no published.json"),
+        (["recommend.reranker={}"], "reranker.model: found none beside model=true"),
+        (["recommend.reranker={}", "recommend.model=false"], "found none with train.task=embed on pairs"),
+        (
+            ["recommend.reranker={}", "recommend.model=false", "train.task=classify"],
+            "recommend.pair_negatives: found 0 with recommend.reranker",
+        ),
         (["recommend=null"], "found 'pairs:' without a section recommend"),
     ):
         with pytest.raises(SettingsError, match=match):
