@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from mapring.contract import Manifest, is_published
+from mapring.contract import Manifest, is_published, read_manifest
 from mapring.lineage import SourceFile
 from mapring.plan import Plan
 from mapring.progress import bytes_text
@@ -47,6 +47,7 @@ def nodes_of(plan: Plan, shards: Manifest | None, model: Manifest | None, scores
         *learned_from,
         _stage("model", plan.model, model, ["shards", *(one.key for one in learned_from)]),
     ]
+    found += _recommended(plan)
     if plan.settings.score is None:
         return found
     asked = _sources("score", "to score", plan.score_sources)
@@ -73,6 +74,26 @@ def nodes_of(plan: Plan, shards: Manifest | None, model: Manifest | None, scores
         behind=[*behind, *(one.key for one in (*made, *asked))],
     )
     return [*found, *made, *asked, table]
+
+
+def _recommended(plan: Plan) -> list[Node]:
+    """The users' lists, the trees that order them, and what these see; none where nothing is recommended."""
+    own = plan.settings.recommend
+    if own is None:
+        return []
+    found = _sources("behaviour", "behaviour", (*plan.interaction_sources, *plan.item_sources))
+    behind = [one.key for one in found]
+    if own.model or own.reranks_by_own_model:
+        behind.append("model")
+    if plan.named_reranker is not None:
+        other = read_manifest(plan.named_reranker).fingerprint
+        found.append(_elsewhere("reranker", "model", other, "re-ranks", plan.named_reranker))
+        behind.append("reranker")
+    trees = _elsewhere("recommender", "ranker", str(plan.recommender), "trees", plan.recommender_directory, behind)
+    lists = _elsewhere(
+        *("recommendations", "lists", str(plan.recommendations), "", plan.recommendations_directory), ["recommender"]
+    )
+    return [*found, trees, lists]
 
 
 def draw_lineage(nodes: Sequence[Node]) -> str:

@@ -13,7 +13,7 @@ from benchmarks.applications.chinese import chinese_figures
 from benchmarks.applications.financial import phrasebank_figures
 from benchmarks.applications.first_use import first_use_figures
 from benchmarks.applications.opinion_surges import opinion_figures
-from benchmarks.applications.recommendation import recommendation_figures, towers_figures
+from benchmarks.applications.recommendation import recommendation_figures, reranker_figures, towers_figures
 from benchmarks.applications.report import report_figures
 from benchmarks.applications.service import answer_figures, few_label_figures, out_of_scope_figures
 from benchmarks.parts import measure
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "out_of_scope": out_of_scope_figures,
     "recommendation": recommendation_figures,
     "recommendation_towers": towers_figures,
+    "recommendation_reranker": reranker_figures,
     "financial": phrasebank_figures,
     "opinion": opinion_figures,
 }

@@ -14,7 +14,9 @@ from mapring.contract import read_manifest
 from mapring.plan import Plan, make_plan
 from pipelines.plots import WIDTH
 from pipelines.report_lineage import Node, draw_lineage, nodes_of
+from tests.mapring.publishing import publish
 from tests.pipelines.test_report import EVIL, publish_model, publish_shards
+from tests.spark_jobs.recommending.test_recommend import plan_of
 from tests.tiny import write_world
 
 
@@ -60,6 +62,19 @@ def test_a_plan_has_all_its_stages_and_what_is_not_published_is_marked(plan: Pla
     assert nodes["model"].behind == ["shards"] and nodes["model"].name == plan.model[:8]
     assert set(nodes["scores"].behind) == {"model", *(key for key in nodes if key.startswith("score:"))}
     assert [node.key for node in nodes.values() if not node.stands] == ["scores"]
+
+
+def test_lists_stand_below_trees_and_these_below_the_model_that_reads_pairs(tmp_path: Path) -> None:
+    publish(tmp_path / "elsewhere")
+    words = ["recommend.model=false", f"recommend.reranker={tmp_path}/elsewhere"]
+    found = {node.key: node for node in nodes_of(plan_of(tmp_path, *words), None, None, None)}
+    assert found["recommendations"].behind == ["recommender"] and not found["recommendations"].stands
+    behind = found["recommender"].behind
+    assert behind == ["behaviour:interactions", "behaviour:items", "reranker"] and found["reranker"].stands
+    assert (found["reranker"].name, found["reranker"].hint) == ("0" * 8, f"{tmp_path}/elsewhere")
+    assert "re-ranks" in draw_lineage(list(found.values()))
+    alone = {node.key: node for node in nodes_of(plan_of(tmp_path), None, None, None)}
+    assert alone["recommender"].behind[-1] == "model" and "reranker" not in alone
 
 
 def test_many_inputs_are_one_box_and_long_names_are_cut(tmp_path: Path) -> None:

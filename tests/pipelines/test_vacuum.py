@@ -30,6 +30,7 @@ from pipelines.vacuum import vacuum
 from tests.mapring.care.test_removal import Killed
 from tests.mapring.publishing import publish
 from tests.pipelines.committed import commit_answers
+from tests.spark_jobs.recommending.test_recommend import plan_of
 from tests.tiny import write_world
 
 LATER = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=30)
@@ -129,6 +130,12 @@ def test_published_directories_that_the_settings_name_by_path_stay(plan: Plan) -
     older = plan.run.shards("0" * 16)
     named = module.in_use(make_plan(plan.config, [f"train.replay.shards={older}"]))
     assert named.named >= {plan.shards, "0" * 16} and named.live == {plan.model}
+
+
+def test_a_model_that_puts_lists_in_a_new_order_stays(tmp_path: Path) -> None:
+    older = publish(tmp_path / "run/models" / ("0" * 16))
+    words = ["recommend.model=false", f"recommend.reranker={older}"]
+    assert "0" * 16 in module.in_use(plan_of(tmp_path, *words)).named
 
 
 def test_older_files_of_the_table_stay_as_long_as_a_kept_version_needs_them(plan: Plan) -> None:
