@@ -180,9 +180,8 @@ def _learn_second(told: Told, cascade: Cascade, scene: Scene, rows: TrainingRows
     """Have the model read what the first trees put first, and fit trees for the order of that."""
     seed, started = told.plan.settings.seed, time.monotonic()
     folds = np.array([fold_of(told.read.users[query.user], seed) for query in scene.queries])
-    held = np.zeros(len(scene.queries), bool)
+    held = np.array([place in scene.whole for place in range(len(scene.queries))])
     of_row = np.array(rows.groups, np.int64)
-    held[of_row] = rows.held_out
     trees = (fitted.text, *fit_for_folds(rows, folds[of_row], told.settings.trees, seed))
     chosen = tuple(np.where(held, 0, 1 + folds).tolist())  # no trees order what they learned from
     ordered = replace(scene, trees=trees, trees_of=chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from mapring.contract import is_published, read_manifest
+from mapring.contract import is_published, publish, read_manifest
 from mapring.contract.schemas import PAIR, RECOMMENDED
 from mapring.contract.verify import verify
 from mapring.errors import InputError, SettingsError, StageError
@@ -23,6 +24,8 @@ from spark_jobs.pairs import pairs
 from spark_jobs.preprocess import preprocess
 from spark_jobs.ranking.published import open_trees
 from spark_jobs.recommend import recommend
+from spark_jobs.recommending.reranker import taught_until
+from spark_jobs.recommending.timeline import moments
 from tests.spark_jobs.recommending.made import made_events, write_behaviour
 from tests.tiny import write_tokenizer
 from tests.tiny_modes import made_model, publish_made
@@ -136,6 +139,11 @@ def test_pairs_become_the_corpus_and_its_model_is_named_by_the_lists(tmp_path: P
     assert not known.awaits_pairs and known.pairs == plan.pairs and known.shards != plan.shards
     preprocess(known)
     assert read_manifest(known.shards_directory).details["counts"]["read"] == len(made)
+    until = moments(made_events(users=60, items=ITEMS), (0.4, 0.3))[0]
+    assert max(float(time) for time in made.column("time").to_pylist()) < until
+    link = {"kind": "shards", "fingerprint": known.shards}
+    learned = replace(read_manifest(known.shards_directory), kind="model", inputs=(link,), files=())
+    assert publish(known.run.model("d" * 16), learned) and taught_until(known.run.model("d" * 16)) == until
     with pytest.raises(StageError, match="found no model at"):
         recommend(known)
     publish_made(Path(known.model_directory), "embed", fingerprint=known.model)
