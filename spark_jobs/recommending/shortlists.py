@@ -6,8 +6,8 @@ same, however they are dealt out to tasks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -67,12 +67,16 @@ class Cascade:
 
 @dataclass(frozen=True)
 class Shortlist:
-    """A query's candidates in the first order with their scores, (C,); of the first N what second trees see, (N, F)."""
+    """A query's candidates in the first order with their scores, (C,); of the first N what second trees see, (N, F).
+
+    `baselines` are the first items by each baseline that is asked for.
+    """
 
     place: int
     items: Ints
     scores: Floats
     rows: Floats
+    baselines: Mapping[str, Ints]
 
 
 class CascadeWork:
@@ -85,23 +89,21 @@ class CascadeWork:
         self._trees = None if cascade.trees is None else Trees(cascade.trees)
         self._plain = None if cascade.plain is None else Trees(cascade.plain)
 
-    def shortlists(self, places: Sequence[int]) -> list[Shortlist]:
-        """The shortlists of some queries, whose pairs are read together."""
-        seen = [self.first.seen(place) for place in places]
-        scores = [self.first.scores(place, one) for place, one in zip(places, seen, strict=True)]
-        orders = [np.lexsort((one.items, -own)) for one, own in zip(seen, scores, strict=True)]
-        heads = [order[: self.cascade.count] for order in orders]
-        said = self._read([pair for one, head in zip(seen, heads, strict=True) for pair in self._pairs(one, head)])
-        parts = np.split(said, np.cumsum([len(head) for head in heads])[:-1])
-        return [
-            Shortlist(
-                place,
-                one.items[order],
-                own[order],
-                np.column_stack([one.rows[head], np.arange(1.0, len(head) + 1), part]),
-            )
-            for place, one, own, order, head, part in zip(places, seen, scores, orders, heads, parts, strict=True)
-        ]
+    def shortlists(self, places: Sequence[int], *, baselines: bool = False) -> list[Shortlist]:
+        """The shortlists of some queries, whose pairs are read together; with the baselines' lists where asked."""
+        pairs: list[tuple[str, str]] = []
+        found = []
+        for place in places:  # nothing of what was known at the moment is kept for the next one: that is large
+            seen = self.first.seen(place)
+            scores = self.first.scores(place, seen)
+            order = np.lexsort((seen.items, -scores))
+            head = order[: self.cascade.count]
+            pairs += self._pairs(seen, head)
+            rows = np.column_stack([seen.rows[head], np.arange(1.0, len(head) + 1)])
+            lists = baseline_lists(self.first, place) if baselines else {}
+            found.append(Shortlist(place, seen.items[order], scores[order], rows, lists))
+        parts = np.split(self._read(pairs), np.cumsum([len(one.rows) for one in found])[:-1])
+        return [replace(one, rows=np.column_stack([one.rows, part])) for one, part in zip(found, parts, strict=True)]
 
     def order(self, one: Shortlist) -> tuple[Ints, Floats]:
         """Items in the last order with the interest in each, (C,), which falls from item to item."""
@@ -150,9 +152,9 @@ def learned_shortlists(work: CascadeWork, places: Sequence[int]) -> Iterator[pa.
 
 def judged_shortlists(work: CascadeWork, places: Sequence[int]) -> Iterator[pa.RecordBatch]:
     """Rows of JUDGED: the last order's, the first order's, that without what the model says, and the baselines'."""
-    for one in work.shortlists(places):
+    for one in work.shortlists(places, baselines=True):
         lists = {
-            **baseline_lists(work.first, one.place),
+            **one.baselines,
             OURS: work.order(one)[0][:CUTOFF],
             BEFORE: one.items[:CUTOFF],
             WITHOUT_MODEL: work.order_without_model(one)[:CUTOFF],
