@@ -266,7 +266,9 @@ def pairs_fingerprint(settings: Settings, sources: Sequence[SourceFile]) -> str:
     assert settings.recommend is not None
     values = output_settings(settings.recommend)
     names = ("interactions", "items", "liked_from", "model_share", "pairs_per_user", "pair_negatives")
-    return _digest("pairs", {**_recommend_inputs(settings, sources), **{name: values[name] for name in names}})
+    drawn_from = {"negatives_from": "known items"} if values["pair_negatives"] else {}  # once from all, also later ones
+    own = {name: values[name] for name in names}
+    return _digest("pairs", {**_recommend_inputs(settings, sources), **own, **drawn_from})
 
 
 def recommender_fingerprint(

@@ -34,7 +34,8 @@ class PairScene:
 def pairs_of_user(scene: PairScene, user: int) -> pa.RecordBatch:
     """Rows of PAIR of one user: each like before the end that had likes before it, the latest ones.
 
-    Negatives are drawn by popularity until the moment of the like, from items that the user never had before the end.
+    Negatives are drawn by popularity until the moment of the like, from items that somebody had by then and the user
+    never had before the end: a model that is shown items of later years as passed over learns to know the years.
     """
     events = scene.events
     places = events.before(user, scene.until)
@@ -54,7 +55,8 @@ def pairs_of_user(scene: PairScene, user: int) -> pa.RecordBatch:
             end = int(np.searchsorted(events.time, moment, "left"))
             popularity = np.bincount(events.item[:end], minlength=events.items).astype(np.float64)
             seed = (scene.seed, user, int(events.item[place]))
-            drawn += [(item, PASSED) for item in sample_negatives(~had, popularity, scene.negatives, seed).tolist()]
+            allowed = ~had & (popularity > 0)
+            drawn += [(item, PASSED) for item in sample_negatives(allowed, popularity, scene.negatives, seed).tolist()]
         rows += [
             {
                 "user_text": text,

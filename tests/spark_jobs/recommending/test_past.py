@@ -122,6 +122,9 @@ def test_pairs_are_of_what_was_liked_before_and_negatives_of_what_was_never_had(
         negatives=2,
         seed=17,
     )
+    first: dict[str, float] = {}
+    for item, time in zip(events.item.tolist(), events.time.tolist(), strict=True):
+        first.setdefault(f"text {item}", time)
     total = 0
     for user in range(events.users):
         rows = pairs_of_user(scene, user).to_pylist()
@@ -134,6 +137,7 @@ def test_pairs_are_of_what_was_liked_before_and_negatives_of_what_was_never_had(
             assert moment < until
             assert all(when[text] < moment for text in row["user_text"].split("; "))
             assert (row["item_text"] in when and when[row["item_text"]] < until) == (row["label"] == "liked")
+            assert row["label"] == "liked" or first[row["item_text"]] < moment, "somebody had had it by then"
     assert total > 50
 
 
