@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from mapring.settings.schema import Ring as RingSettings
+from mapring.settings.ring import Ring as RingSettings
 from training.ring import open_ring
 
 SIZES = tuple(1 << power for power in (16, 18, 20, 22, 24, 26))  # 64 KiB to 64 MiB

@@ -10,18 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mapring import lineage, storage
-from mapring.base_model import (
-    check_decoder_config,
-    decoder_directory,
-    named_directory,
-    teacher_directory,
-    transformers_directory,
-)
+from mapring.base_model import decoder_directory
 from mapring.care.forgotten import Exclusion, ForgottenDocument, exclusion, place_digest, read_forgotten
 from mapring.columns import check_columns
 from mapring.contract import is_published, read_manifest
-from mapring.errors import MapringError, PublishedError, SettingsError, StageError
+from mapring.errors import SettingsError, StageError
 from mapring.lineage import RunDirectory, SourceFile
+from mapring.named_directories import (
+    check_earlier,
+    check_model_directory,
+    check_replay,
+    check_teacher,
+    decoder_named,
+    reranker_named,
+)
 from mapring.settings import Input, Settings, load_settings
 from mapring.settings.base import changed_settings
 from mapring.settings.combinations import ModeName, answers_refusal, chosen_mode
@@ -194,12 +196,12 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         pairs = lineage.pairs_fingerprint(settings, (*interactions, *items))
     tokenizer = settings.preprocess.tokenizer
     if tokenizer is not None and tokenizer.directory is not None:
-        _check_model_directory(config, "preprocess.tokenizer", tokenizer.directory, "tokenizer.json")
+        check_model_directory(config, "preprocess.tokenizer", tokenizer.directory, "tokenizer.json")
     if settings.train.model.directory is not None:
-        _check_model_directory(config, "train.model", settings.train.model.directory, "config.json")
-    _check_teacher(config, settings.train.distillation.teacher)
-    _check_earlier(config, settings)
-    _check_replay(config, settings)
+        check_model_directory(config, "train.model", settings.train.model.directory, "config.json")
+    check_teacher(config, settings.train.distillation.teacher)
+    check_earlier(config, settings)
+    check_replay(config, settings)
     corpus = _with_pairs(settings, pairs)
     preprocess_sources = lineage.list_sources(config, "preprocess.inputs", corpus)
     evaluation = settings.preprocess.decontamination.inputs
@@ -224,11 +226,11 @@ def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:
         ranker = lineage.ranker_fingerprint(settings, settings.score.model or model, ranker_sources, bank_sources)
     decoder = None
     if settings.score is not None and settings.score.draft is not None:
-        decoder = _decoder(config, settings.score.draft.model)
+        decoder = decoder_named(config, settings.score.draft.model)
     recommender = recommendations = named_reranker = None
     if settings.recommend is not None:
         used = model if settings.recommend.model else None
-        named_reranker, reranker = _reranker(config, settings.recommend, model)
+        named_reranker, reranker = reranker_named(config, settings.recommend, model)
         recommender = lineage.recommender_fingerprint(settings, used, (*interactions, *items), reranker)
         recommendations = lineage.recommendations_fingerprint(recommender, settings.recommend.top_k)
     return Plan(
@@ -330,114 +332,3 @@ def _check_sources(config: str, key: str, inputs: tuple[Input, ...], sources: tu
     for file in sources:
         position, source = by_name[file.source]
         check_columns(config, f"{key}.{position}", source, file.uri)
-
-
-def _check_earlier(config: str, settings: Settings) -> None:
-    """Earlier shards must be published, and have sketches that can be compared with this corpus's."""
-    wanted = settings.preprocess.duplicates.near.sketch_settings(settings.seed)
-    for position, directory in enumerate(settings.preprocess.duplicates.earlier):
-        key = f"{config}: preprocess.duplicates.earlier.{position}"
-        try:
-            found = read_manifest(directory).details.get("sketches")
-        except PublishedError as error:
-            raise SettingsError(f"{key}: {error}") from None
-        if found is None:
-            raise SettingsError(
-                f"{key}: {directory} has no sketches; preprocess it again with preprocess.duplicates.keep_sketches=true"
-            )
-        if found != wanted:
-            raise SettingsError(
-                f"{key}: {directory} has sketches made with {found}, expected {wanted}; use the same "
-                "preprocess.duplicates.near settings and seed"
-            )
-
-
-def _check_teacher(config: str, teacher: str | None) -> None:
-    if teacher is None:
-        return
-    key = "train.distillation.teacher"
-    try:
-        directory = teacher_directory(teacher)
-    except (MapringError, OSError, ValueError, ImportError) as error:
-        raise SettingsError(f"{config}: {key}: {error}") from None
-    _check_directory(config, key, directory, "config.json")
-
-
-def _decoder(config: str, uri: str) -> str:
-    """The fingerprint of who writes drafts."""
-    key = "score.draft.model"
-    try:
-        directory = decoder_directory(uri)
-    except (MapringError, OSError, ValueError, ImportError) as error:
-        raise SettingsError(f"{config}: {key}: {error}") from None
-    if is_published(directory):
-        return lineage.decoder_fingerprint(directory)
-    for needed in ("config.json", "tokenizer.json"):
-        _check_directory(config, key, directory, needed)
-    try:
-        check_decoder_config(directory)
-    except SettingsError as error:
-        raise SettingsError(f"{config}: {key}: {error}") from None
-    return lineage.decoder_fingerprint(directory)
-
-
-def _reranker(config: str, settings: Recommend, model: str) -> tuple[str | None, str | None]:
-    """The directory of a model of another pipeline, and the fingerprint of that one or of this pipeline's `model`."""
-    if settings.reranker is None or settings.reranker.model is None:
-        return None, None if settings.reranker is None else model
-    key = f"{config}: recommend.reranker.model"
-    try:
-        directory = named_directory(settings.reranker.model)
-        manifest = read_manifest(directory)
-    except (MapringError, OSError, ValueError, ImportError) as error:
-        raise SettingsError(f"{key}: {error}") from None
-    if manifest.kind != "model":
-        raise SettingsError(
-            f"{key}: found published {manifest.kind} at {directory}, expected a model; give a run directory or "
-            "<run_dir>/models/<fingerprint>"
-        )
-    return directory, manifest.fingerprint
-
-
-def _check_replay(config: str, settings: Settings) -> None:
-    """Shards to replay must be there, for as many ranks; whether they fit the new ones is told in the training."""
-    directory = settings.train.replay.shards
-    if directory is None:
-        return
-    key = f"{config}: train.replay.shards"
-    try:
-        manifest = read_manifest(directory)
-    except PublishedError as error:
-        raise SettingsError(f"{key}: {error}") from None
-    if manifest.kind != "shards":
-        raise SettingsError(
-            f"{key}: found a published {manifest.kind} at {directory}, expected shards; give "
-            "<run_dir>/shards/<fingerprint>"
-        )
-    lanes = int(manifest.details["lanes"])
-    for name in ("ranks", "max_ranks"):
-        ranks = getattr(settings.ring, name)
-        if ranks is not None and ranks > lanes:
-            raise SettingsError(
-                f"{config}: ring.{name}: found {ranks}, expected at most the {lanes} lanes of train.replay.shards; "
-                "lower it"
-            )
-
-
-def _check_model_directory(config: str, key: str, directory: str, needed: str) -> None:
-    try:
-        inside = transformers_directory(directory)
-    except (MapringError, OSError, ValueError, ImportError) as error:
-        raise SettingsError(f"{config}: {key}: {error}") from None
-    _check_directory(config, key, inside, needed)
-
-
-def _check_directory(config: str, key: str, uri: str, needed: str) -> None:
-    try:
-        found = storage.exists(storage.join(storage.resolve(uri), needed))
-    except (MapringError, OSError, ValueError, ImportError) as error:
-        raise SettingsError(f"{config}: {key}: {error}") from None
-    if not found:
-        there = "://" in uri or storage.exists(uri)
-        named = "" if there else ", which is no directory; nothing is downloaded from a model hub by its name"
-        raise SettingsError(f"{config}: {key}: found no {needed} in {uri!r}{named}; give a directory that holds one")

@@ -17,7 +17,9 @@ from mapring.scores.ranked import ranked_directory
 from mapring.scores.table import is_sealed, read_table
 from mapring.scores.work import find_work, tell_work
 from mapring.settings.recommend import PAIRS
-from mapring.settings.schema import Ring, Settings, Spark
+from mapring.settings.ring import Ring
+from mapring.settings.schema import Settings
+from mapring.settings.spark import Spark
 from pipelines.archive import package_directory
 
 STAGES = ("pairs", "preprocess", "train", "recommend", "ranker", "score", "rank")

@@ -5,9 +5,9 @@ One YAML file per pipeline, overridden by `KEY=VALUE` words.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from mapring.settings.alerts import Alerts
 from mapring.settings.base import Section, changed_settings, execution, output
@@ -27,8 +27,10 @@ from mapring.settings.rank import Rank
 from mapring.settings.ranker import Ranker
 from mapring.settings.recommend import PAIRS, RERANKER_TASKS, Recommend
 from mapring.settings.retention import Retention
+from mapring.settings.ring import Ring
 from mapring.settings.schedule import Schedule
 from mapring.settings.score import Score
+from mapring.settings.spark import Spark
 from mapring.settings.tokenizer import TokenizerSource
 from mapring.settings.train import Train
 from mapring.settings.tune import Tune, check_space
@@ -183,72 +185,6 @@ class Preprocess(Section):
                     f"inputs.{position}.label_column: found {source.label_column!r} with packing={self.packing}, "
                     "but a packed sequence has no label; remove it, or set packing=none"
                 )
-
-
-class Ring(Section):
-    """How the ranks of the ring are started by `mapring run` and `mapring train`."""
-
-    ranks: int = execution(2, description="Number of ranks (processes).", ge=1)
-    launcher: Literal["horovodrun", "mpirun"] = execution(
-        "horovodrun", description="horovodrun uses the Gloo controller, mpirun the MPI controller."
-    )
-    hosts: str | None = execution(None, description="Hosts and slots, such as a:2,b:2; none for this machine only.")
-    discovery_script: str | None = execution(
-        None,
-        description="Program that prints hosts and slots, a:2 in a line each, whenever horovodrun asks: ranks then "
-        "come and go while the training goes on; none for ranks that are fixed.",
-    )
-    min_ranks: int = execution(1, description="Ranks without which the training waits; for discovered hosts.", ge=1)
-    max_ranks: int | None = execution(
-        None, description="Most ranks that are started; for discovered hosts; none for `ranks` of them.", ge=1
-    )
-    cycle_time_ms: float = execution(
-        10.0, description="Pause of Horovod's background thread in ms; short ones cost CPU time.", gt=0
-    )
-    stall_shutdown_seconds: int = execution(
-        45, description="Time in s after which a rank that does not answer ends the job.", ge=10
-    )
-
-    @model_validator(mode="after")
-    def _discovery_is_horovodrun_s(self) -> Ring:
-        if self.discovery_script is None:
-            return self
-        if self.launcher != "horovodrun" or self.hosts is not None:
-            raise ValueError("discovery_script needs launcher horovodrun and no hosts, for it names them")
-        if not self.min_ranks <= self.ranks <= (self.max_ranks or self.ranks):
-            raise ValueError(
-                f"found min_ranks {self.min_ranks}, ranks {self.ranks}, max_ranks {self.max_ranks}; expected them "
-                "in ascending order"
-            )
-        return self
-
-
-class Spark(Section):
-    """The Spark session of preprocessing and scoring."""
-
-    master: str = execution("local[*]", description="Spark master URL; spark-submit's own --master comes first.")
-    driver_memory: str | None = execution(
-        None,
-        description="Memory of the driver's JVM, such as 4g; none fits it to the machine and the inputs.",
-        pattern=r"^\d+[kmgt]$",
-    )
-    partitions: int = execution(
-        0, description="Shuffle partitions; 0 chooses them by a sample of the inputs and the cores.", ge=0
-    )
-    split_bytes: int = execution(
-        64 << 20, description="Size in bytes of the pieces in which large text and jsonl files are read.", ge=1024
-    )
-    conf: dict[str, str] = execution({}, description="Any further Spark settings, by their Spark names.")
-
-    @field_validator("conf", mode="before")
-    @classmethod
-    def _values_as_spark_writes_them(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {
-            key: str(item).lower() if isinstance(item, bool) else str(item) if isinstance(item, int | float) else item
-            for key, item in value.items()
-        }
 
 
 class Settings(Section):

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 import training
-from mapring.settings.schema import Ring as RingSettings
+from mapring.settings.ring import Ring as RingSettings
 from tests.training.conftest import PlanMaker
 from tests.training.running import NoStop, fit, moments, prepare, weights
 from tests.training.thread_ring import ThreadRing, run_ranks

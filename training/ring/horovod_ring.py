@@ -17,7 +17,7 @@ from horovod.common.elastic import notification_manager
 from horovod.common.exceptions import HorovodInternalError
 
 from mapring.errors import in_one_line
-from mapring.settings.schema import Ring as RingSettings
+from mapring.settings.ring import Ring as RingSettings
 from training.ring.interface import RingError
 
 

@@ -7,7 +7,7 @@ import socket
 
 import torch
 
-from mapring.settings.schema import Ring as RingSettings
+from mapring.settings.ring import Ring as RingSettings
 from training.ring.interface import Ring
 from training.ring.watched import WatchedRing
 

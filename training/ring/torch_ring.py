@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 
 from mapring.errors import in_one_line
-from mapring.settings.schema import Ring as RingSettings
+from mapring.settings.ring import Ring as RingSettings
 from training.ring.interface import RingError
 
 _BACKENDS = "cpu:gloo,cuda:nccl"  # by the device of a tensor; objects and settings travel through the host
