@@ -170,5 +170,19 @@ def test_the_precision_chosen_is_the_faster_one(make_tiny_plan: PlanMaker) -> No
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_precision_is_tried_on_as_many_tokens_as_a_core_is_busy_with(
+    make_tiny_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_tiny_plan()
+    task = open_task(plan)
+    model, _ = preparation.build_trainable(plan, task, 10)
+    sizes = []
+    real = type(task).sample_batch
+    monkeypatch.setattr(type(task), "sample_batch", lambda *given: sizes.append(given[1:3]) or real(*given))
+    for rows, length in ((64, 8), (4, 8), (64, 10)):
+        choose_precision(task, model, SingleRing(), rows=rows, length=length)
+    assert sizes[::2] == sizes[1::2] == [(32, 8), (4, 8), (25, 10)]
+
+
 def test_documents_are_made_once() -> None:
     assert made_documents(50) == made_documents(50)
