@@ -19,6 +19,7 @@ from mapring.errors import SettingsError, in_one_line
 from mapring.settings.combinations import OWN_ARCHITECTURES
 from mapring.settings.train import ModelSource
 from training.device import device_of
+from training.dropout import dropout_settings
 from training.label_alignment import align_head, named_labels
 from training.methods import state_of_method
 from training.own_architectures import new_model
@@ -37,7 +38,15 @@ class BuiltModel(NamedTuple):
     head: tuple[str, ...]
 
 
-def build_model(source: ModelSource, task: Task, tokens: SpecialTokens, *, max_length: int, cache: Path) -> BuiltModel:
+def build_model(
+    source: ModelSource,
+    task: Task,
+    tokens: SpecialTokens,
+    *,
+    max_length: int,
+    cache: Path,
+    dropout: float | None = None,
+) -> BuiltModel:
     """Load a pretrained model for a task, or make one with random weights, in fp32.
 
     What a task adds to a pretrained model, such as a classifier's head, starts from random weights: seed torch before.
@@ -48,6 +57,7 @@ def build_model(source: ModelSource, task: Task, tokens: SpecialTokens, *, max_l
         tokens: of the tokenizer, which a new model is made for.
         max_length: longest sequence in tokens that the model will see.
         cache: where the files of a remote directory are copied to.
+        dropout: every probability of a transformers model, in place of its own.
 
     Raises:
         SettingsError: the directory holds no such model, or there is no such architecture, or it has not these sizes.
@@ -56,10 +66,10 @@ def build_model(source: ModelSource, task: Task, tokens: SpecialTokens, *, max_l
     if source.architecture in OWN_ARCHITECTURES:
         return BuiltModel(_own(source, task, tokens), ())
     if source.directory is None:
-        model = auto.from_config(new_config(source, tokens, max_length, task.model_settings()), dtype=torch.float32)
-        built = BuiltModel(model, ())
+        config = new_config(source, tokens, max_length, task.model_settings(), dropout)
+        built = BuiltModel(auto.from_config(config, dtype=torch.float32), ())
     else:
-        built = load_pretrained(task.auto_class, source.directory, task.model_settings(), cache)
+        built = load_pretrained(task.auto_class, source.directory, task.model_settings(), cache, dropout=dropout)
     set_padding(built.model, tokens)
     return built
 
@@ -94,20 +104,27 @@ def _own(source: ModelSource, task: Task, tokens: SpecialTokens) -> nn.Module:
 
 
 def load_pretrained(
-    auto_class: str, directory: str, settings: Mapping[str, Any], cache: Path, key: str = "train.model"
+    auto_class: str,
+    directory: str,
+    settings: Mapping[str, Any],
+    cache: Path,
+    key: str = "train.model",
+    dropout: float | None = None,
 ) -> BuiltModel:
     """A transformers directory in fp32, and which of its modules it did not bring; `key` is told in errors.
 
     Raises:
-        SettingsError: the directory holds no such model.
+        SettingsError: the directory holds no such model, or has no dropout that could be set.
     """
     auto, local = _auto_class(auto_class), storage.localize(transformers_directory(directory), cache)
     try:
-        before, labels = _stored_labels(local), list(settings.get("id2label", {}).values())
+        config = _stored_config(local)
+        before, labels = named_labels(config), list(settings.get("id2label", {}).values())
         realigned = bool(labels) and before is not None and before != labels
         model, info = auto.from_pretrained(
             local,
             **({"problem_type": settings["problem_type"]} if realigned else settings),
+            **dropout_settings(config, dropout),
             local_files_only=True,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,  # a head for other labels is replaced
@@ -126,13 +143,19 @@ def load_pretrained(
     return BuiltModel(model, tuple(sorted(head)))
 
 
-def _stored_labels(local: Path) -> list[str] | None:
+def _stored_config(local: Path) -> Any:
     from transformers import AutoConfig
 
-    return named_labels(AutoConfig.from_pretrained(local, local_files_only=True))
+    return AutoConfig.from_pretrained(local, local_files_only=True)
 
 
-def new_config(source: ModelSource, tokens: SpecialTokens, max_length: int, settings: Mapping[str, Any]) -> Any:
+def new_config(
+    source: ModelSource,
+    tokens: SpecialTokens,
+    max_length: int,
+    settings: Mapping[str, Any],
+    dropout: float | None = None,
+) -> Any:
     """The transformers configuration of a model with random weights, made for a tokenizer.
 
     Raises:
@@ -160,6 +183,7 @@ def new_config(source: ModelSource, tokens: SpecialTokens, max_length: int, sett
         "bos_token_id": tokens.bos,
         "eos_token_id": tokens.eos,
         **settings,
+        **dropout_settings(known, dropout),
         **source.config,
     }
     return AutoConfig.for_model(source.architecture, **values)

@@ -22,10 +22,11 @@ from training.checkpoint import Checkpoints, Cursor, share_state
 from training.compiled import check_compiler
 from training.compression import compressed
 from training.device import HOST, open_device
+from training.dropout import check_passes_differ
 from training.forgetting import figures_on
 from training.loop import Training, tell_resumed
 from training.methods import apply_method
-from training.model import BuiltModel, build_model, check_vocabulary, freeze_embeddings, try_model
+from training.model import BuiltModel, build_model, check_vocabulary, config_of, freeze_embeddings, try_model
 from training.older_shards import digest_of_all, open_older
 from training.optimizers import make_optimizer
 from training.precision import choose_precision
@@ -148,7 +149,10 @@ def build_trainable(plan: Plan, task: Task, total_steps: int, device: torch.devi
     source, max_length = settings.train.model, settings.preprocess.max_length
     torch.manual_seed(settings.seed)
     with tempfile.TemporaryDirectory() as cache:
-        model, head = build_model(source, task, tokens, max_length=max_length, cache=Path(cache))
+        model, head = build_model(
+            source, task, tokens, max_length=max_length, cache=Path(cache), dropout=settings.train.dropout
+        )
+    check_passes_differ(config_of(model), settings.train)
     check_vocabulary(model, source, tokens.vocabulary)
     model = compressed(model, settings.train.compression)
     model.to(device)  # made on the host, whose random state is the same everywhere

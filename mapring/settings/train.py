@@ -140,6 +140,14 @@ class Train(Section):
         0.01, description="Weight decay, on matrices only; decoupled from the gradient but for sgd.", ge=0
     )
     clip_norm: float = output(1.0, description="Largest global gradient norm.", gt=0)
+    dropout: float | None = output(
+        None,
+        description="Every dropout probability of a transformers model; null leaves those of its own configuration, "
+        "which newer architectures have at 0.",
+        is_late=True,
+        ge=0,
+        lt=1,
+    )
     freeze_embeddings: bool = output(False, description="Leave the embedding tables as they were pretrained.")
     gradient_checkpointing: bool = execution(
         False, description="Compute activations a second time instead of keeping them: less memory, more time."
@@ -218,6 +226,8 @@ class Train(Section):
         if self.model.architecture in OWN_ARCHITECTURES and (self.gradient_checkpointing or self.method.frozen_layers):
             key = "gradient_checkpointing" if self.gradient_checkpointing else "method.frozen_layers"
             raise ValueError(f"{key}: found it with {self.model.architecture}, which has no blocks; remove it")
+        if self.dropout is not None and self.model.architecture in OWN_ARCHITECTURES:
+            raise ValueError(f"dropout: found it with {self.model.architecture}; set it as model.config.dropout")
         return self
 
     def _uncompiled(self) -> str | None:
