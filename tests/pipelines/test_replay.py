@@ -30,13 +30,18 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return plan
 
 
+_MORE_WORDS = (f"{FILTERS}.minimum_words=20", f"{FILTERS}.minimum_language_score=0.95")
+_OTHER_PRESETS = (
+    f"{FILTERS}.presets=[gopher_repetition]",
+    f"{FILTERS}.thresholds={{}}",
+    f"{FILTERS}.languages=[en, de]",
+)
+_WIDER = (f"{FILTERS}.thresholds.gopher_top_2_grams=0.9", f"{FILTERS}.minimum_words=3", f"{FILTERS}.blocklist=[]")
+
+
 @pytest.mark.parametrize(
     "overrides",
-    [
-        (f"{FILTERS}.minimum_words=20", f"{FILTERS}.minimum_language_score=0.95"),
-        (f"{FILTERS}.presets=[gopher_repetition]", f"{FILTERS}.thresholds={{}}", f"{FILTERS}.languages=[en, de]"),
-        (f"{FILTERS}.thresholds.gopher_top_2_grams=0.9", f"{FILTERS}.minimum_words=3", f"{FILTERS}.blocklist=[]"),
-    ],
+    [pytest.param(_MORE_WORDS, marks=pytest.mark.slow), _OTHER_PRESETS, pytest.param(_WIDER, marks=pytest.mark.slow)],
 )
 def test_counts_are_those_of_a_real_rerun(plan: Plan, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     filters = load_settings(plan.config, overrides).preprocess.filters

@@ -232,6 +232,7 @@ def test_the_reader_gives_numbers_and_where_second_texts_begin(pairs: tuple[Plan
             assert row["target"] is None or batch.targets[place] == row["target"]
 
 
+@pytest.mark.slow  # a whole preprocessing more
 def test_pairs_give_the_same_bytes_whatever_the_partitions(pairs: tuple[Plan, Manifest], tmp_path: Path) -> None:
     plan, manifest = pairs
     other = make_plan(plan.config, [*plan.overrides, f"run_dir={tmp_path}", "spark.partitions=5"])
