@@ -152,6 +152,7 @@ def test_the_manifest_has_weights_and_rows_of_each_source(world: World) -> None:
             assert count == sum(row["source"] == name and row["split"] == split for row in rows)
 
 
+@pytest.mark.slow  # a whole preprocessing more
 def test_the_same_bytes_whatever_the_partitions(world: World, tmp_path: Path) -> None:
     plan, manifest, _ = world
     other = make_plan(plan.config, [f"run_dir={tmp_path}", "spark.partitions=7", "spark.split_bytes=35000"])

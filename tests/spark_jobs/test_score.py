@@ -250,7 +250,7 @@ def test_a_text_that_the_model_fails_on_has_a_row_that_says_so(plan: Plan, tmp_p
     assert found[1]["detail"] == "logits are not finite"
 
 
-@pytest.mark.parametrize("arrow_rows", [1, 7, 10_000])
+@pytest.mark.parametrize("arrow_rows", [1, 7, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_the_udf_gives_the_rows_back_in_order_whatever_spark_s_batches(plan: Plan, arrow_rows: int) -> None:
     """Nulls, empties, duplicates, and partitions of one row and of none."""
     spark = SparkSession.builder.master("local[2,4]").getOrCreate()

@@ -49,7 +49,7 @@ def counter_of(vocabulary: Iterable[str]) -> KeyCounter:
     return KeyCounter(SETTINGS, pa.array(sorted(vocabulary)), ("negative", "neutral", "positive"), ("s0", "s1"))
 
 
-@pytest.mark.parametrize("partitions", [1, 5])
+@pytest.mark.parametrize("partitions", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_words_are_counted_and_the_rarest_cut_off(spark: SparkSession, partitions: int) -> None:
     occurrences, documents = word_counts()
     table, totals = top_words(frame(spark, partitions), SETTINGS)
