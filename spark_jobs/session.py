@@ -44,8 +44,7 @@ def start_session(settings: Settings, stage: str) -> SparkSession:
     """Start (or join) the Spark session of one stage."""
     given = _given_to_spark_submit()
     master = given.get("spark.master", settings.spark.master)
-    here = _DEFAULTS_OF_ONE_MACHINE if LOCAL_MASTER.fullmatch(master) else {}
-    chosen = {**_DEFAULTS, **here, **settings.spark.conf, **given}
+    chosen = {**defaults_of(master), **settings.spark.conf, **given}
     master = with_retries(master, chosen[_ATTEMPTS])
     builder = SparkSession.builder.appName(f"mapring {settings.name} {stage}").master(master)
     for key in chosen.keys() - given.keys():
@@ -53,6 +52,11 @@ def start_session(settings: Settings, stage: str) -> SparkSession:
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("WARN")
     return spark
+
+
+def defaults_of(master: str) -> dict[str, str]:
+    """Ours, by Spark's names, under a master."""
+    return {**_DEFAULTS, **(_DEFAULTS_OF_ONE_MACHINE if LOCAL_MASTER.fullmatch(master) else {})}
 
 
 def _given_to_spark_submit() -> dict[str, str]:

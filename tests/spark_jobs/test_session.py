@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
 
 from mapring.settings import load_settings
-from spark_jobs.session import start_session, with_retries
+from spark_jobs.session import defaults_of, start_session, with_retries
 from tests.tiny import write_world
 
 ADAPTIVE = "spark.sql.adaptive.enabled"
@@ -30,30 +29,22 @@ def test_local_masters_try_a_task_again(master: str, expected: str) -> None:
     assert with_retries(master, "4") == expected
 
 
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["spark.master=local[2]"], "false"),
-        (["spark.master=local[*,4]"], "false"),
-        (["spark.master=local[2]", f"spark.conf.{ADAPTIVE}=true"], "true"),
-        (["spark.master=yarn"], None),
-    ],
-)
-def test_one_machine_plans_once_unless_it_is_told_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], expected: str | None
-) -> None:
-    found: dict[str, str] = {}
+@pytest.mark.parametrize("master", ["local", "local[2]", "local[*]", "local[*,4]"])
+def test_one_machine_plans_once(master: str) -> None:
+    assert defaults_of(master)[ADAPTIVE] == "false"
 
-    class Builder(SparkSession.Builder):
-        def config(self, key: str, value: str) -> Builder:  # type: ignore[override]
-            found[key] = value
-            return self
 
-        def getOrCreate(self) -> SparkSession:  # noqa: N802
-            raise KeyboardInterrupt
+@pytest.mark.parametrize("master", ["local-cluster[2,1,1024]", "spark://host:7077", "yarn"])
+def test_executors_elsewhere_have_spark_s_own_planning(master: str) -> None:
+    assert ADAPTIVE not in defaults_of(master)
 
-    monkeypatch.setattr(SparkSession, "builder", Builder())
+
+@pytest.mark.usefixtures("spark_session_stopped_at_end")
+def test_the_settings_have_the_last_word(tmp_path: Path) -> None:
     config, _ = write_world(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        start_session(load_settings(config, words), "preprocess")
-    assert found.get(ADAPTIVE) == expected
+    conf = [f"spark.conf.{ADAPTIVE}=true", "spark.conf.spark.sql.session.timeZone=Asia/Tokyo"]
+    session = start_session(load_settings(config, conf), "preprocess")
+    assert session.conf.get(ADAPTIVE) == "true"
+    assert session.conf.get("spark.sql.session.timeZone") == "Asia/Tokyo"
+    session = start_session(load_settings(config), "preprocess")
+    assert session.conf.get(ADAPTIVE) == "false" and session.conf.get("spark.sql.session.timeZone") == "UTC"
