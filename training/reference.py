@@ -36,6 +36,7 @@ def reference_distribution(
     shards_directory: str,
     temperature: float = 1.0,
     mistakes: WorstMistakes | None = None,
+    outputs: Sequence[torch.Tensor] = (),
 ) -> dict[str, Any] | None:
     """Histograms of all rows of the test split, or of the validation split where that is empty; None where both are.
 
@@ -49,6 +50,8 @@ def reference_distribution(
         shards_directory: the published shards.
         temperature: of the model, by which a classifier's logits are divided as they are when it scores.
         mistakes: what collects the worst answers of this rank, of tasks that have right ones.
+        outputs: what the model gave for this rank's pieces of the test split, where an evaluation was told of it
+            (`Task.evaluate`); without them they are computed.
 
     Returns:
         `split` and `rows`; `inputs` of `reference_inputs`; whether rows are packed sequences (`is_packed`); and of a
@@ -63,27 +66,30 @@ def reference_distribution(
     split = next((name for name in ("test", "validation") if splits.get(name, {}).get("rows")), None)
     if split is None:
         return None
-    both = pieces_of_split(task, model, ring, shards_directory, split)
-    pieces = (piece for _, piece in both)
-    outputs = _outputs(task, model, both, mistakes)
+    pieces = pieces_of_split(task, model, ring, shards_directory, split)
+    given = _outputs(task, model, pieces, mistakes, outputs if split == "test" else ())
     if task.name in ("classify", "multilabel"):
-        found = _of_labels(task, ring, outputs, temperature if task.name == "classify" else 1.0)
+        found = _of_labels(task, ring, given, temperature if task.name == "classify" else 1.0)
     elif task.name == "regression":
-        found = _of_numbers(ring, _values(output[:, 0] for output in outputs))
+        found = _of_numbers(ring, _values(output[:, 0] for output in given))
     elif task.name == "embed":
-        found = _of_values(ring, "similarity", _values(_cosines(task, model, piece) for piece in pieces), _COSINE)
+        found = _of_values(ring, "similarity", _values(map(_cosines, given)), _COSINE)
     else:
-        found = _of_values(ring, "loss", _values(_losses(model, piece) for piece in pieces), _NATS)
+        found = _of_values(ring, "loss", _values(_losses(model, piece) for _, piece in pieces), _NATS)
     inputs = reference_inputs(task.name, ring, shards_directory, split)
     return {"split": split, "is_packed": details.get("packing") is not None, "inputs": inputs, **found}
 
 
 def _outputs(
-    task: Task, model: nn.Module, pieces: Iterable[tuple[Batch, Piece]], mistakes: WorstMistakes | None
+    task: Task,
+    model: nn.Module,
+    pieces: Iterable[tuple[Batch, Piece]],
+    mistakes: WorstMistakes | None,
+    known: Sequence[torch.Tensor],
 ) -> Iterator[torch.Tensor]:
     """What the model gives for each piece, float64 on the CPU, after its mistakes were collected."""
-    for batch, piece in pieces:
-        output = task.output(model, piece.inputs).double().cpu()  # (B, C)
+    for place, (batch, piece) in enumerate(pieces):
+        output = (known[place] if known else task.output(model, piece.inputs)).double().cpu()  # (B, C)
         if mistakes is not None:
             mistakes.add(batch, piece.rows, output)
         yield output
@@ -127,8 +133,8 @@ def _of_values(ring: Ring, name: str, own: Floats, edges: Floats) -> dict[str, A
     return {"rows": int(counts.sum()), name: _histogram(counts, edges)}
 
 
-def _cosines(task: Task, model: nn.Module, piece: Piece) -> torch.Tensor:
-    first, second = task.output(model, piece.inputs).double().chunk(2)  # (B, H) each
+def _cosines(output: torch.Tensor) -> torch.Tensor:
+    first, second = output.chunk(2)  # (B, H) each
     return (first * second).sum(1)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from mapring import contract
 from mapring.errors import MapringError
 from mapring.figure_names import FIGURE_NAMES
@@ -32,6 +34,7 @@ from training.reference import reference_distribution
 from training.ring import Ring, RingError, first_rank_only, open_ring
 from training.ring.interface import AgreedError, RegroupError
 from training.robustness import robustness
+from training.tasks.interface import OnOutput
 from training.tracking import Tracker, tracked
 
 _TOLD = {  # figures of the closing line
@@ -112,10 +115,13 @@ def _train(plan: Plan, ring: Ring, stop: StopRequest, trackers: Sequence[Tracker
         take_best(training, cursor)
     training = replace(training, model=finished_model(training.model))
     training.task.finish(training.model)
-    evaluation, before = _evaluate(training, cursor), evaluate_before(training)
+    outputs: list[torch.Tensor] = []  # of this rank's rows of the test split, which are looked at twice
+    evaluation, before = _evaluate(training, cursor, outputs.append), evaluate_before(training)
     temperature = evaluation["test"].get("temperature") or 1.0  # what scoring divides by
     wrong = WorstMistakes(training.task, temperature, plan.settings.train.worst_mistakes)
-    reference = reference_distribution(training.task, training.model, ring, plan.shards_directory, temperature, wrong)
+    reference = reference_distribution(
+        training.task, training.model, ring, plan.shards_directory, temperature, wrong, outputs
+    )
     worst = wrong.over_ring(ring)
     training.model.to("cpu")  # exports and golden rows are made there
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
@@ -132,14 +138,17 @@ def _numbers(figures: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in figures.items() if type(value) in (int, float)}
 
 
-def _evaluate(training: Training, cursor: Cursor) -> dict[str, dict[str, Any]]:
-    """Figures of the validation split, of the test split at the temperature that fits it, and of older shards."""
+def _evaluate(training: Training, cursor: Cursor, on_output: OnOutput) -> dict[str, dict[str, Any]]:
+    """Figures of the validation split, of the test split at the temperature that fits it, and of older shards.
+
+    `on_output` is told what the model gives for the test split.
+    """
     task, shards = training.task, training.plan.shards_directory
     validation = task.evaluate(training.model, training.ring, shards, "validation")
     temperature = validation.get("temperature") or 1.0
     found = {
         "validation": validation,
-        "test": task.evaluate(training.model, training.ring, shards, "test", temperature),
+        "test": task.evaluate(training.model, training.ring, shards, "test", temperature, on_output),
     }
     if training.plan.settings.train.robustness:
         seed = training.plan.settings.seed

@@ -68,6 +68,17 @@ def test_every_row_counts_once(make_tiny_plan: PlanMaker, task: str, kind: str, 
     if histogram is not None:
         assert sum(found[histogram]["counts"]) == rows
         assert len(found[histogram]["edges"]) == len(found[histogram]["counts"]) + 1
+
+    def of_known(outputs: list[torch.Tensor]) -> dict[str, Any] | None:
+        return reference_distribution(
+            training.task, training.model, SingleRing(), plan.shards_directory, outputs=outputs
+        )
+
+    told: list[torch.Tensor] = []
+    training.task.evaluate(training.model, SingleRing(), plan.shards_directory, "test", 1.0, told.append)
+    assert of_known(told) == found and bool(told) == (task != "clm"), "a language model's evaluation tells of nothing"
+    if told:
+        assert of_known([torch.full_like(output, 0.5) for output in told]) != found, "they were computed again"
     if task == "embed":
         assert found["inputs"] == {"tokens": None, "unknown_share": None, "languages": None}, "it scores single texts"
     else:

@@ -17,7 +17,7 @@ from training.objectives import ClassificationObjective
 from training.padding import PaddedRows, padded_rows, whole_groups
 from training.reader import NO_LABEL, Batch
 from training.ring import Ring
-from training.tasks.interface import LogitsOfLabels, Piece
+from training.tasks.interface import LogitsOfLabels, OnOutput, Piece, ignore
 from training.tasks.label_outputs import LabelOutputs, figures_over_ring
 from training.tasks.made_rows import made_batch
 from training.tasks.pairs import piece_of
@@ -62,19 +62,31 @@ class Classification(LogitsOfLabels):
         return made_batch(rows, length, vocabulary)
 
     def evaluate(
-        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, temperature: float | None = None
+        self,
+        model: nn.Module,
+        ring: Ring,
+        shards_directory: str,
+        split: str,
+        temperature: float | None = None,
+        on_output: OnOutput = ignore,
     ) -> dict[str, Any]:
         """Figures of the confusion matrix, intervals and calibration; see `label_outputs.figures_over_ring`.
 
         Of pairs with two labels also `relevance.figures_of_two_labels`.
         """
         pairs = RankedPairs() if len(self.labels) == 2 and are_pairs(shards_directory) else None
-        outputs = self._outputs(model, ring, shards_directory, split, pairs)
+        outputs = self._outputs(model, ring, shards_directory, split, pairs, on_output)
         found = figures_over_ring(ring, outputs, self.labels, seed=self.seed, temperature=temperature)
         return {**found, **(figures_of_two_labels(ring, pairs) if pairs else {})}
 
     def _outputs(
-        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, pairs: RankedPairs | None
+        self,
+        model: nn.Module,
+        ring: Ring,
+        shards_directory: str,
+        split: str,
+        pairs: RankedPairs | None,
+        on_output: OnOutput,
     ) -> LabelOutputs:
         doc_ids: list[str] = []
         labels, logits = [np.zeros(0, np.int64)], [np.zeros((0, len(self.labels)))]
@@ -83,6 +95,7 @@ class Classification(LogitsOfLabels):
             found, expected = model(**piece.inputs).logits, piece.targets["labels"]  # (B, C), (B,)
             loss += fixed_point(functional.cross_entropy(found, expected, reduction="sum"))
             found, expected = found.cpu(), expected.cpu()
+            on_output(found)
             labelled = (expected != NO_LABEL).numpy()
             unlabelled += int((~labelled).sum())
             doc_ids += [batch.doc_ids[row] for row in piece.rows[labelled]]

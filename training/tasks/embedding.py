@@ -24,7 +24,7 @@ from training.padding import cut_groups, padded_rows
 from training.reader import Batch
 from training.ring import Ring
 from training.rows import Ids
-from training.tasks.interface import Piece
+from training.tasks.interface import OnOutput, Piece, ignore
 from training.tasks.made_rows import made_batch
 from training.tasks.pairs import PairForm
 
@@ -107,7 +107,13 @@ class Embedding:
         )
 
     def evaluate(
-        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, _temperature: float | None = None
+        self,
+        model: nn.Module,
+        ring: Ring,
+        shards_directory: str,
+        split: str,
+        _temperature: float | None = None,
+        on_output: OnOutput = ignore,
     ) -> dict[str, Any]:
         """`rows`, `loss`, and how far up first texts find their second among all seconds of the split.
 
@@ -118,6 +124,7 @@ class Embedding:
         units, weight = 0, 0.0
         for _, piece in pieces_of_split(self, model, ring, shards_directory, split):
             embeddings = self.output(model, piece.inputs)  # (2 B, H)
+            on_output(embeddings.cpu())
             first, second = embeddings.chunk(2)
             firsts.append(first.cpu().numpy())
             seconds.append(second.cpu().numpy())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -12,6 +12,12 @@ from torch import nn
 from training.batches import Integers
 from training.reader import Batch
 from training.ring import Ring
+
+OnOutput = Callable[[torch.Tensor], None]
+
+
+def ignore(_output: torch.Tensor) -> None:
+    """Nobody wants to be told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,10 +149,18 @@ class Task(Protocol):
         """Made-up rows of this shape, to try a model with before real ones come."""
 
     def evaluate(
-        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, temperature: float | None = None
+        self,
+        model: nn.Module,
+        ring: Ring,
+        shards_directory: str,
+        split: str,
+        temperature: float | None = None,
+        on_output: OnOutput = ignore,
     ) -> dict[str, Any]:
         """Figures of a model in fp32 on a split, bit for bit the same on any number of ranks.
 
         At least `rows` and `loss` (mean, None without rows that count). A classifier also tells what its probabilities
-        are worth at a `temperature`, or at that which fits these rows best.
+        are worth at a `temperature`, or at that which fits these rows best. `on_output` is told what `output` gives for
+        each piece of `pieces_of_split`, in their order and on the CPU; a language model's evaluation never computes
+        that, and tells nothing.
         """

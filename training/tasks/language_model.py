@@ -23,7 +23,7 @@ from training.reader import Batch
 from training.ring import Ring
 from training.rows import Ids
 from training.tasks.documents import attention_between, document_numbers, restarting_positions
-from training.tasks.interface import LogitsOfRows, Piece
+from training.tasks.interface import LogitsOfRows, OnOutput, Piece, ignore
 from training.tasks.made_rows import made_batch
 from training.tasks.masking import Masking
 from training.tasks.pairs import token_types
@@ -89,7 +89,13 @@ class _LanguageModel(LogitsOfRows, ABC):
         return made_batch(rows, length, vocabulary)
 
     def evaluate(
-        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, _temperature: float | None = None
+        self,
+        model: nn.Module,
+        ring: Ring,
+        shards_directory: str,
+        split: str,
+        _temperature: float | None = None,
+        _on_output: OnOutput = ignore,
     ) -> dict[str, Any]:
         """`rows`, top-1 `accuracy`, and `language_figures`: predicted `tokens`, `loss` (nats a token), `perplexity`.
 

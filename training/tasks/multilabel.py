@@ -19,7 +19,7 @@ from training.model import config_of
 from training.padding import padded_rows
 from training.reader import Batch
 from training.ring import Ring
-from training.tasks.interface import LogitsOfLabels, Piece
+from training.tasks.interface import LogitsOfLabels, OnOutput, Piece, ignore
 from training.tasks.made_rows import made_batch
 from training.tasks.pairs import piece_of
 
@@ -55,7 +55,13 @@ class Multilabel(LogitsOfLabels):
         return made_batch(rows, length, vocabulary, label_sets=[np.zeros(1, np.int32)] * rows)
 
     def evaluate(
-        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, _temperature: float | None = None
+        self,
+        model: nn.Module,
+        ring: Ring,
+        shards_directory: str,
+        split: str,
+        _temperature: float | None = None,
+        on_output: OnOutput = ignore,
     ) -> dict[str, Any]:
         """Figures of the labels that have a probability above 0.5, `loss`, and the rows that are `unlabelled`.
 
@@ -67,6 +73,7 @@ class Multilabel(LogitsOfLabels):
         replicates = torch.zeros(intervals.REPLICATES, count, 3, dtype=torch.int64)
         for batch, piece in pieces_of_split(self, model, ring, shards_directory, split):
             logits, labelled = self.output(model, piece.inputs), piece.targets["labelled"]  # (B, L), (B,)
+            on_output(logits.cpu())
             predicted = (logits[labelled] > 0).cpu()  # where the sigmoid is above 0.5
             true, doc_ids = piece.targets["labels"][labelled].cpu().numpy(), [batch.doc_ids[row] for row in piece.rows]
             doc_ids = [doc_id for doc_id, counted in zip(doc_ids, labelled.tolist(), strict=True) if counted]

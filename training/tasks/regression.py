@@ -17,7 +17,7 @@ from training.padding import padded_rows
 from training.reader import Batch
 from training.ring import Ring
 from training.targets import TargetScale
-from training.tasks.interface import LogitsOfRows, Piece
+from training.tasks.interface import LogitsOfRows, OnOutput, Piece, ignore
 from training.tasks.made_rows import made_batch
 from training.tasks.pairs import piece_of
 from training.tasks.raw_scale import fold_raw_scale, use_raw_scale
@@ -68,7 +68,13 @@ class Regression(LogitsOfRows):
         return made_batch(rows, length, vocabulary, targets=np.full(rows, self.scale.mean))
 
     def evaluate(
-        self, model: nn.Module, ring: Ring, shards_directory: str, split: str, _temperature: float | None = None
+        self,
+        model: nn.Module,
+        ring: Ring,
+        shards_directory: str,
+        split: str,
+        _temperature: float | None = None,
+        on_output: OnOutput = ignore,
     ) -> dict[str, Any]:
         """Figures of `regression_figures` in the unit of the targets, `loss`, and the rows that are `unlabelled`.
 
@@ -81,6 +87,7 @@ class Regression(LogitsOfRows):
         units = unlabelled = 0
         for batch, piece in pieces_of_split(self, model, ring, shards_directory, split, text=pairs is not None):
             logits, expected = self.output(model, piece.inputs), piece.targets["targets"].cpu().numpy()
+            on_output(logits.cpu())
             labelled = ~np.isnan(expected)  # (B,), of logits (B, 1)
             doc_ids += [batch.doc_ids[row] for row in piece.rows[labelled]]
             predictions.append(logits[:, 0].double().cpu().numpy()[labelled])
