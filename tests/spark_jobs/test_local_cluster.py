@@ -25,6 +25,7 @@ from tests.tiny import write_world
 from tests.tiny_model import publish_tiny_model
 
 JOBS = Path(__file__).resolve().parents[2] / "spark_jobs"
+SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # six JVMs of a few seconds: 64 s in place of 83
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,8 @@ def submit(python: Path, job: Path, archive: Path, config: str, cwd: Path) -> st
         "local-cluster[2,1,1024]",
         *("--conf", "spark.eventLog.enabled=true", "--conf", "spark.eventLog.compress=false"),
         *("--conf", f"spark.eventLog.dir={events(cwd).as_uri()}"),
+        *("--driver-java-options", SHORT_LIVED),
+        *("--conf", f"spark.executor.extraJavaOptions={SHORT_LIVED}"),
         "--py-files",
         str(archive),
         str(job),

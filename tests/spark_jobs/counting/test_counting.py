@@ -60,7 +60,7 @@ def test_words_are_counted_and_the_rarest_cut_off(spark: SparkSession, partition
     assert tuple(totals) == (len(occurrences), occurrences.total())
 
 
-@pytest.mark.parametrize("partitions", [1, 5])
+@pytest.mark.parametrize("partitions", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_ngrams_of_frequent_words_are_counted_inside_documents(spark: SparkSession, partitions: int) -> None:
     vocabulary = {word for word, _ in word_counts()[0].most_common(12)}
     found: dict[int, Counter[str]] = {2: Counter(), 3: Counter()}
