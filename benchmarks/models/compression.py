@@ -20,11 +20,13 @@ def compression_figures() -> list[Figure]:
 
 
 def distilled() -> Trained:
-    """The student, which starts from four layers of its teacher with half of their feed-forward units.
+    """The student, which starts from four layers of its teacher with three fifths of their feed-forward units.
 
-    Three whole layers were 2.1 times as fast, but lost 2.6 points of accuracy.
+    The teacher is also asked about texts without a tenth of their words. In three epochs on the texts as they are, half
+    of the units lost 2.1 points of accuracy, and three whole layers 2.6.
     """
     teacher = of_sentences("full", METHODS["full"]).plan.model_directory
     words = [f"train.model={teacher}", f"train.distillation.teacher={teacher}", "train.distillation.weight=0.9"]
-    words += ["train.compression.keep_layers=4", "train.compression.keep_units=0.5"]
-    return of_sentences("distilled", [*words, "train.epochs=3", "train.learning_rate=0.0002"])
+    words += ["train.compression.keep_layers=4", "train.compression.keep_units=0.6"]
+    words += ["train.augmentation.drop_words=0.1"]
+    return of_sentences("distilled", [*words, "train.epochs=5", "train.learning_rate=0.0002"])

@@ -12,7 +12,8 @@ _SMALL = ("train.freeze_embeddings=false", "train.learning_rate=0.002", "train.e
 
 METHODS: Mapping[str, Sequence[str]] = {
     "full": (),
-    "lora": ("train.method={name: lora, rank: 16, alpha: 32}", "train.learning_rate=0.0005"),
+    # Of rank 16 at 0.0005 and 0.001, and rank 32 at 0.0007, the last was best on a validation split: 0.777, full 0.776.
+    "lora": ("train.method={name: lora, rank: 32, alpha: 64}", "train.learning_rate=0.0007"),
     "adalora": ("train.method.name=adalora", "train.learning_rate=0.002"),
     "prefix": ("train.method.name=prefix", "train.learning_rate=0.005"),
     "adapter": ("train.method.name=adapter", "train.learning_rate=0.001"),
