@@ -20,12 +20,13 @@ from mapring.contract.verify import verify
 from mapring.plan import make_plan
 from mapring.scores.verify import verify_scores
 from pipelines.archive import write_archive
+from pipelines.stages import SHORT_LIVED_JVM
 from spark_jobs.preprocess import preprocess
 from tests.tiny import write_world
 from tests.tiny_model import publish_tiny_model
 
 JOBS = Path(__file__).resolve().parents[2] / "spark_jobs"
-SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # six JVMs of a few seconds: 64 s in place of 83
+QUICK_START = " ".join(SHORT_LIVED_JVM)  # there are six JVMs of a few seconds: 64 s in place of 83
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,8 @@ def submit(python: Path, job: Path, archive: Path, config: str, cwd: Path) -> st
         "local-cluster[2,1,1024]",
         *("--conf", "spark.eventLog.enabled=true", "--conf", "spark.eventLog.compress=false"),
         *("--conf", f"spark.eventLog.dir={events(cwd).as_uri()}"),
-        *("--driver-java-options", SHORT_LIVED),
-        *("--conf", f"spark.executor.extraJavaOptions={SHORT_LIVED}"),
+        *("--driver-java-options", QUICK_START),
+        *("--conf", f"spark.executor.extraJavaOptions={QUICK_START}"),
         "--py-files",
         str(archive),
         str(job),

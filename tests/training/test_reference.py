@@ -53,32 +53,26 @@ def reference_of(training: Training, plan: Plan) -> dict[str, Any]:
     return alone
 
 
-@pytest.mark.parametrize(("task", "kind", "histogram"), CASES, ids=[case[0] for case in CASES])
-def test_every_row_counts_once(make_tiny_plan: PlanMaker, task: str, kind: str, histogram: str | None) -> None:
+def training_of(make_tiny_plan: PlanMaker, task: str, kind: str) -> tuple[Training, Plan]:
+    """One that has not begun, on pairs of texts."""
     documents = scored_pairs(80)
     if task == "embed":
         documents = [item._replace(label_id=None) for item in documents]
     words = [f"train.task={task}", "score=null", *([LSTM] if task == "clm" else [])]
     labels = {"labels": []} if task == "embed" else {}
     plan = make_tiny_plan(*words, documents=documents, label_kind=kind, **labels)
-    training, _ = prepare(plan)
+    return prepare(plan)[0], plan
+
+
+@pytest.mark.parametrize(("task", "kind", "histogram"), CASES, ids=[case[0] for case in CASES])
+def test_every_row_counts_once(make_tiny_plan: PlanMaker, task: str, kind: str, histogram: str | None) -> None:
+    training, plan = training_of(make_tiny_plan, task, kind)
     found = reference_of(training, plan)
     rows = ShardReader(plan.shards_directory, "test").rows_in_split
     assert (found["split"], found["rows"]) == ("test", rows)
     if histogram is not None:
         assert sum(found[histogram]["counts"]) == rows
         assert len(found[histogram]["edges"]) == len(found[histogram]["counts"]) + 1
-
-    def of_known(outputs: list[torch.Tensor]) -> dict[str, Any] | None:
-        return reference_distribution(
-            training.task, training.model, SingleRing(), plan.shards_directory, outputs=outputs
-        )
-
-    told: list[torch.Tensor] = []
-    training.task.evaluate(training.model, SingleRing(), plan.shards_directory, "test", 1.0, told.append)
-    assert of_known(told) == found and bool(told) == (task != "clm"), "a language model's evaluation tells of nothing"
-    if told:
-        assert of_known([torch.full_like(output, 0.5) for output in told]) != found, "they were computed again"
     if task == "embed":
         assert found["inputs"] == {"tokens": None, "unknown_share": None, "languages": None}, "it scores single texts"
     else:
@@ -90,6 +84,19 @@ def test_every_row_counts_once(make_tiny_plan: PlanMaker, task: str, kind: str, 
         assert sum(found["top_score"]["counts"][:10]) == 0  # the larger of two probabilities
     if task == "multilabel":  # above 0.5; none is 0.5 itself
         assert all(sum(own["probability"]["counts"][10:]) == own["answers"] for own in found["labels"].values())
+
+
+@pytest.mark.parametrize(("task", "kind"), [case[:2] for case in CASES], ids=[case[0] for case in CASES])
+def test_what_an_evaluation_told_of_is_not_computed_again(make_tiny_plan: PlanMaker, task: str, kind: str) -> None:
+    training, plan = training_of(make_tiny_plan, task, kind)
+    where = (training.task, training.model, SingleRing(), plan.shards_directory)
+    told: list[torch.Tensor] = []
+    training.task.evaluate(*where[1:], "test", 1.0, told.append)
+    assert bool(told) == (task != "clm"), "a language model's evaluation tells of nothing"
+    found = reference_distribution(*where)
+    assert reference_distribution(*where, outputs=told) == found
+    if told:
+        assert reference_distribution(*where, outputs=[torch.full_like(output, 0.5) for output in told]) != found
 
 
 def test_the_bins_of_values() -> None:
