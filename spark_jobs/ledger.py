@@ -14,7 +14,7 @@ from spark_jobs.dedup.parts import DUPLICATE_PARTS
 from spark_jobs.formats.raw import READ_RULES
 from spark_jobs.label_limit import LABEL_LIMIT
 from spark_jobs.overlap.contamination import CONTAMINATED
-from spark_jobs.tables import Built, WrittenFile, file_of_document, write_groups
+from spark_jobs.tables import Built, WrittenFile, file_of_document, spread_to_files, write_files
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -70,12 +70,14 @@ def drop_rows(rejected: DataFrame, duplicates: DataFrame, limited: DataFrame | N
 def write_ledger(drops: DataFrame, total: int, directory: str) -> tuple[list[WrittenFile], Counter[str]]:
     """Write the ledger below `drops/`, ordered by document id; returns its files and the drops by rule."""
     files = max(1, -(-total // _ROWS_PER_FILE))
-    ordered = (
-        drops.withColumn("file_group", F.format_string("drops-%05d", file_of_document(files)))
-        .repartition("file_group")
-        .sortWithinPartitions("file_group", "doc_id")
+    written = write_files(
+        spread_to_files(drops, file_of_document(files), files, "doc_id"),
+        _build,
+        name="drops-{:05d}".format,
+        directory=directory,
+        folder="drops",
+        rows_per_row_group=_ROWS_PER_ROW_GROUP,
     )
-    written = write_groups(ordered, _build, directory=directory, folder="drops", rows_per_row_group=_ROWS_PER_ROW_GROUP)
     by_rule: Counter[str] = Counter()
     for file in written:
         for rule, _, count in file.statistics["drops"]:

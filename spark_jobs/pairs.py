@@ -23,7 +23,7 @@ from spark_jobs.recommending.pairs import PairScene, over_users
 from spark_jobs.recommending.reading import Read, read_all
 from spark_jobs.recommending.timeline import moments
 from spark_jobs.session import watch
-from spark_jobs.tables import Built, WrittenFile, write_groups
+from spark_jobs.tables import Built, WrittenFile, spread_to_files, write_files
 from spark_jobs.unchanged import check_unchanged
 
 STAGE = "pairs"
@@ -67,16 +67,15 @@ def pairs(plan: Plan) -> None:
     made = spark.range(0, count, 1, slices).mapInArrow(run, from_arrow_schema(PAIR))
     most = count * settings.pairs_per_user * (1 + settings.pair_negatives)
     files = -(-most // _ROWS_PER_FILE)  # of what there can be at most, so that it does not hang on a count
-    placed = (
-        made.withColumn("number", F.pmod(F.xxhash64("user"), F.lit(files)).cast("int"))
-        .withColumn("file_group", F.format_string("pairs-%05d", "number"))
-        .repartitionById(files, "number")
-        .drop("number")
-        .sortWithinPartitions("file_group", "user", "time", "item")
-    )
+    placed = spread_to_files(made, F.pmod(F.xxhash64("user"), F.lit(files)), files, "user", "time", "item")
     with watch(spark, STAGE, "pairs", counted):
-        written = write_groups(
-            placed, _built, directory=plan.pairs_directory, folder="data", rows_per_row_group=_ROWS_PER_ROW_GROUP
+        written = write_files(
+            placed,
+            _built,
+            name="pairs-{:05d}".format,
+            directory=plan.pairs_directory,
+            folder="data",
+            rows_per_row_group=_ROWS_PER_ROW_GROUP,
         )
     total = sum(file.entry.rows or 0 for file in written)
     if not total:

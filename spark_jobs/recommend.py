@@ -57,7 +57,7 @@ from spark_jobs.recommending.tasks import (
 from spark_jobs.recommending.timeline import Query, moments, now, queries
 from spark_jobs.recommending.told import STAGE, Counted, Told
 from spark_jobs.session import watch
-from spark_jobs.tables import Built, WrittenFile, parquet_bytes, write_groups
+from spark_jobs.tables import Built, WrittenFile, parquet_bytes, spread_to_files, write_files
 from spark_jobs.unchanged import check_unchanged
 
 if TYPE_CHECKING:
@@ -259,19 +259,14 @@ def _lists(told: Told) -> list[WrittenFile]:
     listed, counted = _given(told, manifest, scene)
     names = told.spark.sparkContext.broadcast((read.users, read.items, read.texts))
     files = -(-len(read.users) // _USERS_PER_FILE)
-    placed = (
-        listed.withColumn("number", F.floor(F.col("query") / _USERS_PER_FILE).cast("int"))
-        .withColumn("file_group", F.format_string("lists-%05d", "number"))
-        .repartitionById(files, "number")
-        .drop("number")
-        .sortWithinPartitions("file_group", "query", "rank")
-    )
+    placed = spread_to_files(listed, F.floor(F.col("query") / _USERS_PER_FILE), files, "query", "rank")
     model = plan.model if told.settings.model else None
     build = partial(_named, names=lambda: names.value, ranker=str(plan.recommender), model=model)
     with watch(told.spark, STAGE, f"lists of {len(read.users):,} users", counted.rows):
-        written = write_groups(
+        written = write_files(
             placed,
             build,
+            name="lists-{:05d}".format,
             directory=plan.recommendations_directory,
             folder="data",
             rows_per_row_group=_ROWS_PER_FILE,

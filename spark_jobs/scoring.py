@@ -25,7 +25,7 @@ from spark_jobs.predictor import Predictor
 from spark_jobs.ranking.features import asked_by_ranker, joined, text_scores
 from spark_jobs.ranking.published import load_ranker
 from spark_jobs.scores_placing import place_rows, rows_of_a_text
-from spark_jobs.tables import Built, WrittenFile, write_groups
+from spark_jobs.tables import Built, WrittenFile, spread_to_files, write_files
 from spark_jobs.task_predictor import load_task_predictor
 
 if TYPE_CHECKING:
@@ -145,15 +145,10 @@ def write_scores(
     if not files:
         return []
     placed = place_rows(records, inputs, rows_of_a_text(rows_per_file))
-    spread = (
-        placed.withColumn("file_group", F.format_string(f"{build.run_id[:8]}-%05d", "file"))
-        .repartitionById(files, "file")
-        .drop("file")
-        .sortWithinPartitions("file_group", "source", "path", "record")
-    )
-    return write_groups(
-        spread,
+    return write_files(
+        spread_to_files(placed, F.col("file"), files, "source", "path", "record"),
         build,
+        name=f"{build.run_id[:8]}-{{:05d}}".format,
         directory=directory,
         folder="data",
         rows_per_row_group=ROWS_PER_ROW_GROUP,

@@ -8,10 +8,10 @@ integers alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +27,13 @@ from mapring.histogram import lower_bounds
 from mapring.settings import Settings
 from mapring.text import Encoder
 from spark_jobs.labels import Labels
-from spark_jobs.splits import SPLITS, leading_bits, seeded_hash
-from spark_jobs.tables import Built, WrittenFile, write_groups
+from spark_jobs.splits import SPLITS, SplitNumbers, by_split, leading_bits, seeded_hash
+from spark_jobs.tables import Built, WrittenFile, spread_to_files, write_files
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
 COLUMNS = ("doc_id", "source_id", "source", "time", "group", "text", "label")
-MOST_TASKS = 10_000
 _BUCKET_BITS = 12  # 4096 buckets of the hash order, each ranked in one task: 250,000 of a billion documents
 _OFFSETS = pa.schema([("split", pa.string()), ("bucket", pa.int32()), ("offset", pa.int64())])
 
@@ -50,7 +49,8 @@ def assign_positions(rows: DataFrame, settings: Settings) -> tuple[DataFrame, di
     found = {(row["split"], row["bucket"]): row["count"] for row in keys.groupBy("split", "bucket").count().collect()}
     offsets, sizes = _offsets(found)
     table = rows.sparkSession.createDataFrame(offsets)
-    within = Window.partitionBy("split", "bucket").orderBy("order_key", "content_hash")
+    # By the bucket first, since nearly all rows have one split: Spark compares whole rows where the first column ties.
+    within = Window.partitionBy("bucket", "split").orderBy("order_key", "content_hash")
     rank = F.col("offset") + F.row_number().over(within) - 1
     lanes = settings.preprocess.lanes
     ranked = keys.join(F.broadcast(table), ["split", "bucket"]).withColumn("rank", rank)
@@ -73,7 +73,6 @@ def write_shards(
     positioned: DataFrame, settings: Settings, *, sizes: Mapping[str, int], labels: list[str], directory: str
 ) -> list[WrittenFile]:
     """Tokenize and write the documents below `data/`, one file for each (split, lane, shard)."""
-    ordered = lay_out(positioned, settings, sizes=sizes, columns=COLUMNS)
     tokenizer = None if settings.preprocess.tokenizer is None else storage.join(directory, "tokenizer")
     chosen = settings.preprocess
     build = ShardBuilder(
@@ -83,37 +82,53 @@ def write_shards(
         labels=Labels(chosen.labels, chosen.label_separator),
         has_pairs=chosen.has_pairs,
     )
-    groups = settings.preprocess.rows_per_row_group
-    return write_groups(ordered, build, directory=directory, folder="data", rows_per_row_group=groups)
+    return write_lanes(positioned, build, settings, sizes=sizes, columns=COLUMNS, directory=directory)
 
 
-def lay_out(
-    positioned: DataFrame, settings: Settings, *, sizes: Mapping[str, int], columns: tuple[str, ...]
-) -> DataFrame:
-    """These columns of the rows, in order of their positions in each file (`file_group`); a file is a task.
+def write_lanes(
+    positioned: DataFrame,
+    build: Callable[[pa.Table], Built],
+    settings: Settings,
+    *,
+    sizes: Mapping[str, int],
+    columns: Sequence[str],
+    directory: str,
+) -> list[WrittenFile]:
+    """Write these columns of the rows below `data/`, in order of their positions in each shard.
 
     `sizes` are the rows of each split.
     """
-    lanes, rows_per_shard = settings.preprocess.lanes, settings.preprocess.rows_per_shard
-    shards = {split: -(-rows // (lanes * rows_per_shard)) for split, rows in sizes.items()}  # of every lane
-    ends = list(accumulate(lanes * count for count in shards.values()))
-    first = dict(zip(shards, [0, *ends], strict=False))
-    shard = F.expr(f"position div {rows_per_shard}")
-    file = _by_split(first) + F.col("lane") * _by_split(shards) + shard
-    tasks = max(1, min(MOST_TASKS, ends[-1]))
-    return (
-        positioned.withColumn("file_group", F.format_string("%s-%05d-%05d", "split", "lane", shard))
-        .withColumn("task", F.pmod(file, F.lit(tasks)).cast("int"))
-        .select("task", "file_group", "position", *columns)
-        .repartitionById(tasks, "task")
-        .drop("task")
-        .sortWithinPartitions("file_group", "position")
+    chosen = settings.preprocess
+    of_lane = {split: -(-rows // (chosen.lanes * chosen.rows_per_shard)) for split, rows in sizes.items()}
+    names = ShardNames(SplitNumbers({split: chosen.lanes * count for split, count in of_lane.items()}), of_lane)
+    shard = F.expr(f"position div {chosen.rows_per_shard}")
+    file = by_split(names.numbers.first()) + F.col("lane") * by_split(of_lane) + shard
+    placed = positioned.select(file.alias("file"), "position", *columns)
+    return write_files(
+        spread_to_files(placed, F.col("file"), names.numbers.total(), "position"),
+        build,
+        name=names,
+        directory=directory,
+        folder="data",
+        rows_per_row_group=chosen.rows_per_row_group,
     )
 
 
-def _by_split(values: Mapping[str, int]) -> Column:
-    """The value of a row's split."""
-    return F.element_at(F.create_map(*(F.lit(item) for pair in values.items() for item in pair)), F.col("split"))
+@dataclass(frozen=True)
+class ShardNames:
+    """The name of a shard by its number: split, lane, and which of the lane's shards it is.
+
+    `numbers` has all shards of a split in a row, lane by lane, `of_lane` how many each lane has.
+    """
+
+    numbers: SplitNumbers
+    of_lane: Mapping[str, int]
+
+    def __call__(self, number: int) -> str:
+        """Such as train-00003-00000."""
+        split, place = self.numbers.find(number)
+        lane, shard = divmod(place, self.of_lane[split])
+        return f"{split}-{lane:05d}-{shard:05d}"
 
 
 @dataclass(frozen=True, kw_only=True)

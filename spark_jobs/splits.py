@@ -7,7 +7,9 @@ in the order test, validation, train, together with its documents that no settin
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -15,7 +17,7 @@ from pyspark.sql import functions as F
 from mapring.settings import Input, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
@@ -55,6 +57,32 @@ def keep_groups_together(documents: DataFrame, inputs: Sequence[Input]) -> DataF
     joined = documents.join(decided, "group", "left")
     together = joined.withColumn("given_split", F.coalesce("split_of_group", "given_split"))
     return together.select(*documents.columns)
+
+
+def by_split(values: Mapping[str, int]) -> Column:
+    """The value of a row's `split`."""
+    return F.element_at(F.create_map(*(F.lit(item) for pair in values.items() for item in pair)), F.col("split"))
+
+
+@dataclass(frozen=True)
+class SplitNumbers:
+    """Numbers from 0, those of a split in a row; `counts` says how many each split has."""
+
+    counts: Mapping[str, int]
+
+    def first(self) -> dict[str, int]:
+        """The first number of each split."""
+        return dict(zip(self.counts, accumulate(self.counts.values(), initial=0), strict=False))
+
+    def total(self) -> int:
+        """How many numbers there are."""
+        return sum(self.counts.values())
+
+    def find(self, number: int) -> tuple[str, int]:
+        """The split that has a number, and its place among those of the split."""
+        first = self.first()
+        split = next(split for split in reversed(first) if first[split] <= number and self.counts[split])
+        return split, number - first[split]
 
 
 def assign_splits(documents: DataFrame, settings: Settings) -> DataFrame:

@@ -1,7 +1,7 @@
 """Write sorted rows as Parquet files from inside tasks; only the driver decides what is published.
 
-A task writes every group of rows (consecutive, all in one task) as one file whose name its
-content determines, and returns the file's description. So the bytes do not depend on how groups
+A task writes the rows of every file of its own, which are all there and in order, as one file whose name
+its content determines, and returns the file's description. So the bytes do not depend on how files
 are spread over tasks, and a retried or speculative task writes nothing new.
 """
 
@@ -21,6 +21,7 @@ from mapring.contract import FileEntry, content_name, write_file
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
+_MOST_TASKS = 10_000
 WRITTEN = pa.schema(
     [
         pa.field("group", pa.string(), nullable=False),  # sort key of the file among the stage's files
@@ -63,26 +64,48 @@ def file_of_document(files: int) -> Column:
     return F.pmod(F.xxhash64("doc_id"), F.lit(files))
 
 
-def write_groups(
+def spread_to_files(rows: DataFrame, file: Column, files: int, *order: str) -> DataFrame:
+    """Rows as `write_files` needs them: with `file`, those of a file in one task and in order.
+
+    A file is a task, up to 10,000 of them, so that only the columns of the order have to be compared. Spark compares
+    the first 8 bytes of the first one, and no more where they differ.
+
+    Args:
+        rows: what is written.
+        file: the number of a row's file, from 0.
+        files: how many there are.
+        order: columns that sort the rows of a file.
+    """
+    from pyspark.sql import functions as F
+
+    tasks = max(1, min(_MOST_TASKS, files))
+    numbered = rows.withColumn("file", file.cast("int"))
+    spread = numbered.repartitionById(tasks, F.pmod(F.col("file"), F.lit(tasks)))
+    return spread.sortWithinPartitions(*(("file",) if tasks < files else ()), *order)
+
+
+def write_files(
     rows: DataFrame,
     build: Callable[[pa.Table], Built],
     *,
+    name: Callable[[int], str],
     directory: str,
     folder: str,
     rows_per_row_group: int,
     then: Callable[[str, pa.Table], object] | None = None,
 ) -> list[WrittenFile]:
-    """Write each group of a DataFrame as one file below `directory/folder`.
+    """Write rows that are spread to files, each file below `directory/folder`.
 
-    Rows of equal `file_group` must be consecutive and in one partition; `build` gets them in
-    order as one table, without that column. `then` is told, in the task, each file that is written, its path below
-    `directory` and its rows. Returns the files sorted by group.
+    `build` gets the rows of a file in order as one table, without their number; `name` makes the file's group of it,
+    with which its path begins. `then` is told, in the task, each file that is written, its path below `directory` and
+    its rows. Returns the files sorted by group.
     """
     from pyspark.sql.pandas.types import from_arrow_schema
 
     write = partial(
         _write_partition,
         build=build,
+        name=name,
         directory=directory,
         folder=folder,
         rows_per_row_group=rows_per_row_group,
@@ -114,13 +137,14 @@ def _write_partition(
     batches: Iterable[pa.RecordBatch],
     *,
     build: Callable[[pa.Table], Built],
+    name: Callable[[int], str],
     directory: str,
     folder: str,
     rows_per_row_group: int,
     then: Callable[[str, pa.Table], object] | None,
 ) -> Iterator[pa.RecordBatch]:
-    for group, table in groups(batches):
-        built = build(table)
+    for file, table in tables_of_files(batches):
+        group, built = name(file), build(table)
         content = parquet_bytes(built.table, rows_per_row_group)
         path = f"{folder}/{content_name(group, content, '.parquet')}"
         entry = write_file(directory, path, content, built.table.num_rows)
@@ -129,21 +153,21 @@ def _write_partition(
         yield written_row(group, entry, built.statistics)
 
 
-def groups(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.Table]]:
-    """Cut a stream of batches where the value of `file_group` changes; yield each group as one table."""
-    current: str | None = None
+def tables_of_files(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
+    """Cut a stream of batches where the value of `file` changes; yield each value, and its rows as one table."""
+    current = -1
     parts: list[pa.RecordBatch] = []
     for batch in batches:
-        column = batch.column("file_group")
-        inner = batch.drop_columns(["file_group"])
+        column = batch.column("file")
+        inner = batch.drop_columns(["file"])
         start = 0
         for run in pc.run_end_encode(column).run_ends.to_pylist() if batch.num_rows else []:
-            group = column[start].as_py()
-            if group != current and parts:
-                yield str(current), pa.Table.from_batches(parts)
+            file = column[start].as_py()
+            if file != current and parts:
+                yield current, pa.Table.from_batches(parts)
                 parts = []
-            current = group
+            current = file
             parts.append(inner.slice(start, run - start))
             start = run
     if parts:
-        yield str(current), pa.Table.from_batches(parts)
+        yield current, pa.Table.from_batches(parts)

@@ -22,7 +22,7 @@ from mapring.contract.schemas import ranked_schema
 from mapring.scores.table import ScoresTable
 from mapring.settings.rank import Rank
 from spark_jobs.session import partitions
-from spark_jobs.tables import Built, WrittenFile, write_groups
+from spark_jobs.tables import Built, WrittenFile, spread_to_files, write_files
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
@@ -110,15 +110,14 @@ def write_top_rows(
     places = top.select("doc_id", "rank", "ranked_by", "rows")
     ranked = _read(spark, table, schema).join(places, "doc_id")
     number = F.pmod(F.xxhash64(*settings.per), F.lit(files)) if settings.per else (F.col("rank") - 1) / ROWS_PER_FILE
-    spread = (
-        ranked.withColumn("file", F.floor(number).cast("int"))
-        .withColumn("file_group", F.format_string("ranked-%05d", "file"))
-        .repartitionById(files, "file")
-        .drop("file")
-        .sortWithinPartitions("file_group", *settings.per, "rank")
+    written = write_files(
+        spread_to_files(ranked, F.floor(number), files, *settings.per, "rank"),
+        partial(_build, schema=ranked_schema(schema)),
+        name="ranked-{:05d}".format,
+        directory=directory,
+        folder="data",
+        rows_per_row_group=_ROWS_PER_ROW_GROUP,
     )
-    build = partial(_build, schema=ranked_schema(schema))
-    written = write_groups(spread, build, directory=directory, folder="data", rows_per_row_group=_ROWS_PER_ROW_GROUP)
     top.unpersist()
     return written
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import functions as F
 
 from mapring import storage
 from mapring.contract import read_manifest
@@ -21,7 +20,7 @@ from mapring.settings.dedup import NearDuplicates
 from spark_jobs.dedup.classes import EARLIER
 from spark_jobs.dedup.minhash import band_keys, signatures
 from spark_jobs.dedup.shingles import mix, odd_numbers, shingle
-from spark_jobs.tables import Built, WrittenFile, file_of_document, write_groups
+from spark_jobs.tables import Built, WrittenFile, file_of_document, spread_to_files, write_files
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -127,14 +126,14 @@ def _as_bytes(lists: pa.ListArray) -> pa.BinaryArray:
 def write_sketches(documents: DataFrame, total: int, sketcher: Sketcher, directory: str) -> list[WrittenFile]:
     """Write the sketches of kept documents below `sketches/`, ordered by document id."""
     files = max(1, -(-total // _ROWS_PER_FILE))
-    group = F.format_string("sketches-%05d", file_of_document(files)).alias("file_group")
-    ordered = (
-        documents.select(group, "doc_id", "content_hash", "text")
-        .repartition("file_group")
-        .sortWithinPartitions("file_group", "doc_id")
-    )
-    return write_groups(
-        ordered, sketcher, directory=directory, folder="sketches", rows_per_row_group=_ROWS_PER_ROW_GROUP
+    texts = documents.select("doc_id", "content_hash", "text")
+    return write_files(
+        spread_to_files(texts, file_of_document(files), files, "doc_id"),
+        sketcher,
+        name="sketches-{:05d}".format,
+        directory=directory,
+        folder="sketches",
+        rows_per_row_group=_ROWS_PER_ROW_GROUP,
     )
 
 

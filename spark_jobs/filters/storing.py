@@ -15,7 +15,7 @@ from mapring.errors import StageError
 from mapring.filter_rules import RULE_NAMES, measures_of, rules_of
 from mapring.settings.filters import Filters
 from spark_jobs.records import UNJUDGED_RULES
-from spark_jobs.tables import Built, WrittenFile, write_groups
+from spark_jobs.tables import Built, WrittenFile, spread_to_files, write_files
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -45,16 +45,18 @@ def write_measures(
     files = max(1, -(-judged // _ROWS_PER_FILE))
     place = F.conv(F.substring("doc_id", 1, 8), 16, 10).cast("long")
     part = F.shiftright(place * files, 32)  # ranges of ids: files, too, are in their order
-    ordered = (
+    measured = (
         records.where(F.col("measures").isNotNull())
         .withColumn("rule", F.when(F.col("rule").isin(*RULE_NAMES), F.col("rule")))  # later rules are no filters
-        .select(F.format_string("measures-%05d", part).alias("file_group"), *MEASURED.names, "measures")
-        .repartition("file_group")
-        .sortWithinPartitions("file_group", "doc_id")
+        .select(*MEASURED.names, "measures")
     )
-    build = _Columns(names)
-    written = write_groups(
-        ordered, build, directory=directory, folder="measures", rows_per_row_group=_ROWS_PER_ROW_GROUP
+    written = write_files(
+        spread_to_files(measured, part, files, "doc_id"),
+        _Columns(names),
+        name="measures-{:05d}".format,
+        directory=directory,
+        folder="measures",
+        rows_per_row_group=_ROWS_PER_ROW_GROUP,
     )
     found = sum(file.entry.rows or 0 for file in written)
     if found != judged:

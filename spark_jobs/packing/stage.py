@@ -22,9 +22,9 @@ from mapring.contract.schemas import PACKED
 from mapring.errors import StageError
 from mapring.settings import Settings
 from spark_jobs.packing.best_fit import Integers, Pieces, pack
-from spark_jobs.shards import MOST_TASKS, count_documents, count_rows, encoder_at, lay_out
-from spark_jobs.splits import leading_bits, seeded_hash
-from spark_jobs.tables import Built, WrittenFile, groups, write_groups
+from spark_jobs.shards import count_documents, count_rows, encoder_at, write_lanes
+from spark_jobs.splits import SplitNumbers, by_split, leading_bits, seeded_hash
+from spark_jobs.tables import Built, WrittenFile, spread_to_files, tables_of_files
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -60,16 +60,13 @@ def pack_documents(documents: DataFrame, settings: Settings, directory: str) -> 
     size = bucket_tokens(max_length) * _BYTES_PER_TOKEN
     found = documents.groupBy("split").agg(F.sum(F.octet_length("text")).alias("bytes")).collect()
     buckets = {row["split"]: max(1, round(row["bytes"] / size)) for row in found} or {"train": 1}
-    count = F.element_at(F.create_map(*(F.lit(item) for pair in buckets.items() for item in pair)), F.col("split"))
+    numbers = SplitNumbers(buckets)
     keyed = documents.withColumn("pack_key", seeded_hash("pack", settings.seed))
-    ordered = (
-        keyed.withColumn("bucket", F.pmod(leading_bits(F.col("pack_key"), 48), count))
-        .withColumn("file_group", F.format_string("%s-%d", "split", "bucket"))
-        .select("file_group", "pack_key", "doc_id", "content_hash", "source", "text")
-        .repartition(max(1, min(MOST_TASKS, sum(buckets.values()))), "file_group")
-        .sortWithinPartitions("file_group", "pack_key", "doc_id")
-    )
-    return ordered.mapInArrow(Packer(storage.join(directory, "tokenizer"), max_length), from_arrow_schema(SEQUENCE))
+    bucket = F.pmod(leading_bits(F.col("pack_key"), 48), by_split(buckets)) + by_split(numbers.first())
+    placed = keyed.select(bucket.alias("file"), "pack_key", "doc_id", "content_hash", "source", "text")
+    ordered = spread_to_files(placed, F.col("file"), numbers.total(), "pack_key", "doc_id")
+    pack_bucket = Packer(storage.join(directory, "tokenizer"), max_length, numbers)
+    return ordered.mapInArrow(pack_bucket, from_arrow_schema(SEQUENCE))
 
 
 @dataclass(frozen=True)
@@ -78,12 +75,14 @@ class Packer:
 
     tokenizer: str
     max_length: int
+    buckets: SplitNumbers
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """SEQUENCE batches, one for each bucket."""
-        for group, documents in groups(batches):
+        for bucket, documents in tables_of_files(batches):
             input_ids = encoder_at(self.tokenizer, None).encode_arrow(documents.column("text"))
-            yield packed_batch(group.rpartition("-")[0], documents, input_ids, self.max_length)
+            split, _ = self.buckets.find(bucket)
+            yield packed_batch(split, documents, input_ids, self.max_length)
 
 
 def packed_batch(split: str, documents: pa.Table, input_ids: pa.ListArray, max_length: int) -> pa.RecordBatch:
@@ -139,9 +138,8 @@ def write_sequences(
     positioned: DataFrame, settings: Settings, *, sizes: Mapping[str, int], directory: str
 ) -> list[WrittenFile]:
     """Write the sequences below `data/`, one file for each (split, lane, shard)."""
-    ordered = lay_out(positioned, settings, sizes=sizes, columns=(*PACKED.names, *_COUNTED))
-    groups_of = settings.preprocess.rows_per_row_group
-    return write_groups(ordered, build_packed, directory=directory, folder="data", rows_per_row_group=groups_of)
+    columns = (*PACKED.names, *_COUNTED)
+    return write_lanes(positioned, build_packed, settings, sizes=sizes, columns=columns, directory=directory)
 
 
 def build_packed(table: pa.Table) -> Built:

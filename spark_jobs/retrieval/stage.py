@@ -38,7 +38,15 @@ from spark_jobs.retrieval.scope import (
 from spark_jobs.retrieval.top_k import Integers, nearest
 from spark_jobs.segments import plan_segments
 from spark_jobs.session import partitions, watch
-from spark_jobs.tables import WRITTEN, WrittenFile, groups, parquet_bytes, written_row, written_rows
+from spark_jobs.tables import (
+    WRITTEN,
+    WrittenFile,
+    parquet_bytes,
+    spread_to_files,
+    tables_of_files,
+    written_row,
+    written_rows,
+)
 from spark_jobs.task_device import task_threads
 from spark_jobs.task_predictor import load_task_predictor
 from spark_jobs.unchanged import check_unchanged
@@ -181,13 +189,8 @@ def _embed(
         directory=directory,
         on_rows=on_rows,
     )
-    placed = (
-        templates.select("id", "text", "label", F.pmod(F.xxhash64("text"), F.lit(blocks)).cast("int").alias("block"))
-        .withColumn("file_group", F.format_string("%05d", "block"))
-        .repartitionById(blocks, "block")
-        .drop("block")
-        .sortWithinPartitions("file_group", "id")
-    )
+    block = F.pmod(F.xxhash64("text"), F.lit(blocks))
+    placed = spread_to_files(templates.select("id", "text", "label"), block, blocks, "id")
     return written_rows(placed.mapInArrow(write, from_arrow_schema(WRITTEN)))
 
 
@@ -200,7 +203,7 @@ def _write_blocks(
     on_rows: Callable[[int], None],
 ) -> Iterator[pa.RecordBatch]:
     predictor = load_task_predictor(model_directory, batch_tokens, vectors=True)
-    for block, table in groups(batches):
+    for block, table in tables_of_files(batches):
         keys = [tuple(ids) for ids in predictor.encode(table.column("text").to_pylist()).ids]
         different = list(dict.fromkeys(keys))  # in the order of the first ids
         places = {key: place for place, key in enumerate(different)}
@@ -212,8 +215,8 @@ def _write_blocks(
         built = table.append_column("vector", numbers).select(TEMPLATE.names).cast(TEMPLATE)
         built = built.sort_by([("vector", "ascending"), ("id", "ascending")])
         for stem, content, rows in (
-            (f"templates-{block}", parquet_bytes(built, len(built)), len(built)),
-            (f"vectors-{block}", _array_bytes(vectors), len(places)),
+            (f"templates-{block:05d}", parquet_bytes(built, len(built)), len(built)),
+            (f"vectors-{block:05d}", _array_bytes(vectors), len(places)),
         ):
             name = contract.content_name(stem, content, ".parquet" if stem.startswith("templates") else ".npy")
             yield written_row(stem, contract.write_file(directory, name, content, rows), {})

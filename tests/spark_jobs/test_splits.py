@@ -8,7 +8,8 @@ from pyspark.sql import SparkSession
 from mapring.settings import Input, Settings, load_settings
 from spark_jobs.dedup.exact import keep_one_of_each
 from spark_jobs.records import document_id
-from spark_jobs.splits import assign_splits, keep_groups_together
+from spark_jobs.shards import ShardNames
+from spark_jobs.splits import SplitNumbers, assign_splits, keep_groups_together
 from tests.tiny import write_world
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
@@ -89,3 +90,12 @@ def test_of_equal_texts_the_copy_of_the_most_protected_split_stays(spark: SparkS
     assert {stays[content] for content in stays if content % 3 == 2} == {"test"}
     assert {stays[content] for content in stays if content % 3 == 1} == {"validation"}
     assert {stays[content] for content in stays if content % 3 == 0} == {"hash", "train"}, "these are equals"
+
+
+def test_shards_are_numbered_split_by_split_and_lane_by_lane() -> None:
+    of_lane = {"train": 2, "validation": 0, "test": 1}
+    numbers = SplitNumbers({split: 3 * count for split, count in of_lane.items()})
+    assert numbers.first() == {"train": 0, "validation": 6, "test": 6} and numbers.total() == 9
+    names = [ShardNames(numbers, of_lane)(number) for number in range(9)]
+    train = [f"train-{lane:05d}-{shard:05d}" for lane in range(3) for shard in range(2)]
+    assert names == [*train, "test-00000-00000", "test-00001-00000", "test-00002-00000"]

@@ -33,7 +33,7 @@ def _publish_bank(root: Path, model: Path) -> Path:
     """A bank as the stage makes it, by what its tasks call; the validation texts are OTHERS and one template."""
     directory, shards = root / "bank", root / "shards"
     rows = {
-        "file_group": ["00000"] * len(BANK),
+        "file": [0] * len(BANK),
         "id": [f"t{place:04d}" for place in range(len(BANK))],
         "text": BANK,
         "label": [f"k{place % 3}" for place in range(len(BANK))],
