@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 STAGE = "preprocess"
 _MOST_LABELS = 10_000
+_OF_RECORDS = ("text", "features", "rule", "detail", "measured", "threshold", "language", "measures")
 
 
 def preprocess(plan: Plan) -> None:
@@ -94,7 +95,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     with watch(spark, STAGE, "duplicates", documents=by_rule[None]):
         kept = keep_groups_together(records.where(F.col("rule").isNull()), settings.preprocess.inputs)
         marked = mark_duplicates(kept, settings, run_dir=plan.run.root, partitions=count)
-        marked = marked.drop("text", "measures").persist()
+        marked = marked.drop(*_OF_RECORDS).persist()
         duplicates = count_by_rule(marked.select(F.col("duplicate_rule").alias("rule")))
         placed = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
         labels = _labels(placed, duplicates[None], plan)
