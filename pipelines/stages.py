@@ -12,6 +12,7 @@ from typing import Literal
 
 from mapring.contract import is_published
 from mapring.driver_memory import DRIVER_MEMORY, fitted_driver_memory, jvm_size
+from mapring.machine import LOCAL_MASTER
 from mapring.plan import Plan
 from mapring.scores.ranked import ranked_directory
 from mapring.scores.table import is_sealed, read_table
@@ -24,6 +25,7 @@ from pipelines.archive import package_directory
 
 STAGES = ("pairs", "preprocess", "train", "recommend", "ranker", "score", "rank")
 OF_SCORING = ("score", "rank")  # what new texts need
+SPARK_PYTHON = Path(__file__).with_name("spark_python.sh")
 CLASS_ARCHIVE = Path(sys.prefix, "share", "mapring", "spark-classes.jsa")  # made by `class_archive.py`
 
 JAVA_OPTIONS = "spark.driver.extraJavaOptions"
@@ -78,7 +80,15 @@ def _spark_submit(stage: str, plan: Plan, arguments: tuple[str, ...], archive: P
         *arguments,
     )
     home = {"SPARK_HOME": str(package_directory("pyspark"))} if "SPARK_HOME" not in os.environ else {}
-    return Command(words, {"PYSPARK_PYTHON": sys.executable, **home})
+    return Command(words, {**_python(spark.master), **home})
+
+
+def _python(master: str) -> dict[str, str]:
+    """The Python of drivers and workers, for their environment; that of a cluster's workers is told them by path."""
+    if LOCAL_MASTER.fullmatch(master) is None:
+        return {"PYSPARK_PYTHON": sys.executable}
+    spark = str(package_directory("pyspark"))
+    return {"PYSPARK_PYTHON": str(SPARK_PYTHON), "MAPRING_PYTHON": sys.executable, "MAPRING_SPARK": spark}
 
 
 def spark_script(stage: str) -> Path:

@@ -70,7 +70,7 @@ def test_spark_submit_is_told_what_the_launcher_tells_it(plan: Plan, stage: str,
     assert (found.script, found.archive) == (words[script], options["--py-files"])
     bounds = ["score.since=null", "score.until=null"] if stage == "score" else []
     assert [rendered(word) for word in found.arguments] == [*words[script + 1 :], *bounds]
-    assert found.environment["PYSPARK_PYTHON"] == launched.environment["PYSPARK_PYTHON"]
+    assert found.environment["PYSPARK_PYTHON"] == launched.environment["MAPRING_PYTHON"]
     assert Path(words[0]).parent == found.programs
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,24 @@ def test_a_driver_here_starts_fast_unless_the_settings_say_how(plan: Plan, monke
     assert f"-XX:SharedArchiveFile={archive}" in str(options())
     assert options("spark.master=spark://host:7077") is None
     assert options("spark.conf.spark.driver.extraJavaOptions=-Xss4m") is None
+
+
+def test_spark_here_has_the_installed_pyspark_and_one_elsewhere_its_own(plan: Plan, tmp_path: Path) -> None:
+    environment = stage_command("score", plan, Path("a.zip")).environment
+    there = stage_command("score", make_plan(plan.config, ["spark.master=spark://host:7077"]), Path("a.zip"))
+    assert there.environment["PYSPARK_PYTHON"] == sys.executable
+    zips = [f"{environment['MAPRING_SPARK']}/python/lib/{name}" for name in ("pyspark.zip", "py4j-0.10-src.zip")]
+    assert Path(zips[0]).is_file()  # as Spark has it: else this would show nothing
+    own = ["/opt/spark/python/lib/pyspark.zip", str(tmp_path)]  # another Spark's stays before the installed one
+    for given, expected in ([*zips, *own], own), ([*own, *zips], own), (zips, []):
+        ran = subprocess.run(
+            [environment["PYSPARK_PYTHON"], "-c", "import os, sys; print(sys.executable, os.environ['PYTHONPATH'])"],
+            env={**os.environ, **environment, "PYTHONPATH": ":".join(given)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ran.stdout.strip().split(" ") == f"{sys.executable} {':'.join(expected)}".strip().split(" ")
 
 
 @pytest.mark.parametrize(
