@@ -42,10 +42,14 @@ def whole_weights(weights: Sequence[float]) -> Integers:
     return np.array([max(1, round(weight / largest * HEAVIEST)) for weight in weights], np.int64)
 
 
+def _random_bits(count: int, *entropy: int) -> npt.NDArray[np.uint64]:
+    """Whole numbers of 64 bits that the entropy determines, shape (count,)."""
+    return np.random.Philox(np.random.SeedSequence(entropy)).random_raw(count)
+
+
 def _permutation(count: int, *entropy: int) -> Integers:
     """A permutation of 0..count-1 that the entropy determines."""
-    bits = np.random.Philox(np.random.SeedSequence(entropy)).random_raw(count)
-    return np.argsort(bits, kind="stable").astype(np.int64)
+    return np.argsort(_random_bits(count, *entropy), kind="stable").astype(np.int64)
 
 
 def _products_divided(factors: Integers, count: int, divisor: int) -> tuple[Integers, Integers]:
@@ -143,15 +147,17 @@ class BatchOrder:
         start = first - first // size * size
         return joined[start : start + last - first]
 
-    def sort_lane(self, epoch: int, window: int, lane: int, lengths: Integers) -> Integers:
-        """Order of one lane's rows of a window by length, ties at random; indices into `lengths`.
+    def sort_lanes(self, epoch: int, window: int, lanes: Sequence[int], lengths: Integers) -> Integers:
+        """Order of each lane's rows of a window by length, ties at random; indices into its `lengths`, same shape.
 
-        `lengths` holds the token counts of the lane's rows in the order of `window_positions`, shape (rows,);
-        one entry less than that where the lane lacks the last position.
+        `lengths` holds the token counts of the lanes' rows in the order of `window_positions`, shape (lanes, rows);
+        of lanes that lack the last position one column less than of others. What a lane's order is hangs on no other.
         """
-        ties = _permutation(len(lengths), self.seed, _Purpose.TIES, epoch, window, lane)
-        keys = lengths * len(lengths) + ties  # no two are equal, so that any way of sorting gives the same order
-        return np.argsort(keys).astype(np.int64)
+        rows = lengths.shape[1]
+        bits = [_random_bits(rows, self.seed, _Purpose.TIES, epoch, window, lane) for lane in lanes]
+        ties = np.argsort(np.stack(bits), axis=1, kind="stable")
+        keys = lengths * rows + ties  # no two of a lane are equal, so that any way of sorting gives the same order
+        return np.argsort(keys, axis=1).astype(np.int64)
 
     def resample_lane(self, epoch: int, window: int, lane: int, weights: Integers) -> Integers:
         """Rows of one lane in a window, drawn by weight: as many indices into `weights`, not descending.

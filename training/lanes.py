@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Executor, Future
-from functools import lru_cache
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property, lru_cache
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,8 +16,9 @@ import pyarrow.parquet as pq
 from mapring import storage
 from mapring.errors import PublishedError
 from training.batches import Integers
-from training.rows import Columns, Picked
+from training.rows import Columns
 
+_THREADS = 4  # decoding fills several cores, and of an object store as many reads wait at the same time
 _FOOTERS = 64  # kept of each lane; the footer of a full file has 95 kB, and one of its row groups of ids 136 kB
 
 
@@ -85,46 +87,115 @@ class Lane:
         return found
 
 
-class LaneReading:
-    """Reads rows of one lane by position, row groups ahead of their use in the threads of a pool.
+class Place(NamedTuple):
+    """A row group of some lanes: which of the lanes, and its number there."""
 
-    Row groups are kept from one request to the next, which may need the same.
+    lane: int
+    group: int
+
+
+class KeptGroups:
+    """Row groups that stay in memory up to a size, so that a later epoch finds them read and decoded.
+
+    Kept are the first ones that come. Of more than fits, what came last would push out what is needed next.
     """
 
-    def __init__(self, lane: Lane, pool: Executor) -> None:
-        self._lane, self._pool = lane, pool
-        self._starts = pool.submit(lane.starts)
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._tables: dict[Place, pa.Table] = {}
+        self._lock = Lock()
+
+    def get(self, place: Place) -> pa.Table | None:
+        """A row group, if it is kept."""
+        return self._tables.get(place)
+
+    def offer(self, place: Place, table: pa.Table) -> None:
+        """Keep a row group if there is room."""
+        size = table.nbytes
+        with self._lock:
+            if self._bytes + size <= self._most_bytes:
+                self._bytes += size
+                self._tables[place] = table
+
+
+class LanesReading:
+    """Reads the same positions of several lanes, row groups ahead of their use in threads of its own.
+
+    Row groups are kept from one request to the next, which may need the same, and are taken apart in those threads,
+    too: those of all lanes at once, since it is the calls that cost, not the rows.
+    """
+
+    def __init__(self, lanes: Sequence[Lane], kept: KeptGroups) -> None:
+        self._lanes, self._kept = lanes, kept
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shard-reader")
+        self._starts = [self._pool.submit(lane.starts) for lane in lanes]
         self._requests: deque[_Request] = deque()
-        self._newest: dict[int, Future[pa.Table]] = {}
-        self._columns: tuple[list[int], Columns] = ([], Columns(lane.schema.empty_table()))
+        self._newest: dict[Place, Future[pa.Table]] = {}
+        self._columns: Future[Columns] = self._pool.submit(Columns, [lane.schema.empty_table() for lane in lanes[:1]])
 
     def request(self, positions: Integers) -> None:
-        """Start reading the rows at these positions."""
-        starts = self._starts.result()
-        group_of_row = np.searchsorted(starts, positions, side="right") - 1
+        """Start reading the rows at these positions, of each lane those that it has."""
         before, self._newest = self._newest, {}
-        for index in sorted(set(group_of_row.tolist())):
-            self._newest[index] = before.get(index) or self._pool.submit(self._lane.read_group, index)
-        self._requests.append(_Request(positions - starts[group_of_row], group_of_row, self._newest))
+        places, rows = [], 0
+        for number, (lane, layout) in enumerate(zip(self._lanes, self._layouts, strict=True)):
+            own = positions[positions < lane.rows]
+            group_of_row = np.searchsorted(layout.starts, own, side="right") - 1
+            needed = np.unique(group_of_row)
+            for group in needed.tolist():
+                place = Place(number, group)
+                self._newest[place] = before.get(place) or self._pool.submit(self._read, place)
+            ends = np.cumsum(layout.sizes[needed]) + rows
+            first = ends - layout.sizes[needed] - layout.starts[needed]  # what makes a position a place
+            places.append(own + first[np.searchsorted(needed, group_of_row)])
+            rows = int(ends[-1]) if len(ends) else rows
+        if self._newest and self._newest.keys() != before.keys():
+            # The pool takes its work in order, so what is waited for in there is running or done.
+            self._columns = self._pool.submit(_taken_apart, list(self._newest.values()))
+        self._requests.append(_Request(self._columns, places))
 
-    def receive(self) -> Picked:
-        """The rows of the oldest request, in its order."""
-        places, group_of_row, groups = self._requests.popleft()
-        needed = list(groups)
-        if needed != self._columns[0]:
-            self._columns = (needed, Columns(pa.concat_tables([group.result() for group in groups.values()])))
-        if len(needed) > 1:
-            before = np.cumsum([0, *(group.result().num_rows for group in groups.values())])
-            places = places + before[np.searchsorted(needed, group_of_row)]
-        return Picked(self._columns[1] if needed else Columns(self._lane.schema.empty_table()), places)
+    def receive(self) -> tuple[Columns, list[Integers]]:
+        """The columns that the rows of the oldest request stand in, and the places of each lane's in its order."""
+        columns, places = self._requests.popleft()
+        return columns.result(), places
+
+    def close(self) -> None:
+        """End the threads; what is still being read is not received any more."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _read(self, place: Place) -> pa.Table:
+        table = self._kept.get(place)
+        if table is None:
+            table = self._lanes[place.lane].read_group(place.group)
+            self._kept.offer(place, table)
+        return table
+
+    @cached_property
+    def _layouts(self) -> list[_Layout]:
+        """Where each lane's row groups begin, and how many rows they have."""
+        all_starts = [future.result() for future in self._starts]
+        return [
+            _Layout(starts, np.diff(starts, append=lane.rows))
+            for lane, starts in zip(self._lanes, all_starts, strict=True)
+        ]
+
+
+class _Layout(NamedTuple):
+    """The row groups of a lane: positions of their first rows, and how many rows they have, shape (groups,)."""
+
+    starts: Integers
+    sizes: Integers
 
 
 class _Request(NamedTuple):
-    """Rows by their places in their row groups, the numbers of these, and the row groups that are being read."""
+    """The columns that are being read, and the places in them of each lane's rows."""
 
-    places: Integers
-    group_of_row: Integers
-    groups: dict[int, Future[pa.Table]]
+    columns: Future[Columns]
+    places: list[Integers]
+
+
+def _taken_apart(tables: Sequence[Future[pa.Table]]) -> Columns:
+    return Columns([table.result() for table in tables])
 
 
 def subset(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:

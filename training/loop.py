@@ -90,7 +90,8 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest, trackers
         while cursor.step < total and not is_out_of_patience(settings, cursor):
             epoch, first = divmod(cursor.step, training.reader.steps)
             before = time.perf_counter()
-            for batch in training.reader.epoch(epoch, first):
+            then = epoch + 1 if (epoch + 1) * training.reader.steps < total else None
+            for batch in training.reader.epoch(epoch, first, then=then):
                 waited = time.perf_counter() - before
                 result = training.stepper.step(cursor.step, batch, stop=stop.received)
                 now = time.perf_counter()

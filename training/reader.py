@@ -7,10 +7,9 @@ window is read in a thread meanwhile. What a batch holds is decided in `training
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from functools import cached_property
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,13 @@ from mapring.contract.schemas import LABEL_FIELDS, PACKED, shard_schema
 from mapring.errors import PublishedError, SettingsError
 from training.amplification import read_amplification
 from training.batches import BatchOrder, Integers, whole_weights
-from training.lanes import Lane, LaneReading, subset
-from training.rows import NO_LABEL, NO_PAIR, Booleans, Floats, Ids, Picked, Rows, gather
+from training.lanes import KeptGroups, Lane, LanesReading, subset
+from training.rows import NO_LABEL, NO_PAIR, Booleans, Columns, Floats, Ids, Picked, Rows, pick
 
 __all__ = ["NO_LABEL", "NO_PAIR", "Batch", "ShardReader"]
 
-_THREADS = 4  # decoding fills several cores, and of an object store as many reads wait at the same time
-_WINDOWS_AHEAD = 2  # besides the one in use
+KEPT_BYTES = 128 << 20  # of decoded row groups in each rank's memory, from one epoch to the next
+_WINDOWS_AHEAD = 4
 
 
 class Batch:
@@ -52,7 +51,7 @@ class Batch:
     def __init__(
         self,
         *,
-        doc_ids: Sequence[str] | pa.Array,
+        doc_ids: Sequence[str] | Picked,
         input_ids: list[Ids],
         label_ids: Integers,
         global_rows: int,
@@ -80,7 +79,7 @@ class Batch:
     @cached_property
     def doc_ids(self) -> list[str]:
         """Ids of the rows' documents; made when asked for: for all rows it adds a sixth to the time of reading."""
-        return self._doc_ids.to_pylist() if isinstance(self._doc_ids, pa.Array) else list(self._doc_ids)
+        return self._doc_ids.doc_ids() if isinstance(self._doc_ids, Picked) else list(self._doc_ids)
 
 
 class ShardReader:
@@ -148,6 +147,8 @@ class ShardReader:
         schema = subset(PACKED, packed) if is_packed else subset(shard_schema(kind, has_pairs=has_pairs), documents)
         files = details["splits"][split]["shards"]
         self._files, self._size = files, size
+        self._kept = KeptGroups(KEPT_BYTES)
+        self._coming: tuple[int, LanesReading] | None = None  # an epoch of which the first windows are being read
         self._lanes = {lane: Lane(shards_directory, files[lane], schema) for lane in range(rank, lanes, size)}
         for number, lane in self._lanes.items():
             if lane.rows != self.order.lane_rows(number):
@@ -173,30 +174,40 @@ class ShardReader:
         lane_bytes = [sum(sizes[file["path"]] for file in lane) for lane in self._files]
         return read_amplification(self.order, lane_bytes, [int(file["rows"]) for file in self._files[0]], self._size)
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, first_step: int = 0, *, then: int | None = None) -> Iterator[Batch]:
         """Yield this rank's part of every global batch of an epoch, from `first_step` on.
 
         Rows of the training split come as often as their source's weight says, where the weights differ.
         A batch may be empty on a rank in the last step only. Starting late costs no more than
-        reading the window that `first_step` lies in.
+        reading the window that `first_step` lies in. `then` names the epoch that will be asked for next, whose first
+        rows are read while the last ones of this one are used.
         """
         if first_step >= self.steps:
             return
         order, last = self.order, self.steps - 1
         per_window = order.steps_per_window
         windows = range(first_step // per_window, -(-self.steps // per_window))
-        with _reading_ahead(list(self._lanes.values())) as lanes:
-            ahead = iter(windows)
-            for window in islice(ahead, _WINDOWS_AHEAD):
-                self._request(lanes, epoch, window)
+        lanes, requested = self._begun(epoch, first_step)
+        following = [] if then is None else [(then, window) for window in range(-(-self.steps // per_window))]
+        ahead = iter([*((epoch, window) for window in windows[requested:]), *following[:_WINDOWS_AHEAD]])
+        is_done = False
+        try:
+            for coming in islice(ahead, _WINDOWS_AHEAD - requested):
+                lanes.request(order.window_positions(*coming))
             for window in windows:
                 for coming in islice(ahead, 1):
-                    self._request(lanes, epoch, coming)
-                rows, bounds, lane_rows = self._window(lanes, epoch, window)
+                    lanes.request(order.window_positions(*coming))
+                rows, bounds, lane_rows = self._window(*lanes.receive(), epoch, window)
                 for step, chunk in enumerate(order.chunks(epoch, window).tolist(), window * per_window):
                     if step >= first_step:
                         global_rows = order.global_batch if step < last else order.global_rows(step)
                         yield _batch(rows, bounds[chunk], bounds[chunk + 1], global_rows, lane_rows[chunk])
+            is_done = True
+        finally:
+            if is_done and then is not None:
+                self._coming = then, lanes
+            else:
+                lanes.close()
 
     def rows(self, positions_at_once: int = 1024) -> Iterator[Batch]:
         """Yield all rows of this rank's lanes, once each, in lane and position order, unshuffled.
@@ -204,7 +215,7 @@ class ShardReader:
         `global_rows` of these is the number of rows in the piece itself.
         """
         for lane in self._lanes.values():
-            with _reading_ahead([lane]) as (reading,):
+            with closing(LanesReading([lane], KeptGroups(0))) as reading:
                 pieces = [
                     np.arange(start, min(start + positions_at_once, lane.rows), dtype=np.int64)
                     for start in range(0, lane.rows, positions_at_once)
@@ -215,31 +226,47 @@ class ShardReader:
                 for piece in pieces:
                     for coming in islice(ahead, 1):
                         reading.request(coming)
-                    count = len(piece)
-                    yield _batch(gather([reading.receive()], np.arange(count, dtype=np.int64)), 0, count, count)
+                    columns, [places] = reading.receive()
+                    yield _batch(pick(columns, places), 0, len(piece), len(piece))
 
-    def _request(self, lanes: Sequence[LaneReading], epoch: int, window: int) -> None:
-        positions = self.order.window_positions(epoch, window)
-        for lane, reading in zip(self._lanes.values(), lanes, strict=True):
-            reading.request(positions[positions < lane.rows])
+    def _begun(self, epoch: int, first_step: int) -> tuple[LanesReading, int]:
+        """What reads an epoch, and how many of its windows have been asked for in the epoch before."""
+        coming, self._coming = self._coming, None
+        if coming is not None and coming[0] == epoch and first_step == 0:
+            return coming[1], min(_WINDOWS_AHEAD, -(-self.steps // self.order.steps_per_window))
+        if coming is not None:
+            coming[1].close()
+        return LanesReading(list(self._lanes.values()), self._kept), 0
 
-    def _window(self, lanes: Sequence[LaneReading], epoch: int, window: int) -> tuple[Rows, list[int], list[list[int]]]:
+    def _window(
+        self, columns: Columns, places: list[Integers], epoch: int, window: int
+    ) -> tuple[Rows, list[int], list[list[int]]]:
         """The rows of one window chunk by chunk, where each chunk begins, and how many rows of each lane it has.
 
         Within a chunk the lanes stand one behind the other, each sorted by length. Behind the last row more chunks
         may begin, which are empty.
         """
-        parts = []
-        for number, reading in zip(self._lanes, lanes, strict=True):
-            columns, places = reading.receive()
-            if columns.sources is not None:
-                places = places[self._resampled(epoch, window, number, columns.sources.take(pa.array(places)))]
-            order = self.order.sort_lane(epoch, window, number, columns.lengths[places])
-            parts.append(Picked(columns, places[order]))
-        chunks = [np.arange(len(places)) // self.order.chunk for _, places in parts]
-        counts = np.stack([np.bincount(lane, minlength=self.order.steps_per_window) for lane in chunks], axis=1)
-        rows = gather(parts, np.argsort(np.concatenate(chunks), kind="stable"))
-        return rows, [0, *np.cumsum(counts.sum(axis=1)).tolist()], counts.tolist()
+        if columns.sources is not None:
+            places = [
+                own[self._resampled(epoch, window, lane, columns.sources.take(pa.array(own)))]
+                for lane, own in zip(self._lanes, places, strict=True)
+            ]
+        chunk, begins = self.order.chunk, np.arange(self.order.steps_per_window) * self.order.chunk
+        counts = np.clip(np.array([len(own) for own in places]) - begins[:, None], 0, chunk)
+        lanes = self._sorted(columns, places, epoch, window)
+        chunk_of_row = np.concatenate([np.arange(len(own)) // chunk for own in lanes])
+        joined = np.concatenate(lanes)[np.argsort(chunk_of_row, kind="stable")]
+        return pick(columns, joined), [0, *np.cumsum(counts.sum(axis=1)).tolist()], counts.tolist()
+
+    def _sorted(self, columns: Columns, places: list[Integers], epoch: int, window: int) -> list[Integers]:
+        """The places of each lane's rows in a window, by length; lanes with as many rows are sorted together."""
+        found: list[Integers] = []
+        for _, alike in groupby(zip(self._lanes, places, strict=True), key=lambda lane: len(lane[1])):
+            lanes, own = zip(*alike, strict=True)
+            stacked = np.stack(own)
+            order = self.order.sort_lanes(epoch, window, lanes, columns.lengths[stacked])
+            found += list(np.take_along_axis(stacked, order, axis=1))
+        return found
 
     def _resampled(self, epoch: int, window: int, lane: int, sources: pa.ChunkedArray) -> Integers:
         """Which of the lane's rows in the window are used, and how often: as many as there are."""
@@ -248,19 +275,9 @@ class ShardReader:
         return self.order.resample_lane(epoch, window, lane, whole_weights(list(self._weights.values()))[places])
 
 
-@contextmanager
-def _reading_ahead(lanes: Sequence[Lane]) -> Iterator[list[LaneReading]]:
-    """Read lanes in threads of their own, which end with the block."""
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shard-reader")
-    try:
-        yield [LaneReading(lane, pool) for lane in lanes]
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
 def _batch(rows: Rows, start: int, stop: int, global_rows: int, lane_rows: list[int] | None = None) -> Batch:
     return Batch(
-        doc_ids=rows.doc_ids.slice(start, stop - start),
+        doc_ids=Picked(rows.picked.columns, rows.picked.places[start:stop]),
         input_ids=rows.input_ids[start:stop],
         label_ids=rows.label_ids[start:stop],
         global_rows=global_rows,

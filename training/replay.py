@@ -55,18 +55,21 @@ class ReplayReader:
         """How often an older row comes in an epoch of the new shards, on average."""
         return self.steps / self._older.steps
 
-    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """Yield this rank's part of every global batch of an epoch of the new shards, from `first_step` on."""
+    def epoch(self, epoch: int, first_step: int = 0, *, then: int | None = None) -> Iterator[Batch]:
+        """Yield this rank's part of every global batch of an epoch of the new shards, from `first_step` on.
+
+        `then` is the epoch that will be asked for next, None behind the last one.
+        """
         with closing(self._round_and_round(epoch * self.steps + first_step)) as older:
             # The new rows are asked for first, so that behind the last of them no older ones are read in vain.
-            for own, replayed in zip(self._new.epoch(epoch, first_step), older, strict=False):
+            for own, replayed in zip(self._new.epoch(epoch, first_step, then=then), older, strict=False):
                 yield joined(own, rename_labels(replayed, self._label_ids))
 
     def _round_and_round(self, number: int) -> Generator[Batch, None, None]:
         """Batches of the older shards without end, from this one on."""
         epoch, first = divmod(number, self._older.steps)
         while True:
-            yield from self._older.epoch(epoch, first)
+            yield from self._older.epoch(epoch, first, then=epoch + 1)
             epoch, first = epoch + 1, 0
 
 

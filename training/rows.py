@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -21,17 +21,17 @@ Booleans = npt.NDArray[np.bool_]
 
 
 class Columns:
-    """A table of shards, taken apart once: picking every batch from Arrow's own columns took five times as long.
+    """Row groups of shards, taken apart once: picking every batch from Arrow's own columns took five times as long.
 
-    `doc_ids` are those of the rows, or the sequence ids of packed ones; `lengths` their tokens, shape (rows,);
-    `sources` their inputs, None where that column was not read. `is_labelled` says of each row whether it has what
-    its shards are labelled with: a label, a set of labels (which may be empty), or a target.
+    `lengths` are the rows' tokens, shape (rows,); `sources` their inputs, None where that column was not read.
+    `is_labelled` says of each row whether it has what its shards are labelled with: a label, a set of labels (which
+    may be empty), or a target.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, tables: Sequence[pa.Table]) -> None:
+        table = pa.concat_tables(tables)
         names = set(table.column_names)
-        table = table.combine_chunks()
-        self.doc_ids: pa.Array = pa.concat_arrays(_chunks(table["doc_id" if "doc_id" in names else "sequence_id"]))
+        self._doc_ids = table["doc_id" if "doc_id" in names else "sequence_id"]
         labels = table["label_id"].fill_null(NO_LABEL).to_numpy() if "label_id" in names else NO_LABEL
         self.label_ids: Integers = np.full(len(table), labels, np.int64)
         self.label_sets = _Lists(table["label_ids"]) if "label_ids" in names else None
@@ -52,18 +52,28 @@ class Columns:
     def __len__(self) -> int:
         return len(self.label_ids)
 
+    @cached_property
+    def doc_ids(self) -> pa.StringArray:
+        """Ids of the rows' documents, or the sequence ids of packed rows; joined when they are asked for."""
+        return pa.concat_arrays(self._doc_ids.chunks or [pa.array([], self._doc_ids.type)])
+
 
 class Picked(NamedTuple):
-    """Rows of one table: their places in it, shape (rows,)."""
+    """Rows of some columns: their places in them, shape (rows,)."""
 
     columns: Columns
     places: Integers
+
+    def doc_ids(self) -> list[str]:
+        """Ids of the rows' documents."""
+        names: list[str] = self.columns.doc_ids.take(pa.array(self.places)).to_pylist()
+        return names
 
 
 class Rows(NamedTuple):
     """The columns of some rows; `texts`, `starts` and `label_sets` are empty where they were not read."""
 
-    doc_ids: pa.Array
+    picked: Picked
     input_ids: list[Ids]
     label_ids: Integers
     texts: list[str]
@@ -74,29 +84,18 @@ class Rows(NamedTuple):
     is_labelled: Booleans
 
 
-def gather(parts: Sequence[Picked], order: Integers) -> Rows:
-    """Rows of several tables in one order, given as indices into the picked rows, one part behind the other."""
-    before = np.cumsum([0, *(len(part.columns) for part in parts)])
-    places = np.concatenate([first + part.places for first, part in zip(before, parts, strict=False)])[order]
-    turns = order.tolist()
-    views = list(chain.from_iterable(columns.input_ids.views(places) for columns, places in parts))
-    starts = list(chain.from_iterable(columns.starts.views(places) for columns, places in parts if columns.starts))
-    sets = list(
-        chain.from_iterable(columns.label_sets.views(places) for columns, places in parts if columns.label_sets)
-    )
-    texts = list(
-        chain.from_iterable(columns.texts.take(pa.array(places)) for columns, places in parts if columns.texts)
-    )
+def pick(columns: Columns, places: Integers) -> Rows:
+    """The rows at these places, in this order."""
     return Rows(
-        doc_ids=pa.concat_arrays([part.columns.doc_ids for part in parts]).take(pa.array(places)),
-        input_ids=[views[turn] for turn in turns],
-        label_ids=np.concatenate([columns.label_ids[places] for columns, places in parts])[order],
-        texts=[texts[turn].as_py() for turn in turns] if texts else [],
-        starts=[starts[turn] for turn in turns] if starts else [],
-        label_sets=[sets[turn] for turn in turns] if sets else [],
-        targets=np.concatenate([columns.targets[places] for columns, places in parts])[order],
-        second_starts=np.concatenate([columns.second_starts[places] for columns, places in parts])[order],
-        is_labelled=np.concatenate([columns.is_labelled[places] for columns, places in parts])[order],
+        picked=Picked(columns, places),
+        input_ids=columns.input_ids.views(places),
+        label_ids=columns.label_ids[places],
+        texts=columns.texts.take(pa.array(places)).to_pylist() if columns.texts else [],
+        starts=columns.starts.views(places) if columns.starts else [],
+        label_sets=columns.label_sets.views(places) if columns.label_sets else [],
+        targets=columns.targets[places],
+        second_starts=columns.second_starts[places],
+        is_labelled=columns.is_labelled[places],
     )
 
 
@@ -115,7 +114,3 @@ class _Lists:
         """The lists at these places, without a copy."""
         begins, ends = self.bounds[places].tolist(), self.bounds[places + 1].tolist()
         return [self._values[begin:end] for begin, end in zip(begins, ends, strict=True)]
-
-
-def _chunks(column: pa.ChunkedArray) -> list[pa.Array]:
-    return column.chunks or [pa.array([], column.type)]

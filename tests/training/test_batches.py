@@ -38,7 +38,7 @@ def lane_batches(order: BatchOrder, epoch: int, lane: int) -> Iterator[np.ndarra
         window, chunk = order.chunk_of(epoch, step)
         positions = order.window_positions(epoch, window)
         own = positions[positions < order.lane_rows(lane)] * order.lanes + lane
-        ranked = own[order.sort_lane(epoch, window, lane, lengths[own])]
+        ranked = own[order.sort_lanes(epoch, window, [lane], lengths[own][None])[0]]
         yield ranked[chunk * order.chunk : (chunk + 1) * order.chunk]
 
 
@@ -179,7 +179,7 @@ def weighted_batches(order: BatchOrder, epoch: int, size: int, weights: np.ndarr
                 positions = order.window_positions(epoch, window)
                 own = positions[positions < order.lane_rows(lane)] * order.lanes + lane
                 own = own[order.resample_lane(epoch, window, lane, weights[own])]
-                ranked = own[order.sort_lane(epoch, window, lane, lengths[own])]
+                ranked = own[order.sort_lanes(epoch, window, [lane], lengths[own][None])[0]]
                 steps[step].update(ranked[chunk * order.chunk : (chunk + 1) * order.chunk].tolist())
     return steps
 

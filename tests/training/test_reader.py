@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import mapring
+import training.reader
 from mapring.contract.schemas import LabelKind
 from mapring.errors import PublishedError, SettingsError
 from mapring.pairs import split_pair
 from tests.training.conftest import LABELS, PlanMaker, made_documents
 from tests.training.shards import Document, build_shards
 from training.amplification import MOST
+from training.lanes import KeptGroups, Place
 from training.reader import NO_LABEL, NO_PAIR, Batch, ShardReader
 
 
@@ -93,6 +97,49 @@ def test_a_rank_reads_little_more_than_its_share(ranks: int, expected: float, tm
     assert ShardReader(target, "test", size=ranks).read_amplification == 1.0
 
 
+def count_reads(rows: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note the rows of each row group that is read."""
+    read_row_group = pq.ParquetFile.read_row_group
+
+    def counted(file: pq.ParquetFile, group: int, **options: object) -> object:
+        rows.append(file.metadata.row_group(group).num_rows)
+        return read_row_group(file, group, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+
+
+@pytest.mark.parametrize("rows_per_row_group", [4, 40])
+@pytest.mark.parametrize("kept", [0, 3000, 1 << 20])  # nothing, some of the row groups, all
+def test_epochs_are_the_same_whatever_is_kept_and_read_ahead(
+    kept: int, rows_per_row_group: int, tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, read = str(tmp_path / "kept"), list[int]()
+    splits = {"train": made_documents(303), "validation": [], "test": []}
+    build_shards(target, splits, labels=LABELS, tokenizer=base_model, lanes=3, rows_per_row_group=rows_per_row_group)
+    expected = [[batch.doc_ids for batch in reader_of_three(target).epoch(epoch)] for epoch in (0, 1, 2, 1)]
+    monkeypatch.setattr(training.reader, "KEPT_BYTES", kept)
+    count_reads(read, monkeypatch)
+    ahead = reader_of_three(target)
+    for epoch, then, found in zip((0, 1, 2, 1), (1, 2, 0, None), expected, strict=True):  # the third is not asked for
+        assert [batch.doc_ids for batch in ahead.epoch(epoch, then=then)] == found
+    least, most = {0: (4 * 303, 9999), 3000: (304, 9999), 1 << 20: (303, 303)}[kept]
+    assert least <= sum(read) <= most
+    assert [batch.doc_ids for batch in ahead.epoch(2, 7, then=0)] == expected[2][7:]
+    assert [batch.doc_ids for batch in ahead.epoch(0)] == expected[0]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("shard-reader")]
+
+
+def test_row_groups_are_kept_while_there_is_room() -> None:
+    kept, tables = KeptGroups(200), [pa.table({"a": [float(number)] * rows}) for number, rows in enumerate((20, 10, 5))]
+    for group, table in enumerate(tables):  # of 160, 80 and 40 bytes
+        kept.offer(Place(0, group), table)
+    assert [kept.get(Place(0, group)) for group in range(3)] == [tables[0], None, tables[2]]
+
+
+def reader_of_three(target: str) -> ShardReader:
+    return ShardReader(target, "train", global_batch=6, shuffle_window=30)
+
+
 @pytest.mark.parametrize(("rows_per_shard", "again"), [(48, False), (10, True)])
 def test_what_is_told_to_be_read_is_read(
     rows_per_shard: int, again: bool, tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch
@@ -102,12 +149,8 @@ def test_what_is_told_to_be_read_is_read(
     shape = {"lanes": 3, "rows_per_shard": rows_per_shard, "rows_per_row_group": 4}
     build_shards(target, splits, labels=LABELS, tokenizer=base_model, **shape)
 
-    def counted(file: pq.ParquetFile, group: int, **options: object) -> object:
-        read.append(file.metadata.row_group(group).num_rows)
-        return read_row_group(file, group, **options)
-
-    read_row_group = pq.ParquetFile.read_row_group
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    monkeypatch.setattr(training.reader, "KEPT_BYTES", 0)  # as of shards that are much larger than it
+    count_reads(read, monkeypatch)
     whole = ShardReader(target, "train", global_batch=6, shuffle_window=30)
     assert sum(map(len, whole.epoch(0))) == 303
     assert whole.read_amplification == pytest.approx(sum(read) / 303)
