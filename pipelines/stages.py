@@ -85,7 +85,7 @@ def _spark_submit(stage: str, plan: Plan, arguments: tuple[str, ...], archive: P
 
 def _python(master: str) -> dict[str, str]:
     """The Python of drivers and workers, for their environment; that of a cluster's workers is told them by path."""
-    if LOCAL_MASTER.fullmatch(master) is None:
+    if LOCAL_MASTER.fullmatch(master) is None or not os.access(SPARK_PYTHON, os.X_OK):  # some unpack without modes
         return {"PYSPARK_PYTHON": sys.executable}
     spark = str(package_directory("pyspark"))
     return {"PYSPARK_PYTHON": str(SPARK_PYTHON), "MAPRING_PYTHON": sys.executable, "MAPRING_SPARK": spark}

@@ -1,4 +1,4 @@
-"""Rows of one lane by position, read one Parquet row group at a time."""
+"""Rows of lanes by position, read one Parquet row group at a time, ahead of their use."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class KeptGroups:
         """Keep a row group if there is room."""
         size = table.nbytes
         with self._lock:
-            if self._bytes + size <= self._most_bytes:
+            if place not in self._tables and self._bytes + size <= self._most_bytes:
                 self._bytes += size
                 self._tables[place] = table
 
@@ -122,17 +122,19 @@ class KeptGroups:
 class LanesReading:
     """Reads the same positions of several lanes, row groups ahead of their use in threads of its own.
 
-    Row groups are kept from one request to the next, which may need the same, and are taken apart in those threads,
-    too: those of all lanes at once, since it is the calls that cost, not the rows.
+    Row groups are kept from one request to the next, which may need the same, and are taken apart in a thread, too:
+    those of all lanes at once, since it is the calls that cost, not the rows. While `is_keeping` they are offered to
+    `kept`.
     """
 
     def __init__(self, lanes: Sequence[Lane], kept: KeptGroups) -> None:
-        self._lanes, self._kept = lanes, kept
+        self._lanes, self._kept, self.is_keeping = lanes, kept, False
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="shard-reader")
+        self._joiner = ThreadPoolExecutor(1, thread_name_prefix="shard-reader-join")  # waits, so readers do not
         self._starts = [self._pool.submit(lane.starts) for lane in lanes]
         self._requests: deque[_Request] = deque()
         self._newest: dict[Place, Future[pa.Table]] = {}
-        self._columns: Future[Columns] = self._pool.submit(Columns, [lane.schema.empty_table() for lane in lanes[:1]])
+        self._columns: Future[Columns] = self._joiner.submit(Columns, [lane.schema.empty_table() for lane in lanes[:1]])
 
     def request(self, positions: Integers) -> None:
         """Start reading the rows at these positions, of each lane those that it has."""
@@ -150,8 +152,7 @@ class LanesReading:
             places.append(own + first[np.searchsorted(needed, group_of_row)])
             rows = int(ends[-1]) if len(ends) else rows
         if self._newest and self._newest.keys() != before.keys():
-            # The pool takes its work in order, so what is waited for in there is running or done.
-            self._columns = self._pool.submit(_taken_apart, list(self._newest.values()))
+            self._columns = self._joiner.submit(_taken_apart, list(self._newest.values()))
         self._requests.append(_Request(self._columns, places))
 
     def receive(self) -> tuple[Columns, list[Integers]]:
@@ -162,12 +163,14 @@ class LanesReading:
     def close(self) -> None:
         """End the threads; what is still being read is not received any more."""
         self._pool.shutdown(cancel_futures=True)
+        self._joiner.shutdown(cancel_futures=True)
 
     def _read(self, place: Place) -> pa.Table:
         table = self._kept.get(place)
         if table is None:
             table = self._lanes[place.lane].read_group(place.group)
-            self._kept.offer(place, table)
+            if self.is_keeping:
+                self._kept.offer(place, table)
         return table
 
     @cached_property

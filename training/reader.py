@@ -1,7 +1,7 @@
 """Published shards to training batches, and to plain rows for evaluation.
 
-Every rank reads only its own lanes, and of those only the row groups of the current window; the next
-window is read in a thread meanwhile. What a batch holds is decided in `training.batches`.
+Every rank reads only its own lanes, and of those only the row groups of a few windows; the next ones are
+read in threads meanwhile. What a batch holds is decided in `training.batches`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training.rows import NO_LABEL, NO_PAIR, Booleans, Columns, Floats, Ids, Pic
 
 __all__ = ["NO_LABEL", "NO_PAIR", "Batch", "ShardReader"]
 
-KEPT_BYTES = 128 << 20  # of decoded row groups in each rank's memory, from one epoch to the next
+KEPT_BYTES = 128 << 20  # of decoded row groups in each reader's memory, from one epoch to the next
 _WINDOWS_AHEAD = 4
 
 
@@ -45,7 +45,7 @@ class Batch:
     token (else NO_PAIR); `mapring.pairs.split_pair` takes their `texts` apart.
     `lane_rows` counts the rows of each lane, whose rows stand one behind the other; they add up to the rows.
 
-    Arrays are views: one that is kept keeps the row group that it was read with.
+    Arrays are views: one that is kept keeps the row groups of all lanes that it was read with.
     """
 
     def __init__(
@@ -169,7 +169,10 @@ class ShardReader:
 
     @property
     def read_amplification(self) -> float:
-        """Bytes that the busiest rank reads in an epoch, over an even share: at most 1.25 with ranks <= lanes / 4."""
+        """Bytes that the busiest rank reads in an epoch, over an even share: at most 1.25 with ranks <= lanes / 4.
+
+        It is that of the first epoch, and of later ones of shards that are much larger than what is kept of them.
+        """
         sizes = {entry.path: entry.bytes for entry in self.manifest.files}
         lane_bytes = [sum(sizes[file["path"]] for file in lane) for lane in self._files]
         return read_amplification(self.order, lane_bytes, [int(file["rows"]) for file in self._files[0]], self._size)
@@ -179,8 +182,8 @@ class ShardReader:
 
         Rows of the training split come as often as their source's weight says, where the weights differ.
         A batch may be empty on a rank in the last step only. Starting late costs no more than
-        reading the window that `first_step` lies in. `then` names the epoch that will be asked for next, whose first
-        rows are read while the last ones of this one are used.
+        reading the window that `first_step` lies in. `then` names the epoch that will be asked for next: its first
+        rows are read while the last ones of this one are used, and decoded row groups stay in memory for it.
         """
         if first_step >= self.steps:
             return
@@ -190,7 +193,7 @@ class ShardReader:
         lanes, requested = self._begun(epoch, first_step)
         following = [] if then is None else [(then, window) for window in range(-(-self.steps // per_window))]
         ahead = iter([*((epoch, window) for window in windows[requested:]), *following[:_WINDOWS_AHEAD]])
-        is_done = False
+        lanes.is_keeping, is_done = then is not None, False
         try:
             for coming in islice(ahead, _WINDOWS_AHEAD - requested):
                 lanes.request(order.window_positions(*coming))
@@ -208,6 +211,8 @@ class ShardReader:
                 self._coming = then, lanes
             else:
                 lanes.close()
+            if then is None:
+                self._kept = KeptGroups(KEPT_BYTES)
 
     def rows(self, positions_at_once: int = 1024) -> Iterator[Batch]:
         """Yield all rows of this rank's lanes, once each, in lane and position order, unshuffled.

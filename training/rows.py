@@ -47,7 +47,7 @@ class Columns:
         self.texts = table["text"] if "text" in names else None
         self.starts = _Lists(table["starts"]) if "starts" in names else None
         self.lengths: Integers = np.diff(self.input_ids.bounds)
-        self.sources = table["source"] if "source" in names else None
+        self.sources = table["source"].combine_chunks() if "source" in names else None
 
     def __len__(self) -> int:
         return len(self.label_ids)

@@ -129,10 +129,44 @@ def test_epochs_are_the_same_whatever_is_kept_and_read_ahead(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("shard-reader")]
 
 
+def test_a_last_window_may_have_no_rows_of_a_rank(tmp_path: Path, base_model: Path) -> None:
+    target = str(tmp_path / "extra")
+    splits = {
+        "train": made_documents(61),
+        "validation": [],
+        "test": [],
+    }  # the 21st row of lane 0 is a window of its own
+    build_shards(target, splits, labels=LABELS, tokenizer=base_model, lanes=3)
+    assert sum(map(len, reader_of_three(target).epoch(0))) == 61
+    ranks = [ShardReader(target, "train", rank=rank, size=3, global_batch=6, shuffle_window=30) for rank in range(3)]
+    assert [sum(map(len, one.epoch(0))) for one in ranks] == [21, 20, 20]
+
+
+def test_the_next_epoch_begins_while_this_one_ends(
+    tmp_path: Path, base_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, read = str(tmp_path / "next"), list[int]()
+    splits = {"train": made_documents(303), "validation": [], "test": []}
+    build_shards(target, splits, labels=LABELS, tokenizer=base_model, lanes=3, rows_per_row_group=4)
+    monkeypatch.setattr(training.reader, "KEPT_BYTES", 0)
+    count_reads(read, monkeypatch)
+    ahead = reader_of_three(target)
+    batches = ahead.epoch(0, then=1)
+    assert sum(map(len, batches)) == 303
+    assert ahead._coming is not None and ahead._coming[0] == 1
+    for columns, _ in ahead._coming[1]._requests:
+        columns.result()
+    assert sum(read) == 303 + 4 * 3 * 10  # four windows of ten positions of each lane
+    read.clear()
+    assert sum(map(len, ahead.epoch(1))) == 303
+    assert sum(read) == 303 - 4 * 3 * 10 and ahead._coming is None
+
+
 def test_row_groups_are_kept_while_there_is_room() -> None:
     kept, tables = KeptGroups(200), [pa.table({"a": [float(number)] * rows}) for number, rows in enumerate((20, 10, 5))]
     for group, table in enumerate(tables):  # of 160, 80 and 40 bytes
-        kept.offer(Place(0, group), table)
+        for _ in range(2):  # as two requests that wait for the same one do
+            kept.offer(Place(0, group), table)
     assert [kept.get(Place(0, group)) for group in range(3)] == [tables[0], None, tables[2]]
 
 
@@ -149,7 +183,6 @@ def test_what_is_told_to_be_read_is_read(
     shape = {"lanes": 3, "rows_per_shard": rows_per_shard, "rows_per_row_group": 4}
     build_shards(target, splits, labels=LABELS, tokenizer=base_model, **shape)
 
-    monkeypatch.setattr(training.reader, "KEPT_BYTES", 0)  # as of shards that are much larger than it
     count_reads(read, monkeypatch)
     whole = ShardReader(target, "train", global_batch=6, shuffle_window=30)
     assert sum(map(len, whole.epoch(0))) == 303

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.training.conftest import PlanMaker
 from tests.training.running import NoStop, fit
 from tests.training.thread_ring import run_ranks
 from training.loop import StoppedError
-from training.reader import ShardReader
+from training.reader import Batch, ShardReader
 from training.sample_log import FOLDER, Samples, read_samples
 
 LOGGED = ("train.log_samples=true", "train.epochs=2")
@@ -50,6 +51,19 @@ def test_every_row_comes_once_an_epoch_after_a_rollback_too(make_tiny_plan: Plan
     assert samples.rolled_back == [[7, 8]]
     assert epochs_of(samples) == {0: rows_of(plan), 1: rows_of(plan)}
     assert samples.steps == logged_alone.steps
+
+
+def test_a_training_says_which_epoch_follows(make_tiny_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int | None]] = []
+    epoch_of = ShardReader.epoch
+
+    def noted(reader: ShardReader, epoch: int, first_step: int = 0, *, then: int | None = None) -> Iterator[Batch]:
+        told.append((epoch, then))
+        return epoch_of(reader, epoch, first_step, then=then)
+
+    monkeypatch.setattr(ShardReader, "epoch", noted)
+    fit(make_tiny_plan("train.epochs=3"))
+    assert told == [(0, 1), (1, 2), (2, None)]
 
 
 @pytest.mark.parametrize("size", [2, 3])
