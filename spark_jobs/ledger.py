@@ -14,7 +14,7 @@ from spark_jobs.dedup.parts import DUPLICATE_PARTS
 from spark_jobs.formats.raw import READ_RULES
 from spark_jobs.label_limit import LABEL_LIMIT
 from spark_jobs.overlap.contamination import CONTAMINATED
-from spark_jobs.tables import Built, WrittenFile, file_of_document, spread_to_files, write_files
+from spark_jobs.tables import Built, WrittenFile, write_documents
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -70,10 +70,10 @@ def drop_rows(rejected: DataFrame, duplicates: DataFrame, limited: DataFrame | N
 def write_ledger(drops: DataFrame, total: int, directory: str) -> tuple[list[WrittenFile], Counter[str]]:
     """Write the ledger below `drops/`, ordered by document id; returns its files and the drops by rule."""
     files = max(1, -(-total // _ROWS_PER_FILE))
-    written = write_files(
-        spread_to_files(drops, file_of_document(files), files, "doc_id"),
+    written = write_documents(
+        drops,
         _build,
-        name="drops-{:05d}".format,
+        files=files,
         directory=directory,
         folder="drops",
         rows_per_row_group=_ROWS_PER_ROW_GROUP,

@@ -57,13 +57,6 @@ def parquet_bytes(table: pa.Table, rows_per_row_group: int) -> bytes:
     return content
 
 
-def file_of_document(files: int) -> Column:
-    """Which of `files` files, counted from 0, holds a document: a hash of its id spreads them evenly."""
-    from pyspark.sql import functions as F
-
-    return F.pmod(F.xxhash64("doc_id"), F.lit(files))
-
-
 def spread_to_files(rows: DataFrame, file: Column, files: int, *order: str) -> DataFrame:
     """Rows as `write_files` needs them: with `file`, those of a file in one task and in order.
 
@@ -112,6 +105,31 @@ def write_files(
         then=then,
     )
     return written_rows(rows.mapInArrow(write, from_arrow_schema(WRITTEN)))
+
+
+def write_documents(
+    rows: DataFrame,
+    build: Callable[[pa.Table], Built],
+    *,
+    files: int,
+    directory: str,
+    folder: str,
+    rows_per_row_group: int,
+) -> list[WrittenFile]:
+    """Write rows with `doc_id` as `files` files named after their folder, each ordered by document id.
+
+    A hash of the id says which file holds a document, and spreads them evenly.
+    """
+    from pyspark.sql import functions as F
+
+    return write_files(
+        spread_to_files(rows, F.pmod(F.xxhash64("doc_id"), F.lit(files)), files, "doc_id"),
+        build,
+        name=f"{folder}-{{:05d}}".format,
+        directory=directory,
+        folder=folder,
+        rows_per_row_group=rows_per_row_group,
+    )
 
 
 def written_rows(described: DataFrame) -> list[WrittenFile]:

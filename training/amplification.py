@@ -38,7 +38,7 @@ def _times_read(order: BatchOrder, file_rows: Sequence[int]) -> float:
     groups = [min(size, rows - start) for rows in file_rows for start in range(0, rows, size)]
     starts = np.cumsum([0, *groups])[:-1]
     read, kept = 0, set[int]()
-    for window in range(-(-order.steps // order.steps_per_window)):
+    for window in range(order.windows):
         positions = order.window_positions(0, window)
         needed = set((np.searchsorted(starts, positions, side="right") - 1).tolist())
         read += sum(groups[group] for group in needed - kept)

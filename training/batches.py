@@ -116,6 +116,11 @@ class BatchOrder:
         """Global batches of every window but perhaps the last."""
         return self.window // self.chunk
 
+    @property
+    def windows(self) -> int:
+        """Windows of one epoch."""
+        return -(-self.steps // self.steps_per_window)
+
     def global_rows(self, step: int) -> int:
         """Rows of this step's batch over all ranks: `global_batch`, or what is left for the last step."""
         return min(self.global_batch, self.rows - step * self.global_batch)
@@ -188,7 +193,7 @@ class BatchOrder:
         every other batch is full.
         """
         count = min(self.steps_per_window, self.steps - window * self.steps_per_window)
-        ragged = window == (self.steps - 1) // self.steps_per_window and self.rows % self.global_batch != 0
+        ragged = window == self.windows - 1 and self.rows % self.global_batch != 0
         order = np.arange(count, dtype=np.int64)
         shuffled = count - 1 if ragged else count
         order[:shuffled] = _permutation(shuffled, self.seed, _Purpose.CHUNKS, epoch, window)

@@ -189,9 +189,9 @@ class ShardReader:
             return
         order, last = self.order, self.steps - 1
         per_window = order.steps_per_window
-        windows = range(first_step // per_window, -(-self.steps // per_window))
+        windows = range(first_step // per_window, order.windows)
         lanes, requested = self._begun(epoch, first_step)
-        following = [] if then is None else [(then, window) for window in range(-(-self.steps // per_window))]
+        following = [] if then is None else [(then, window) for window in range(order.windows)]
         ahead = iter([*((epoch, window) for window in windows[requested:]), *following[:_WINDOWS_AHEAD]])
         lanes.is_keeping, is_done = then is not None, False
         try:
@@ -238,7 +238,7 @@ class ShardReader:
         """What reads an epoch, and how many of its windows have been asked for in the epoch before."""
         coming, self._coming = self._coming, None
         if coming is not None and coming[0] == epoch and first_step == 0:
-            return coming[1], min(_WINDOWS_AHEAD, -(-self.steps // self.order.steps_per_window))
+            return coming[1], min(_WINDOWS_AHEAD, self.order.windows)
         if coming is not None:
             coming[1].close()
         return LanesReading(list(self._lanes.values()), self._kept), 0

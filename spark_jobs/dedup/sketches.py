@@ -20,7 +20,7 @@ from mapring.settings.dedup import NearDuplicates
 from spark_jobs.dedup.classes import EARLIER
 from spark_jobs.dedup.minhash import band_keys, signatures
 from spark_jobs.dedup.shingles import mix, odd_numbers, shingle
-from spark_jobs.tables import Built, WrittenFile, file_of_document, spread_to_files, write_files
+from spark_jobs.tables import Built, WrittenFile, write_documents
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -127,10 +127,10 @@ def write_sketches(documents: DataFrame, total: int, sketcher: Sketcher, directo
     """Write the sketches of kept documents below `sketches/`, ordered by document id."""
     files = max(1, -(-total // _ROWS_PER_FILE))
     texts = documents.select("doc_id", "content_hash", "text")
-    return write_files(
-        spread_to_files(texts, file_of_document(files), files, "doc_id"),
+    return write_documents(
+        texts,
         sketcher,
-        name="sketches-{:05d}".format,
+        files=files,
         directory=directory,
         folder="sketches",
         rows_per_row_group=_ROWS_PER_ROW_GROUP,

@@ -14,7 +14,7 @@ from spark_jobs.carried import SCORED_RECORD, carry
 from spark_jobs.prediction import predict_columns
 from spark_jobs.ranking.features import TextScores, asked_by_ranker, joined
 from spark_jobs.ranking.published import lists_of
-from spark_jobs.tables import Built, WrittenFile, file_of_document, spread_to_files, write_files
+from spark_jobs.tables import Built, WrittenFile, write_documents
 from spark_jobs.task_predictor import load_task_predictor
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ class RowBuilder:
 def write_rows(records: DataFrame, build: RowBuilder, *, count: int, directory: str) -> list[WrittenFile]:
     """Score records and write them as files below `directory/rows`; what is in a file hangs on the records alone."""
     files = max(1, -(-count // _ROWS_PER_FILE))
-    return write_files(
-        spread_to_files(records, file_of_document(files), files, "doc_id"),
+    return write_documents(
+        records,
         build,
-        name="rows-{:05d}".format,
+        files=files,
         directory=directory,
         folder="rows",
         rows_per_row_group=_ROWS_PER_FILE,
