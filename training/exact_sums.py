@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from training.device import device_of
+from training.device import HOST, device_of
 from training.figures.fixed_point import from_fixed_point, to_fixed_point
 from training.label_names import ids_by_name, rename_labels
 from training.reader import Batch, ShardReader
@@ -22,7 +22,10 @@ from training.ring import Ring
 if TYPE_CHECKING:  # tasks import this module
     from training.tasks.interface import Piece, Task
 
-PIECE_TOKENS = 2048  # cells of a padded piece: small pieces of sorted rows waste little on padding
+# Cells of a padded piece. Small pieces of sorted rows waste little on padding: of 1,009 rows of 23 tokens in 16 lanes
+# those of 2,048 were 43 % padding, those of 512 21 %, and a core took 9.5 and 6.7 s. A GPU would be idle with so few.
+_PIECE_TOKENS = 512
+_PIECE_TOKENS_ON_GPU = 2048
 NO_EPOCH = 1 << 31  # of random choices in an evaluation, which are always the same
 _FRACTION_BITS = 24  # of a piece's loss; int64 holds sums of up to 5e11 nats
 
@@ -51,5 +54,10 @@ def pieces_of_split(
     with torch.inference_mode():
         for rows in reader.rows():
             rename_labels(rows, label_ids)
-            for piece in task.pieces(rows, model, NO_EPOCH, PIECE_TOKENS):
+            for piece in task.pieces(rows, model, NO_EPOCH, piece_tokens(model)):
                 yield rows, piece.on(device_of(model))
+
+
+def piece_tokens(model: nn.Module) -> int:
+    """Most cells of a padded piece in an evaluation."""
+    return _PIECE_TOKENS if device_of(model) == HOST else _PIECE_TOKENS_ON_GPU

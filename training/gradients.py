@@ -18,7 +18,10 @@ from training.ring import Ring
 Wire = Literal["fp32", "fp16"]
 
 _HALF_MOST = 32_768.0  # half of what fp16 holds, a power of two: no sum of ranks comes near its end
-BUCKET_ELEMENTS = 4 << 20  # 16 MiB of fp32: large enough for the ring's bandwidth, small enough to pipeline
+BUCKET_ELEMENTS = 4 << 20  # 16 MiB of fp32
+# A ring of N ranks passes on N-ths of what it sums. With N-ths of 2 MiB, which stay in a core's cache, 91 MB over MPI
+# took 24 ms; with those of 8 MiB and more 28 to 51 ms, and with 0.25 MiB 31 ms. Over Gloo none was faster.
+_PART_ELEMENTS = 1 << 19
 
 
 class FlatGradients:
@@ -55,8 +58,9 @@ class FlatGradients:
         costs no bit, and what is lost is below 2**-38 of the bucket's largest gradient, or 2**-10 of the gradient
         itself. The extra numbers are summed in fp32: they count rows and tokens, which fp16 cannot above 2,048.
         """
+        most = _PART_ELEMENTS * ring.size
         if wire == "fp32":
-            ring.allreduce_sum(self.buckets)
+            ring.allreduce_sum(_cut(self.buckets, most))
             return
         largest = torch.stack([gradient.abs().max() for gradient in self._gradients])
         head = torch.cat([self.extra, largest])
@@ -64,7 +68,7 @@ class FlatGradients:
         self.extra.copy_(head[: len(self.extra)])
         scales = [_scale(bound) for bound in head[len(self.extra) :].tolist()]
         halves = [(gradient * scale).half() for gradient, scale in zip(self._gradients, scales, strict=True)]
-        ring.allreduce_sum(halves)
+        ring.allreduce_sum(_cut(halves, 2 * most))
         for gradient, half, scale in zip(self._gradients, halves, scales, strict=True):
             gradient.copy_(half).div_(scale)
 
@@ -81,6 +85,11 @@ class FlatGradients:
     def norm(self) -> float:
         """Euclidean norm of all gradients together."""
         return float(torch.stack([torch.linalg.vector_norm(gradient) for gradient in self._gradients]).norm())
+
+
+def _cut(tensors: Sequence[torch.Tensor], most: int) -> list[torch.Tensor]:
+    """The same memory in pieces of at most so many elements."""
+    return [piece for tensor in tensors for piece in torch.split(tensor, most)]
 
 
 def _scale(bound: float) -> float:

@@ -16,7 +16,7 @@ _CHOSEN = "_mapring_sparse_head"
 
 def logits_at(model: nn.Module, inputs: Mapping[str, torch.Tensor], where: torch.Tensor) -> torch.Tensor:
     """Logits (N, V) of the N cells at which `where`, bool (B, T), is true."""
-    plain = _plain(model)
+    plain = plain_model(model)
     head = _head(plain)
     if head is None or not getattr(plain, _CHOSEN, False):
         logits: torch.Tensor = model(**inputs).logits[where]
@@ -28,7 +28,7 @@ def logits_at(model: nn.Module, inputs: Mapping[str, torch.Tensor], where: torch
 
 def choose_head(model: nn.Module, inputs: Mapping[str, torch.Tensor], where: torch.Tensor) -> None:
     """Take the head alone from now on where that gives what the whole model gives; some scale or cap their logits."""
-    plain = _plain(model)
+    plain = plain_model(model)
     if _head(plain) is None:
         return
     training = model.training
@@ -40,7 +40,7 @@ def choose_head(model: nn.Module, inputs: Mapping[str, torch.Tensor], where: tor
     model.train(training)
 
 
-def _plain(model: nn.Module) -> nn.Module:
+def plain_model(model: nn.Module) -> nn.Module:
     """The model itself, of one that peft has put its layers into."""
     inner = getattr(model, "get_base_model", None)
     return model if inner is None else inner()

@@ -23,6 +23,7 @@ from training.compiled import check_compiler
 from training.compression import compressed
 from training.device import HOST, open_device
 from training.dropout import check_passes_differ
+from training.dropout_masks import dropout_of_parts
 from training.forgetting import figures_on
 from training.loop import Training, tell_resumed
 from training.methods import apply_method
@@ -162,7 +163,8 @@ def build_trainable(plan: Plan, task: Task, total_steps: int, device: torch.devi
     if settings.train.freeze_embeddings:
         freeze_embeddings(model)
     if settings.train.gradient_checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        parts = dropout_of_parts(settings.train, device)
+        model.activation_checkpointing_enable({"use_reentrant": False, "context_fn": parts})  # type: ignore[operator]
     adapted = apply_method(model, settings.train.method, task=settings.train.task, head=head, total_steps=total_steps)
     adapted.to(device)  # and what the method has added
     try_model(adapted, task, max_length, source)

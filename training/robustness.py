@@ -13,7 +13,7 @@ from mapring import storage
 from mapring.perturbation import KINDS, perturb
 from mapring.text import Encoder
 from training.device import device_of
-from training.exact_sums import NO_EPOCH, PIECE_TOKENS
+from training.exact_sums import NO_EPOCH, piece_tokens
 from training.figures.classification import figures
 from training.reader import NO_LABEL, Batch, ShardReader
 from training.ring import Ring
@@ -64,7 +64,7 @@ def _confusion(
             global_rows=rows.global_rows,
             texts=texts,
         )
-        for piece in task.pieces(changed, model, NO_EPOCH, PIECE_TOKENS):
+        for piece in task.pieces(changed, model, NO_EPOCH, piece_tokens(model)):
             labels = piece.targets["labels"]  # (B,)
             answers = model(**piece.on(device_of(model)).inputs).logits.argmax(-1).cpu()  # (B,)
             labelled = labels != NO_LABEL

@@ -15,6 +15,7 @@ from mapring.settings.train import Train
 from training.augmentation import Augmenter
 from training.compiled import compiled
 from training.device import device_of, wait_for
+from training.dropout_masks import dropout_of
 from training.gradients import FlatGradients
 from training.methods import after_step, penalty
 from training.model import trainable_parameters
@@ -88,6 +89,7 @@ class Stepper:
         self._augmenter = augmenter
         self._device = device_of(model)
         self._computing = compiled(model) if settings.compile else model
+        self._dropout = dropout_of(settings, self._device)
         self._gradients = FlatGradients(trainable_parameters(model), _EXTRA)
 
     def step(self, number: int, batch: Batch, *, stop: bool = False) -> StepResult:
@@ -113,15 +115,15 @@ class Stepper:
         rate = learning_rate(
             number, total, peak_rate(self._settings), self._settings.warmup_share, self._settings.schedule
         )
-        self._gradients.scale(1.0 / (weight or 1.0))
-        norm, loss = self._gradients.norm(), loss_sum / (weight or 1.0)
+        share = 1.0 / (weight or 1.0)
+        norm, loss = self._gradients.norm() * share, loss_sum * share
         if not math.isfinite(norm) or not math.isfinite(loss):
             raise AgreedError(
                 f"step {number + 1}: found loss {loss} and gradient norm {norm}, expected finite numbers; "
                 "lower train.learning_rate or set train.precision=fp32"
             )
-        if norm > self._settings.clip_norm:
-            self._gradients.scale(self._settings.clip_norm / norm)
+        # Both factors in one pass over the gradients.
+        self._gradients.scale(share * min(1.0, self._settings.clip_norm / (norm or 1.0)))
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
@@ -149,7 +151,7 @@ class Stepper:
             batch = self._augmenter(batch, epoch)
         for piece in self._task.pieces(batch, self._model, epoch, MICRO_BATCH_TOKENS):
             piece = piece.on(self._device)
-            with autocast(self._precision, self._device):
+            with self._dropout(), autocast(self._precision, self._device):
                 loss, weight = self._task.loss(self._computing, piece)
                 added = penalty(self._model)
             # A penalty counts once in the mean, so in each piece as often as what the piece is a sum over.

@@ -33,7 +33,7 @@ def command(plan: Plan, *more: str) -> int:
 
 @pytest.fixture
 def published(make_tiny_plan: PlanMaker, capfd: pytest.CaptureFixture[str]) -> Plan:
-    plan = make_tiny_plan("train.epochs=3")
+    plan = make_tiny_plan("train.epochs=6")
     assert command(plan) == 0
     said = capfd.readouterr().err
     assert "single process, 1 ranks" in said

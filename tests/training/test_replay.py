@@ -174,14 +174,14 @@ def odd_documents(count: int) -> list[Document]:
 
 def test_a_model_forgets_and_with_replay_it_forgets_less(make_tiny_plan: PlanMaker, tmp_path: Path) -> None:
     words = ("train.baselines=false", "train.checkpoint_every_steps=100")
-    first = make_tiny_plan(*words, "train.epochs=3")
+    first = make_tiny_plan(*words, "train.epochs=6")
     assert in_process(first).code == 0
     found: dict[float, dict[str, Any]] = {}
     for share in (0.0, 0.5):
         plan = make_tiny_plan(
             f"train.model={first.model_directory}",  # a published model, as it is
             *words,
-            "train.learning_rate=2e-3",
+            "train.epochs=5",
             f"run_dir={tmp_path}/second",
             replaying(Path(first.shards_directory), share),
             documents=odd_documents(330),
@@ -203,8 +203,8 @@ def test_a_model_forgets_and_with_replay_it_forgets_less(make_tiny_plan: PlanMak
         assert "## What became of the earlier corpus" in card and "| accuracy |" in card
     before = found[0.0]["before"]
     assert before == found[0.5]["before"] and before["accuracy"] > 0.9
-    assert found[0.0]["after"]["accuracy"] == 0  # everything is odd
-    assert found[0.5]["after"]["accuracy"] > 0.5
+    assert found[0.0]["after"]["accuracy"] < 0.7
+    assert found[0.5]["after"]["accuracy"] > 0.9
     assert found[0.0]["change"]["loss"] > 2 * found[0.5]["change"]["loss"]
     assert found[0.0]["change"]["accuracy"] == found[0.0]["after"]["accuracy"] - before["accuracy"]
 

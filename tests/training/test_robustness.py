@@ -15,7 +15,7 @@ from training.robustness import robustness
 
 
 def test_figures_are_the_same_on_any_number_of_ranks_and_fall_where_words_change(make_tiny_plan: PlanMaker) -> None:
-    plan = make_tiny_plan("train.epochs=3")
+    plan = make_tiny_plan("train.epochs=6")
     training, _ = fit(plan)
     plain = training.task.evaluate(training.model, SingleRing(), plan.shards_directory, "test")
     alone = robustness(training.task, training.model, SingleRing(), plan.shards_directory, seed=1)

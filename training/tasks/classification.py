@@ -34,6 +34,11 @@ class Classification(LogitsOfLabels):
     name = "classify"
     problem_type = "single_label_classification"
 
+    def settle(self, model: nn.Module, piece: Piece) -> None:
+        """Contrasting rows looks at all tokens of the last block; else as all classifiers do."""
+        if not self.objective.settings.contrast:
+            super().settle(model, piece)
+
     def pieces(self, batch: Batch, model: nn.Module, epoch: int, max_tokens: int) -> Iterator[Piece]:
         """Rows sorted by length; the targets are `labels`, (B,) int64.
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from training.batches import Integers
+from training.first_token import choose_first_token
 from training.reader import Batch
 from training.ring import Ring
 
@@ -82,6 +83,10 @@ class LogitsOfLabels(LogitsOfRows):
     problem_type: str  # as transformers calls it
     auto_class = "AutoModelForSequenceClassification"
     exports_onnx = True
+
+    def settle(self, model: nn.Module, piece: Piece) -> None:
+        """Choose whether the last block is computed for the first token only."""
+        choose_first_token(model, piece.inputs)
 
     def model_settings(self) -> dict[str, Any]:
         """Names and number of the labels."""
