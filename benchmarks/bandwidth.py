@@ -31,7 +31,7 @@ _LAUNCHERS = {
     ],
     "torch_gloo": [str(_BIN / "torchrun"), "--standalone", "--no-python", "--nproc-per-node", str(RANKS)],
 }
-# Horovod looks for work once a cycle: the trainer's 10 ms, paid once a step, would hide the ring's own time here.
+# Horovod looks for work once a cycle: the trainer's 3 or 10 ms, paid once a step, would hide the ring's own time here.
 _CYCLE_MS = "0.1"
 _AS_ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 _PREDICTED = (8, 64, 512)
