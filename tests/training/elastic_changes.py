@@ -83,9 +83,9 @@ class ElasticJob:
 
     def change(self, what: str, ranks: int, act: Callable[[], None]) -> None:
         """Make one change, then wait for a ring of so many ranks and some steps of it."""
-        rings = self.said.count(f" {ranks} ranks,")
+        rings = self.said.count(f" {ranks} ranks on ")
         act()
-        self.wait_until(what, lambda: self.said.count(f" {ranks} ranks,") > rings)
+        self.wait_until(what, lambda: self.said.count(f" {ranks} ranks on ") > rings)
         before = self.steps()
         self.wait_until(f"steps after {what}", lambda: self.steps() > before + 10)
         say("elastic", f"{what}: goes on with {ranks} ranks")
