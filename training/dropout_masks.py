@@ -1,7 +1,7 @@
 """Dropout on processors whose masks come from a fast generator.
 
 Torch draws each element of a mask from its Mersenne Twister, one after the other: of a step of six blocks, 384 wide, on
-400 tokens that was 8 % of the time. SFC64 gives four elements at once, 20 times as many in a second.
+400 tokens that was 8 % of the time. SFC64 gives four elements at once; dropout takes a fifth of the time so.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class FastDropout(TorchFunctionMode):
 
 def _dropout(values: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
     """As `torch.nn.functional.dropout`."""
-    if not training or inplace or not 0 < p < 1 or values.device != HOST:
+    if not training or inplace or not 0 < p < 1:
         return functional.dropout(values, p, training, inplace)
     return values * keep_mask(values, p)
 

@@ -7,8 +7,7 @@ thrown away, forward and backward. Taken for the first token only, a training of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -16,10 +15,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from training.heads import plain_model
+from training.heads import as_evaluated, plain_model
 
 _ATTENTION_PARTS = ("query", "key", "value", "dropout", "scaling", "attention_head_size")
-_FIRST_ROWS = 2  # that both ways are tried on: one without padding, one with
 
 
 def choose_first_token(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> None:
@@ -36,7 +34,7 @@ def choose_first_token(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> 
     if attention is None:
         return
     tried = _with_padding(inputs)
-    with _judged(model):
+    with as_evaluated(model):
         whole = model(**tried).logits
         attention.forward = partial(_of_first_token, attention)
         try:
@@ -104,21 +102,9 @@ def _of_first_token(
     return output, None
 
 
-@contextmanager
-def _judged(model: nn.Module) -> Iterator[None]:
-    """Without dropout and gradients."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(training)
-
-
 def _with_padding(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The first row twice, the second time with its second half masked out."""
-    rows = {name: tensor[:1].repeat(_FIRST_ROWS, *[1] * (tensor.ndim - 1)) for name, tensor in inputs.items()}
+    rows = {name: tensor[:1].repeat(2, *[1] * (tensor.ndim - 1)) for name, tensor in inputs.items()}
     mask = rows["attention_mask"]
     mask[1, (mask.shape[1] + 1) // 2 :] = 0
     return rows

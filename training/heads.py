@@ -5,7 +5,8 @@ The vocabulary's logits are most of a small model's work and memory. Masked mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -31,13 +32,22 @@ def choose_head(model: nn.Module, inputs: Mapping[str, torch.Tensor], where: tor
     plain = plain_model(model)
     if _head(plain) is None:
         return
-    training = model.training
-    model.eval()
-    with torch.no_grad():
+    with as_evaluated(model):
         whole = logits_at(model, inputs, where)
         setattr(plain, _CHOSEN, True)
         setattr(plain, _CHOSEN, torch.allclose(logits_at(model, inputs, where), whole, atol=1e-5, rtol=1e-5))
-    model.train(training)
+
+
+@contextmanager
+def as_evaluated(model: nn.Module) -> Iterator[None]:
+    """The model without dropout and gradients, and afterwards as it was."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
 
 
 def plain_model(model: nn.Module) -> nn.Module:

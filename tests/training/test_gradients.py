@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import given
@@ -11,6 +13,7 @@ from torch import nn
 from tests.training.conftest import PlanMaker
 from tests.training.running import fit, metrics
 from tests.training.thread_ring import ThreadRing, run_ranks
+from training import gradients
 from training.gradients import BUCKET_ELEMENTS, FlatGradients, Wire
 
 
@@ -19,12 +22,12 @@ def summed(values: torch.Tensor, wire: Wire, size: int = 2) -> list[tuple[torch.
 
     def work(ring: ThreadRing) -> tuple[torch.Tensor, torch.Tensor]:
         parameter = nn.Parameter(torch.zeros_like(values))
-        gradients = FlatGradients([parameter], extra=2)
+        flat = FlatGradients([parameter], extra=2)
         assert parameter.grad is not None
         parameter.grad.copy_(values * (ring.rank + 1))
-        gradients.extra[0] = 5001
-        gradients.sum_over(ring, wire)
-        return parameter.grad.clone(), gradients.extra.clone()
+        flat.extra[0] = 5001
+        flat.sum_over(ring, wire)
+        return parameter.grad.clone(), flat.extra.clone()
 
     return run_ranks(size, work)
 
@@ -54,8 +57,24 @@ def test_what_is_not_finite_is_not_hidden(odd: float) -> None:
 def test_buckets_cover_all_parameters_in_order() -> None:
     sizes = [BUCKET_ELEMENTS, 5, 7]
     parameters = [nn.Parameter(torch.zeros(size)) for size in sizes]
-    gradients = FlatGradients(parameters, extra=1)
-    assert [len(bucket) for bucket in gradients.buckets] == [BUCKET_ELEMENTS, 5 + 7 + 1]
+    flat = FlatGradients(parameters, extra=1)
+    assert [len(bucket) for bucket in flat.buckets] == [BUCKET_ELEMENTS, 5 + 7 + 1]
+
+
+@pytest.mark.parametrize("wire", ["fp32", "fp16"])
+def test_a_large_gradient_travels_in_parts_and_arrives_whole(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradients, "_PART_ELEMENTS", 8)
+    sent: list[int] = []
+    plain = ThreadRing.allreduce_sum
+
+    def noting(ring: ThreadRing, tensors: Sequence[torch.Tensor]) -> None:
+        sent.extend(tensor.numel() for tensor in tensors)
+        plain(ring, tensors)
+
+    monkeypatch.setattr(ThreadRing, "allreduce_sum", noting)
+    values = torch.arange(100.0)
+    assert torch.equal(summed(values, wire)[0][0], values * 3)
+    assert max(sent) == 2 * 8 * (2 if wire == "fp16" else 1)  # as many bytes for each of two ranks
 
 
 def test_a_training_over_fp16_ends_near_one_over_fp32(make_tiny_plan: PlanMaker) -> None:

@@ -134,8 +134,18 @@ def test_accumulated_pieces_are_divided_once(make_tiny_plan: PlanMaker) -> None:
 
 def test_a_stall_ends_the_job_unless_the_user_has_said_otherwise() -> None:
     horovod_ring = pytest.importorskip("training.ring.horovod_ring")
-    with mock.patch.dict(os.environ, {"HOROVOD_CYCLE_TIME": "3"}):
+    with mock.patch.dict(os.environ, {"HOROVOD_CYCLE_TIME": "7"}):
         os.environ.pop("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", None)
         horovod_ring._set_environment(RingSettings(stall_shutdown_seconds=45))
         assert os.environ["HOROVOD_STALL_SHUTDOWN_TIME_SECONDS"] == "45"
-        assert os.environ["HOROVOD_CYCLE_TIME"] == "3"
+        assert os.environ["HOROVOD_CYCLE_TIME"] == "7"
+
+
+@pytest.mark.parametrize(("launched_by", "pause"), [("OMPI_COMM_WORLD_RANK", "3"), ("HOROVOD_RANK", "10")])
+def test_the_pause_between_rounds_is_the_launcher_s_unless_it_is_set(launched_by: str, pause: str) -> None:
+    horovod_ring = pytest.importorskip("training.ring.horovod_ring")
+    for settings, expected in ((RingSettings(), pause), (RingSettings(cycle_time_ms=5.5), "5.5")):
+        with mock.patch.dict(os.environ, {launched_by: "0"}):
+            os.environ.pop("HOROVOD_CYCLE_TIME", None)
+            horovod_ring._set_environment(settings)
+            assert os.environ["HOROVOD_CYCLE_TIME"] == expected
