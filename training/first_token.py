@@ -8,16 +8,14 @@ thrown away, forward and backward. Taken for the first token only, a training of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from training.heads import as_evaluated, plain_model
-
-_ATTENTION_PARTS = ("query", "key", "value", "dropout", "scaling", "attention_head_size")
+from training.bert_like import encoder_of, replace_forwards
+from training.unpadded import Groups, attention_of
 
 
 def choose_first_token(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> None:
@@ -30,51 +28,15 @@ def choose_first_token(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> 
         model: a classifier of transformers, with or without what a method has added.
         inputs: its keyword arguments, with `input_ids` and `attention_mask` of shape (B, T); the first row is used.
     """
-    attention = _last_attention(model)
-    if attention is None:
-        return
-    tried = _with_padding(inputs)
-    with as_evaluated(model):
-        whole = model(**tried).logits
-        attention.forward = partial(_of_first_token, attention)
-        try:
-            same = torch.allclose(model(**tried).logits, whole, atol=1e-5, rtol=1e-5)
-        except (IndexError, RuntimeError, TypeError, ValueError):  # something behind it needs every token
-            same = False
-    if not same:
-        compute_all_tokens(model)
-
-
-def compute_all_tokens(model: nn.Module) -> None:
-    """Undo `choose_first_token`: the model computes what stock transformers does."""
-    for module in model.modules():
-        chosen = module.__dict__.get("forward")
-        if isinstance(chosen, partial) and chosen.func is _of_first_token:
-            del module.forward
-
-
-def _last_attention(model: nn.Module) -> nn.Module | None:
-    """The attention of a BERT-like encoder's last block, None of other models."""
-    plain = plain_model(model)
-    config = getattr(plain, "config", None)
-    encoder = getattr(getattr(plain, "base_model", None), "encoder", None)
-    blocks = getattr(encoder, "layer", None)
-    if not isinstance(blocks, nn.ModuleList) or getattr(config, "_attn_implementation", None) != "sdpa":
-        return None
-    attention = getattr(blocks[-1], "attention", None)
-    if not isinstance(attention, nn.Module) or [name for name, _ in attention.named_children()] != ["self", "output"]:
-        return None  # such as one with a norm ahead
-    return attention if all(hasattr(attention.self, part) for part in _ATTENTION_PARTS) else None
+    encoder = encoder_of(model)
+    if encoder is not None:
+        replace_forwards(model, {encoder.layer[-1].attention: _of_first_token}, inputs)  # type: ignore[union-attr,index]
 
 
 def _of_first_token(
-    attention: nn.Module,
-    hidden: torch.Tensor,
-    attention_mask: torch.Tensor | None = None,
-    past_key_values: Any = None,
-    **others: Any,
+    attention: nn.Module, hidden: torch.Tensor, attention_mask: Any = None, past_key_values: Any = None, **others: Any
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """What BERT's attention gives for the first token, (B, 1, H), of all tokens' `hidden`, (B, T, H).
+    """What BERT's attention gives for the first token, (B, 1, H), of all tokens' `hidden`, (B, T, H), or of groups.
 
     Keys and values from before, as prefixes are, leave attention as it is.
     """
@@ -85,6 +47,10 @@ def _of_first_token(
         return whole
     own: Any = attention.self
     behind: Any = attention.output
+    if isinstance(attention_mask, Groups):
+        first = hidden[0, attention_mask.starts]
+        found = attention_of(own, attention_mask, own.query(first), own.key(hidden[0]), own.value(hidden[0]))
+        return behind(found[:, None], first[:, None]), None
     first = hidden[:, :1]
     query, key, value = (
         part.unflatten(-1, (-1, own.attention_head_size)).transpose(1, 2)  # (B, heads, 1 or T, H / heads)
@@ -98,13 +64,4 @@ def _of_first_token(
         dropout_p=own.dropout.p if own.training else 0.0,
         scale=own.scaling,
     )
-    output: torch.Tensor = behind(found.transpose(1, 2).flatten(2), first)
-    return output, None
-
-
-def _with_padding(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The first row twice, the second time with its second half masked out."""
-    rows = {name: tensor[:1].repeat(2, *[1] * (tensor.ndim - 1)) for name, tensor in inputs.items()}
-    mask = rows["attention_mask"]
-    mask[1, (mask.shape[1] + 1) // 2 :] = 0
-    return rows
+    return behind(found.transpose(1, 2).flatten(2), first), None

@@ -21,10 +21,10 @@ from mapring.figure_names import FIGURE_NAMES
 from mapring.plan import Plan, make_plan
 from mapring.progress import say, seconds_text
 from training.baselines import baselines, best_of
+from training.bert_like import restore_forwards
 from training.checkpoint import Cursor
 from training.compression.before_after import before_and_after, evaluate_before
 from training.export import publish_model
-from training.first_token import compute_all_tokens
 from training.forgetting import figures_on, forgetting, told
 from training.loop import StopRequest, Training, run_training, take_best
 from training.methods import finished_model
@@ -124,7 +124,7 @@ def _train(plan: Plan, ring: Ring, stop: StopRequest, trackers: Sequence[Tracker
         training.task, training.model, ring, plan.shards_directory, temperature, wrong, outputs
     )
     worst = wrong.over_ring(ring)
-    compute_all_tokens(training.model)
+    restore_forwards(training.model)
     training.model.to("cpu")  # exports and golden rows are made there
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to
     for tracker in trackers:

@@ -13,6 +13,7 @@ from training.batches import Integers
 from training.first_token import choose_first_token
 from training.reader import Batch
 from training.ring import Ring
+from training.unpadded import choose_unpadded
 
 OnOutput = Callable[[torch.Tensor], None]
 
@@ -85,7 +86,8 @@ class LogitsOfLabels(LogitsOfRows):
     exports_onnx = True
 
     def settle(self, model: nn.Module, piece: Piece) -> None:
-        """Choose whether the last block is computed for the first token only."""
+        """Choose whether rows are computed without padding, and the last block for the first token only."""
+        choose_unpadded(model, piece.inputs)
         choose_first_token(model, piece.inputs)
 
     def model_settings(self) -> dict[str, Any]:
