@@ -30,6 +30,7 @@ from benchmarks.sentences import (
     ROOT,
     base_model,
     forget_training,
+    native_precision,
     our_environment,
     padded_batches,
     reader_of,
@@ -55,7 +56,7 @@ class _Run(NamedTuple):
 def ring_figures() -> list[Figure]:
     """Interleaved rounds of four: Horovod's Gloo, DistributedDataParallel, Horovod's MPI, two ranks without a ring."""
     # 64 rows a rank are 1,700 tokens: no large batch; reviews and tweets would only make more steps of the same kind.
-    plan = sentences("ring-speed", ["tweets"], test=0.02, global_batch=64 * RANKS, precision="bf16")
+    plan = sentences("ring-speed", ["tweets"], test=0.02, global_batch=64 * RANKS, precision=native_precision())
     batches = _OUTPUT / "ring-speed-batches"
     padded_batches(plan, pad_token_id=0, target=batches)
     ways: dict[str, Callable[[], _Run]] = {

@@ -25,6 +25,7 @@ from benchmarks.sentences import (
     ROOT,
     base_model,
     forget_training,
+    native_precision,
     our_environment,
     reader_of,
     sentences,
@@ -60,12 +61,13 @@ def trainer_figures() -> list[Figure]:
     def gain(side: int) -> float:
         return statistics.median(found[side].seconds / found[0].seconds for found in rounds)
 
+    best = f"{_PEER}, {native_precision()}, grouped by length"
     loop = statistics.median(found[2].loop_seconds / found[0].loop_seconds for found in rounds)
     ours = statistics.median(found[0].seconds for found in rounds)
     return [
         figure("trainer_vs_hf_defaults", gain(1), 1.5, "ratio", peer=f"{_PEER}, its defaults"),
-        figure("trainer_vs_hf_best", gain(2), 1.05, "ratio", peer=f"{_PEER}, bf16, grouped by length"),
-        figure("trainer_loop_vs_hf_best", loop, 1.05, "ratio", peer=f"{_PEER}, bf16, grouped by length"),
+        figure("trainer_vs_hf_best", gain(2), 1.05, "ratio", peer=best),
+        figure("trainer_loop_vs_hf_best", loop, 1.05, "ratio", peer=best),
         figure("trainer_seconds", ours, ours * gain(2) / 1.05, "s", better="lower", peer=_PEER),
         figure("trainer_accuracy", accuracies[0], floor, "share", peer=_PEER),
         figure("hf_defaults_accuracy", accuracies[1], floor, "share", peer=_PEER),
@@ -105,7 +107,11 @@ def _theirs(what: str, plan: Plan, rows: Path) -> _Run:
     output = _OUTPUT / f"hf-{what}"
     shutil.rmtree(output, ignore_errors=True)
     train = plan.settings.train
-    settings = {**train.model_dump(), "rows_per_rank": train.global_batch // RANKS}
+    settings = {
+        **train.model_dump(),
+        "rows_per_rank": train.global_batch // RANKS,
+        "bf16": native_precision() == "bf16",
+    }
     script = str(ROOT / "benchmarks/peers/hf_training.py")
     labels = str(len(read_manifest(plan.shards_directory).details["labels"]))
     words = [str(_PYTHON), "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS), script]

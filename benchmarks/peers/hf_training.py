@@ -2,8 +2,8 @@
 
 Takes token ids (ROWS/train.pt and ROWS/test.pt, lists of `input_ids` and `labels`), trains, evaluates the test split,
 and saves the model into OUTPUT. SETTINGS is JSON. `defaults` are those of TrainingArguments but for learning rate,
-epochs and the frozen embeddings; `best` has bf16, rows grouped by length, our batch and our schedule, a static graph,
-and no worker processes, which would take cores from the ranks.
+epochs and the frozen embeddings; `best` has bf16 where the processor computes it, rows grouped by length, our batch
+and our schedule, a static graph, and no worker processes, which would take cores from the ranks.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def arguments_of(what: str, settings: dict[str, Any], output: str) -> TrainingAr
         return TrainingArguments(**common)
     return TrainingArguments(
         **common,
-        bf16=True,
+        bf16=settings["bf16"],
         train_sampling_strategy="group_by_length",
         per_device_train_batch_size=settings["rows_per_rank"],
         per_device_eval_batch_size=64,
