@@ -47,3 +47,17 @@ def is_chosen(model: nn.Module) -> bool:
 def loss_of(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """The mean loss of the rows of `padded`."""
     return torch.nn.functional.cross_entropy(model(**inputs).logits, torch.tensor([0, 1, 0, 1, 1]))
+
+
+def assert_same_logits_and_gradients(model: nn.Module, plain: nn.Module) -> None:
+    """The rows of `padded` have the same logits in both, in training mode, and lead to the same gradients."""
+    for each in (plain, model):
+        each.train()
+        loss_of(each, padded()).backward()  # type: ignore[no-untyped-call]
+    expected = dict(plain.named_parameters())
+    for name, parameter in model.named_parameters():
+        other = expected[name].grad
+        assert (parameter.grad is None) == (other is None)
+        if other is not None and parameter.grad is not None:
+            torch.testing.assert_close(parameter.grad, other, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(model(**padded()).logits, plain(**padded()).logits)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.training.bert_like import classifier, is_chosen, loss_of, padded
+from tests.training.bert_like import assert_same_logits_and_gradients, classifier, is_chosen, padded
 from tests.training.conftest import PlanMaker
 from tests.training.running import fit
 from training.bert_like import restore_forwards
@@ -23,16 +23,7 @@ def test_logits_and_gradients_are_those_of_all_tokens(architecture: str) -> None
     model = deepcopy(plain)
     choose_first_token(model, padded())
     assert is_chosen(model)
-    for each in (plain, model):
-        each.train()
-        loss_of(each, padded()).backward()  # type: ignore[no-untyped-call]
-    expected = dict(plain.named_parameters())
-    for name, parameter in model.named_parameters():
-        other = expected[name].grad
-        assert (parameter.grad is None) == (other is None)
-        if other is not None and parameter.grad is not None:
-            torch.testing.assert_close(parameter.grad, other, rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(model(**padded()).logits, plain(**padded()).logits)
+    assert_same_logits_and_gradients(model, plain)
 
 
 def test_less_is_computed() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.training.bert_like import classifier, is_chosen, loss_of, padded
+from tests.training.bert_like import assert_same_logits_and_gradients, classifier, is_chosen, loss_of, padded
 from tests.training.conftest import PlanMaker
 from training.bert_like import restore_forwards
 from training.dropout_masks import FastDropout
@@ -67,16 +67,7 @@ def test_logits_and_gradients_are_those_with_padding(architecture: str, first_to
     if first_token:
         choose_first_token(model, padded())
     assert is_chosen(model)
-    for each in (plain, model):
-        each.train()
-        loss_of(each, padded()).backward()  # type: ignore[no-untyped-call]
-    expected = dict(plain.named_parameters())
-    for name, parameter in model.named_parameters():
-        other = expected[name].grad
-        assert (parameter.grad is None) == (other is None)
-        if other is not None and parameter.grad is not None:
-            torch.testing.assert_close(parameter.grad, other, rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(model(**padded()).logits, plain(**padded()).logits)
+    assert_same_logits_and_gradients(model, plain)
 
 
 def test_blocks_compute_tokens_and_hardly_more() -> None:
