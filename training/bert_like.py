@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from training.heads import as_evaluated, plain_model
 
@@ -36,21 +37,48 @@ def _is_bert_like(attention: nn.Module | None) -> bool:
     return all(hasattr(attention.self, part) for part in _ATTENTION_PARTS)
 
 
+def attention_of(
+    own: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
+    """Attention with the heads, dropout and scale of BERT's; (B, Q, H).
+
+    Args:
+        own: BERT's module of queries, keys and values.
+        query: (B, Q, H).
+        key: (B, T, H).
+        value: (B, T, H).
+        mask: bool (B, 1, 1 or Q, T), false where a token is not looked at; None where all are.
+    """
+    queries, keys, values = (
+        torch.unflatten(part, -1, (-1, own.attention_head_size)).transpose(1, 2)  # (B, heads, Q or T, H / heads)
+        for part in (query, key, value)
+    )
+    found = functional.scaled_dot_product_attention(
+        queries,
+        keys,
+        values,
+        attn_mask=mask,
+        dropout_p=own.dropout.p if own.training else 0.0,
+        scale=own.scaling,
+    )
+    return found.transpose(1, 2).flatten(2)
+
+
 def replace_forwards(
     model: nn.Module, replacements: Mapping[nn.Module, Callable[..., Any]], inputs: Mapping[str, torch.Tensor]
-) -> bool:
-    """Give modules of a classifier other forwards, where its logits stay what they are; whether they do.
+) -> None:
+    """Give modules of a classifier other forwards, unless its logits would not be what they are.
 
     Args:
         model: a classifier of transformers, with or without what a method has added.
-        replacements: a function for each module, which is called with the module and what its own forward is.
+        replacements: of modules with their own forwards, a function for each, which is called with the module and what
+            its own forward is.
         inputs: the model's keyword arguments, with `input_ids` and `attention_mask` of shape (B, T); rows to try are
             made of the first one.
     """
     tried = _of_two_lengths(inputs)
     with as_evaluated(model):
         whole = model(**tried).logits
-        before = {module: module.__dict__.get("forward") for module in replacements}
         for module, function in replacements.items():
             module.forward = _Replaced(function, module)
         try:
@@ -58,28 +86,20 @@ def replace_forwards(
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):  # something else is needed behind
             same = False
     if not same:
-        for module, forward in before.items():
-            _restore(module, forward)
-    return same
+        for module in replacements:
+            del module.forward
 
 
 def restore_forwards(model: nn.Module) -> None:
     """Undo all `replace_forwards`: the model computes what stock transformers does."""
     for module in model.modules():
         if isinstance(module.__dict__.get("forward"), _Replaced):
-            _restore(module, None)
-
-
-def _restore(module: nn.Module, forward: Callable[..., Any] | None) -> None:
-    if forward is None:
-        del module.forward
-    else:
-        module.forward = forward
+            del module.forward
 
 
 def _of_two_lengths(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The first row twice, the first time with its second half masked out."""
+    """The first row twice, the first time with half of it or more masked out."""
     rows = {name: tensor[:1].repeat(2, *[1] * (tensor.ndim - 1)) for name, tensor in inputs.items()}
     mask = rows["attention_mask"]
-    mask[0, (mask.shape[1] + 1) // 2 :] = 0
+    mask[0, max(1, mask.shape[1] // 2) :] = 0
     return rows

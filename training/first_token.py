@@ -12,10 +12,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from training.bert_like import encoder_of, replace_forwards
-from training.unpadded import Groups, attention_of
+from training.bert_like import attention_of, encoder_of, replace_forwards
+from training.unpadded import Groups, attention_in_groups
 
 
 def choose_first_token(model: nn.Module, inputs: Mapping[str, torch.Tensor]) -> None:
@@ -46,22 +45,12 @@ def _of_first_token(
         )
         return whole
     own: Any = attention.self
-    behind: Any = attention.output
     if isinstance(attention_mask, Groups):
         first = hidden[0, attention_mask.starts]
-        found = attention_of(own, attention_mask, own.query(first), own.key(hidden[0]), own.value(hidden[0]))
-        return behind(found[:, None], first[:, None]), None
+        queries, keys, values = own.query(first), own.key(hidden[0]), own.value(hidden[0])
+        found = attention_in_groups(own, attention_mask, queries, keys, values)[:, None]
+        return attention.output(found, first[:, None]), None  # type: ignore[operator]
     first = hidden[:, :1]
-    query, key, value = (
-        part.unflatten(-1, (-1, own.attention_head_size)).transpose(1, 2)  # (B, heads, 1 or T, H / heads)
-        for part in (own.query(first), own.key(hidden), own.value(hidden))
-    )
-    found = functional.scaled_dot_product_attention(
-        query,
-        key,
-        value,
-        attn_mask=None if attention_mask is None else attention_mask[:, :, :1],  # of (B, 1, T, T)
-        dropout_p=own.dropout.p if own.training else 0.0,
-        scale=own.scaling,
-    )
-    return behind(found.transpose(1, 2).flatten(2), first), None
+    mask = None if attention_mask is None else attention_mask[:, :, :1]  # of (B, 1, T, T)
+    found = attention_of(own, own.query(first), own.key(hidden), own.value(hidden), mask)
+    return attention.output(found, first), None  # type: ignore[operator]

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from benchmarks.sentences import native_precision
+from benchmarks import sentences
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"),
+    ("features", "expected"),
     [
-        ("fma avx512bw avx512_vnni", "fp32"),
-        ("fma avx512_bf16 amx_tile", "bf16"),
-        ("asimd bf16 sve", "bf16"),
-        ("", "fp32"),
+        (["x86_64", "avx512f", "avx512_vnni"], "fp32"),
+        (["x86_64", "avx512_bf16"], "bf16"),
+        (["x86_64", "amx_bf16"], "bf16"),
+        (["aarch64", "bf16"], "bf16"),
+        (["aarch64"], "fp32"),
     ],
 )
-def test_bf16_is_taken_where_the_processor_computes_it(flags: str, expected: str, tmp_path: Path) -> None:
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\n")
-    assert native_precision(cpuinfo) == expected
-    assert native_precision(tmp_path / "none") == "fp32"
+def test_bf16_is_taken_where_the_processor_computes_it(
+    features: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sentences, "cpu_features", lambda: features)
+    assert sentences.native_precision() == expected

@@ -1,23 +1,20 @@
-"""Rows without their padding: the same logits and gradients, fewer cells, and other models as they were."""
+"""Rows without their padding: every token once, fewer cells, dropout in attention."""
 
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
-from tests.training.bert_like import assert_same_logits_and_gradients, classifier, is_chosen, loss_of, padded
+from tests.training.bert_like import classifier, loss_of, padded
 from tests.training.conftest import PlanMaker
-from training.bert_like import restore_forwards
+from tests.training.running import fit
+from training import unpadded
 from training.dropout_masks import FastDropout
-from training.first_token import choose_first_token
-from training.methods import apply_method
-from training.unpadded import choose_unpadded, groups_of
+from training.unpadded import Groups, choose_unpadded, groups_of
 
 
 def _mask(lengths: list[int]) -> torch.Tensor:
@@ -58,18 +55,6 @@ def test_masks_of_another_kind_are_left_to_attention() -> None:
     assert groups_of(_mask([8, 8, 8])) is None  # nothing to gain
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "electra", "xlm-roberta", "camembert"])
-@pytest.mark.parametrize("first_token", [False, True])
-def test_logits_and_gradients_are_those_with_padding(architecture: str, first_token: bool) -> None:
-    plain = classifier(architecture)
-    model = deepcopy(plain)
-    choose_unpadded(model, padded())
-    if first_token:
-        choose_first_token(model, padded())
-    assert is_chosen(model)
-    assert_same_logits_and_gradients(model, plain)
-
-
 def test_blocks_compute_tokens_and_hardly_more() -> None:
     model = classifier("bert")
     choose_unpadded(model, padded())
@@ -81,8 +66,8 @@ def test_blocks_compute_tokens_and_hardly_more() -> None:
     assert seen == [seen[0]] * 2 and int(mask.sum()) <= seen[0] < 0.75 * mask.numel()
 
 
-def test_dropout_falls_on_attention_by_the_fast_generator_and_repeats() -> None:
-    model, rows = classifier("bert", dropout=0.5), padded()
+def test_dropout_falls_on_attention_and_repeats() -> None:
+    model, rows = classifier("bert", attention_probs_dropout_prob=0.5), padded()
     choose_unpadded(model, rows)
     model.train()
 
@@ -92,6 +77,8 @@ def test_dropout_falls_on_attention_by_the_fast_generator_and_repeats() -> None:
             return model(**rows).logits  # type: ignore[no-any-return]
 
     assert torch.equal(logits(5), logits(5)) and not torch.equal(logits(5), logits(6))
+    model.eval()
+    assert torch.equal(logits(5), logits(6))
 
 
 def test_gradient_checkpointing_gives_the_same_gradients() -> None:
@@ -109,49 +96,14 @@ def test_gradient_checkpointing_gives_the_same_gradients() -> None:
             assert torch.equal(one.grad, other.grad)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("architecture", "changes"),
-    [
-        ("roberta-prelayernorm", {}),
-        ("bert", {"attn_implementation": "eager"}),
-        ("distilbert", {}),
-        ("modernbert", {"cls_token_id": 1, "sep_token_id": 2, "classifier_pooling": "mean"}),
-        ("gpt2", {}),
-    ],
-)
-def test_other_models_answer_as_before(architecture: str, changes: dict[str, Any]) -> None:
-    model = classifier(architecture, **changes)
-    model.eval()
-    before = model(**padded()).logits
-    choose_unpadded(model, padded())
-    assert not is_chosen(model) and torch.equal(model(**padded()).logits, before)
+def test_a_training_computes_its_batches_in_groups(make_tiny_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Groups | None] = []
 
+    def noting(mask: torch.Tensor) -> Groups | None:
+        found.append(groups_of(mask))
+        return found[-1]
 
-def test_a_decoder_whose_tokens_see_those_before_them_only_answers_as_before() -> None:
-    model = classifier("bert", is_decoder=True)
-    model.eval()
-    before = model(**padded()).logits
-    choose_unpadded(model, padded())
-    assert torch.equal(model(**padded()).logits, before)
-
-
-@pytest.mark.parametrize("method", ["lora", "prefix", "adapter"])
-def test_methods_have_the_logits_of_padded_rows(method: str, make_tiny_plan: PlanMaker) -> None:
-    settings = make_tiny_plan(f"train.method={method}", shards=False).settings.train.method
-    model = apply_method(classifier("bert"), settings, task="classify", head=("classifier",), total_steps=4)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.2)  # what starts as nothing would hide a difference
-    model.eval()
-    before = model(**padded()).logits
-    choose_unpadded(model, padded())
-    torch.testing.assert_close(model(**padded()).logits, before, rtol=1e-4, atol=1e-5)
-
-
-def test_padding_again() -> None:
-    model = classifier("bert")
-    model.eval()
-    before = model(**padded()).logits
-    choose_unpadded(model, padded())
-    choose_first_token(model, padded())
-    restore_forwards(model)
-    assert not is_chosen(model) and torch.equal(model(**padded()).logits, before)
+    monkeypatch.setattr(unpadded, "groups_of", noting)
+    training, _ = fit(make_tiny_plan("train.epochs=1", "train.shuffle_window=16"))
+    in_steps = found[-training.total_steps :]
+    assert sum(groups is not None for groups in in_steps) > 0.8 * len(in_steps)
