@@ -27,13 +27,14 @@ from mapring.settings.base import output_settings
 from mapring.settings.inputs import Input
 from mapring.settings.retrieval import Retrieval
 from mapring.settings.schema import Settings
+from mapring.settings.score import Score
 
 ALGORITHM_VERSION: Mapping[str, int] = {
     "preprocess": 3,
     "train": 2,
     "score": 4,
     "backend": 2,
-    "bank": 1,
+    "bank": 2,
     "ranker": 1,
     "recommend": 1,
     "pairs": 1,
@@ -219,11 +220,17 @@ def score_settings_fingerprint(
         del values["min_agreement"], values["max_metric_loss"]
     if settings.score.retrieval is not None:
         values["retrieval"]["templates"] = [file.to_json() for file in bank]
+        values["retrieval"].update(_version_of_answers(settings.score))
     values["ranker"] = ranker if settings.score.ranker else None
     if settings.score.draft is not None:
         values["draft"]["model"] = decoder
     content = {"algorithm_version": ALGORITHM_VERSION["score"], "settings": values, "source": output_settings(source)}
     return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
+
+
+def _version_of_answers(score: Score) -> dict[str, int]:
+    """The version of what a classifier's texts are compared with templates by; nothing where it gives no answers."""
+    return {"algorithm_version": ALGORITHM_VERSION["bank"]} if score.mode == "answer" else {}
 
 
 def bank_fingerprint(retrieval: Retrieval, model: str, sources: Sequence[SourceFile]) -> str:
@@ -247,7 +254,7 @@ def ranker_fingerprint(
     """
     assert settings.ranker is not None and settings.score is not None
     scoring = output_settings(settings.score)
-    asked = {name: scoring[name] for name in ("mode", "retrieval", "backend")}
+    asked = {name: scoring[name] for name in ("mode", "retrieval", "backend")} | _version_of_answers(settings.score)
     return _digest(
         "ranker",
         {

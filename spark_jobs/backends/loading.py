@@ -23,7 +23,7 @@ def load_backend(
 ) -> Backend:
     """The fp32 model of a directory: torch where stock transformers loads it, else ONNX Runtime.
 
-    With `vectors` what its output layer reads stands behind the logits, at length 1.
+    With `vectors` those of the texts stand behind the logits, see text_vectors.py.
     """
     if details["transformers"] is not None:
         return TorchBackend(directory / details["transformers"], threads, device=device, vectors=vectors)
@@ -51,7 +51,7 @@ def load_named(
         threads: that the task may use.
         device: that the task may use; only torch does.
         margin: below which a checked backend computes a row again.
-        vectors: whether what the output layer reads stands behind the logits, at length 1; only of fp32.
+        vectors: whether those of the texts stand behind the logits, see text_vectors.py; only of fp32.
 
     Raises:
         PublishedError: the model was not published in the form that the backend needs.

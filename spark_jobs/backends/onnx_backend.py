@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_jobs.backends.interface import Ids
-from spark_jobs.backends.output_layer import READ, beside, graph_with_read_output
+from spark_jobs.backends.text_vectors import OUTPUTS, beside, graph_with_vectors
 
 
 class OnnxBackend:
@@ -20,30 +20,31 @@ class OnnxBackend:
     Args:
         path: of the ONNX file.
         threads: of ONNX Runtime.
-        vectors: whether to give, behind the logits, what the output layer reads, at length 1.
+        vectors: whether to give the vectors of the texts behind the logits, see text_vectors.py.
     """
 
     padding_id = 0  # masked out, so any id will do
 
     def __init__(self, path: Path, threads: int, *, vectors: bool = False) -> None:
         self._session = open_graph(path, threads, vectors=vectors)
-        self._outputs = ["logits", READ] if vectors else ["logits"]
+        made = {entry.name for entry in self._session.get_outputs()}
+        self._outputs = ["logits", *(name for name in OUTPUTS if name in made)]
         self._names = [entry.name for entry in self._session.get_inputs()]
 
     def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids | None = None) -> npt.NDArray[np.float32]:
-        """Logits (B, C), or with the vectors (B, C + H)."""
+        """Logits (B, C), and behind them the vectors where they are asked for."""
         types = np.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": types}
         found = self._session.run(self._outputs, {name: given[name] for name in self._names})
         logits: npt.NDArray[np.float32] = found[0]
-        return beside(logits, found[1]) if len(found) > 1 else logits
+        return beside(*found) if len(found) > 1 else logits
 
 
 def open_graph(path: Path, threads: int, *, vectors: bool = False) -> Any:
-    """An ONNX graph on `threads` threads; with `vectors` it has the output READ, too."""
+    """An ONNX graph on `threads` threads; with `vectors` it has the outputs of `graph_with_vectors`, too."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    graph = str(path) if not vectors else graph_with_read_output(path)
+    graph = str(path) if not vectors else graph_with_vectors(path)
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from spark_jobs.backends.first_token import LEAST_ROWS
 from spark_jobs.backends.interface import Ids
-from spark_jobs.backends.output_layer import READ, beside, graph_with_read_output
+from spark_jobs.backends.text_vectors import OUTPUTS, beside, graph_with_vectors
 
 if TYPE_CHECKING:
     from openvino import Core
@@ -26,7 +26,7 @@ class OpenVinoBackend:
         precision: of everything that is not int8 in the graph; bf16 becomes f32 where the CPU has no bf16.
         token_group: channels of one token that share a scale where a layer has int8 weights and float inputs, which
             are then rounded to int8, too; 0 leaves them as they are.
-        vectors: whether to give, behind the logits, what the output layer reads, at length 1.
+        vectors: whether to give the vectors of the texts behind the logits, see text_vectors.py.
     """
 
     padding_id = 0  # masked out, so any id will do
@@ -41,7 +41,7 @@ class OpenVinoBackend:
         vectors: bool = False,
     ) -> None:
         compiled = _core().compile_model(
-            _core().read_model(graph_with_read_output(path) if vectors else str(path)),
+            _core().read_model(graph_with_vectors(path) if vectors else str(path)),
             "CPU",
             {
                 "INFERENCE_NUM_THREADS": threads,
@@ -51,12 +51,13 @@ class OpenVinoBackend:
                 "DYNAMIC_QUANTIZATION_GROUP_SIZE": token_group,
             },
         )
-        self._vectors = vectors
+        made = {name for entry in compiled.outputs for name in entry.names}
+        self._vectors = [name for name in OUTPUTS if name in made]
         self._request = compiled.create_infer_request()
         self._names = [entry.any_name for entry in compiled.inputs]
 
     def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids | None = None) -> npt.NDArray[np.float32]:
-        """Logits (B, C), or with the vectors (B, C + H)."""
+        """Logits (B, C), and behind them the vectors where they are asked for."""
         types = np.zeros_like(input_ids) if token_type_ids is None else token_type_ids
         if input_ids.size < LEAST_ROWS:  # a row or two of three tokens
             again = [np.repeat(values, LEAST_ROWS, axis=0) for values in (input_ids, attention_mask, types)]
@@ -64,7 +65,7 @@ class OpenVinoBackend:
         given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": types}
         found = self._request.infer({name: given[name] for name in self._names}, share_inputs=True)
         values: npt.NDArray[np.float32] = found["logits"].copy()  # the request writes the next batch into the same
-        return beside(values, found[READ]) if self._vectors else values
+        return beside(values, *(found[name] for name in self._vectors)) if self._vectors else values
 
 
 @cache

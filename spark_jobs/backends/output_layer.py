@@ -9,32 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from mapring.errors import PublishedError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from onnx import ModelProto, NodeProto
 
 READ = "read_by_output_layer"  # the output that `with_read_output` adds
-_LEAST_LENGTH = 1e-12
-
-Floats = npt.NDArray[np.float32]
-
-
-def beside(logits: Floats, read: Floats) -> Floats:
-    """Logits (B, C) and behind them the vectors (B, H) at length 1: (B, C + H).
-
-    Raises:
-        ValueError: the output layer reads more than one vector of each text.
-    """
-    if read.ndim != 2:
-        raise ValueError(f"the output layer reads {read.shape}, expected one vector of each text")
-    lengths = np.linalg.norm(read, axis=1, keepdims=True)
-    return np.concatenate([logits, read / np.maximum(lengths, _LEAST_LENGTH)], axis=1)
 
 
 def output_layer(model: Any) -> Any:
@@ -52,14 +32,6 @@ def output_layer(model: Any) -> Any:
             f"found no linear layer with {labels} outputs in a {type(model).__name__}; ask for classify"
         )
     return found[-1]
-
-
-def graph_with_read_output(path: Path) -> bytes:
-    """The bytes of a graph from a file, `with_read_output`."""
-    import onnx
-
-    found: bytes = with_read_output(onnx.load(path)).SerializeToString()
-    return found
 
 
 def with_read_output(model: ModelProto) -> ModelProto:

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spark_jobs.backends.interface import Ids
-from spark_jobs.backends.output_layer import beside, output_layer
+from spark_jobs.backends.middle_block import MiddleMeans
+from spark_jobs.backends.output_layer import output_layer
+from spark_jobs.backends.text_vectors import beside
 
 
 class TorchBackend:
@@ -21,7 +23,7 @@ class TorchBackend:
         threads: of torch, for the whole process.
         dtype: of weights and activations.
         device: `cpu`, or `cuda:N` where Spark gave the task a GPU.
-        vectors: whether to give, behind the logits, what the output layer reads, at length 1.
+        vectors: whether to give the vectors of the texts behind the logits, see text_vectors.py.
     """
 
     def __init__(
@@ -36,13 +38,13 @@ class TorchBackend:
         self._model = load_transformer("AutoModelForSequenceClassification", directory, threads, dtype).to(device)
         self._device = device
         self.padding_id = int(self._model.config.pad_token_id or 0)
-        self._read: list[Any] | None = [] if vectors else None
-        if self._read is not None:
-            read = self._read
-            output_layer(self._model).register_forward_pre_hook(lambda _layer, given: read.append(given[0]))
+        self._read: list[Any] = []
+        self._middle = MiddleMeans(self._model) if vectors else None
+        if vectors:
+            output_layer(self._model).register_forward_pre_hook(lambda _layer, given: self._read.append(given[0]))
 
     def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids | None = None) -> npt.NDArray[np.float32]:
-        """Logits (B, C), or with the vectors (B, C + H)."""
+        """Logits (B, C), and behind them the vectors where they are asked for."""
         import torch
 
         given = {"input_ids": input_ids, "attention_mask": attention_mask}
@@ -51,11 +53,16 @@ class TorchBackend:
         with torch.inference_mode():
             tensors = {name: torch.from_numpy(values).to(self._device) for name, values in given.items()}
             found: npt.NDArray[np.float32] = self._model(**tensors).logits.float().cpu().numpy()
-        if self._read is None:
-            return found
-        read = self._read.pop()
+            if self._middle is None:
+                return found
+            read, middle = self._read.pop(), self._middle.means(tensors["attention_mask"])
         self._read.clear()  # of a pass that failed
-        return beside(found, read.float().cpu().numpy())
+        return beside(found, _array(read), None if middle is None else _array(middle))
+
+
+def _array(values: Any) -> npt.NDArray[np.float32]:
+    found: npt.NDArray[np.float32] = values.float().cpu().numpy()
+    return found
 
 
 def load_transformer(

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from deltalake import DeltaTable
-from torch.nn import functional
 
 import mapring
 from mapring.contract import read_manifest, write_file
@@ -29,6 +27,7 @@ from spark_jobs.retrieval.bank import Answer
 from spark_jobs.retrieval.scope import read_similarities, similarities_to_bytes, threshold_that_keeps
 from spark_jobs.score import score
 from spark_jobs.tables import parquet_bytes
+from tests.spark_jobs.backends.stock_vectors import stock_vectors
 from tests.spark_jobs.backends.tiny_run import publish_shards
 from tests.spark_jobs.retrieval.test_bank import write_bank
 from tests.tiny import write_world
@@ -61,10 +60,7 @@ def test_one_scoring_gives_label_confidence_answers_and_who_abstains(tmp_path: P
     assert verify(bank) == [] and read_manifest(bank).details["counts"]["vectors"] == len(BANK)
 
     predictor = Predictor(plan.model_directory)
-    with torch.inference_mode():
-        given = [stock_inputs(predictor.encoder, text, False) for text in (*TEXTS, *BANK)]
-        pooled = torch.cat([model.bert(**one).pooler_output for one in given])
-    vectors = functional.normalize(pooled.double(), dim=1).numpy()
+    vectors = stock_vectors(model, [stock_inputs(predictor.encoder, text, False) for text in (*TEXTS, *BANK)])
     similarities = vectors[: len(TEXTS)] @ vectors[len(TEXTS) :].T
     labels, _ = predict_columns(predictor, TEXTS, Answers(top_k=2))
     rows = rows_of(plan)

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
-from torch.nn import functional
 
 from mapring.contract import FileEntry, Manifest, code_version, publish, read_manifest, utc_now
 from mapring.errors import PublishedError
@@ -22,6 +20,7 @@ from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import Predictor
 from spark_jobs.retrieval import stage
 from spark_jobs.retrieval.scope import read_similarities
+from tests.spark_jobs.backends.stock_vectors import stock_vectors
 from tests.spark_jobs.retrieval.test_label_and_answer import publish_validation
 from tests.tiny_modes import MAX_LENGTH, TEXTS, publish_made, stock_inputs
 
@@ -78,10 +77,7 @@ def test_label_and_answer_are_those_of_stock_transformers_and_withheld_together(
     found, _ = predict_columns(predictor, TEXTS, asked)
     labels, _ = predict_columns(Predictor(str(tmp_path / "model")), TEXTS, Answers(top_k=2))
 
-    with torch.inference_mode():
-        given = [stock_inputs(predictor.encoder, text, False) for text in (*TEXTS, *BANK)]
-        pooled = torch.cat([model.bert(**one).pooler_output for one in given])
-    vectors = functional.normalize(pooled.double(), dim=1).numpy()
+    vectors = stock_vectors(model, [stock_inputs(predictor.encoder, text, False) for text in (*TEXTS, *BANK)])
     similarities = vectors[: len(TEXTS)] @ vectors[len(TEXTS) :].T
     nearest = dict(zip(TEXTS, np.sort(similarities, axis=1)[:, ::-1].tolist(), strict=True))
     scope = sorted([*(nearest[text][0] for text in OTHERS), nearest[BANK[0]][1]])  # a template, but not to itself

@@ -1,25 +1,41 @@
-"""What the output layer reads, beside the logits: the same by every exact backend, and by stock transformers."""
+"""Vectors beside the logits: the same by every exact backend, and by stock transformers."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper
-from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2ForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+)
 
 from mapring.contract import read_manifest
 from mapring.errors import PublishedError
+from mapring.settings.backends import BackendName
 from spark_jobs.backends.first_token import first_token_only
 from spark_jobs.backends.graphs import without_nan_guards
 from spark_jobs.backends.interface import Ids
 from spark_jobs.backends.loading import load_named, own_graph
+from spark_jobs.backends.middle_block import MIDDLE, middle_block, with_middle_output
 from spark_jobs.backends.output_layer import READ, output_layer, with_read_output
+from spark_jobs.backends.text_vectors import beside
+from spark_jobs.backends.torch_backend import TorchBackend
 from spark_jobs.predictor import Encoded, Predictor
+from tests.spark_jobs.backends.stock_vectors import stock_vectors
 from tests.spark_jobs.backends.tiny_run import TinyRun
+from training.onnx_export import _exported
+from training.tasks.interface import Task
 
 
 def padded(rows: list[list[int]]) -> tuple[Ids, Ids]:
@@ -31,16 +47,17 @@ def padded(rows: list[list[int]]) -> tuple[Ids, Ids]:
 
 
 def stock(run: TinyRun, rows: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and pooled vectors of each row alone, these at length 1."""
+    """Logits and vectors of each row alone."""
     directory = Path(run.model, read_manifest(run.model).details["transformers"])
     model = BertForSequenceClassification.from_pretrained(directory).eval()
+    given = [{"input_ids": torch.tensor([row])} for row in rows]
     with torch.inference_mode():
-        pooled = torch.cat([model.bert(input_ids=torch.tensor([row])).pooler_output for row in rows])
-        return model.classifier(pooled).numpy(), torch.nn.functional.normalize(pooled, dim=1).numpy()
+        logits = torch.cat([model(**inputs).logits for inputs in given]).numpy()
+    return logits, stock_vectors(model, given)
 
 
 @pytest.mark.parametrize("name", ["torch", "onnx", "openvino", "openvino first token"])
-def test_exact_backends_give_the_pooled_vector_behind_the_logits(made_run: TinyRun, tmp_path: Path, name: str) -> None:
+def test_exact_backends_give_the_vectors_behind_the_logits(made_run: TinyRun, tmp_path: Path, name: str) -> None:
     details, rows = read_manifest(made_run.model).details, made_run.validation()[:20]
     graph = None
     if name == "openvino first token":  # as the gate makes the graph of that backend
@@ -114,3 +131,74 @@ def test_a_linear_layer_of_two_nodes_is_found() -> None:
     )
     x = np.array([[0.5, -1.0]], np.float32)
     np.testing.assert_allclose(session.run([READ], {"x": x})[0], np.tanh(x), rtol=1e-5)
+
+
+SIZES = {"vocab_size": 50, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "num_labels": 3}
+IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+
+
+@pytest.mark.slow  # an export takes 5 s
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert", "electra", "modernbert", "deberta-v2"])
+def test_graphs_have_the_middle_block_of_torch(tmp_path: Path, architecture: str) -> None:
+    torch.manual_seed(11)
+    config = AutoConfig.for_model(architecture, **SIZES, **IDS, num_hidden_layers=4, initializer_range=0.3)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    model.save_pretrained(tmp_path / "transformers")
+    (tmp_path / "model.onnx").write_bytes(exported(model))
+    details = {"transformers": "transformers", "onnx": "model.onnx"}
+    ids, mask = padded([[7, 8, 9, 10, 11], [12, 13], [14, 15, 16]])
+    names: tuple[BackendName, ...] = ("torch", "onnx", "openvino")
+    first, *others = (
+        load_named(name, tmp_path, details, None, 1, "cpu", vectors=True).logits(ids, mask) for name in names
+    )
+    assert first.shape == (3, 3 + 2 * 16)
+    for other in others:
+        np.testing.assert_allclose(other, first, atol=1e-5)
+
+
+def exported(model: torch.nn.Module) -> bytes:
+    task = SimpleNamespace(output_name="logits", output=lambda model, inputs: model(**inputs).logits)
+    return _exported(cast(Task, task), model, ["input_ids", "attention_mask"])
+
+
+@pytest.mark.parametrize(("blocks", "middle"), [(1, None), (2, 0), (3, 0), (6, 2), (7, 2)])
+def test_the_middle_is_the_last_block_of_the_lower_half(blocks: int, middle: int | None) -> None:
+    model = BertForSequenceClassification(BertConfig(**SIZES, num_hidden_layers=blocks))
+    expected = None if middle is None else model.bert.encoder.layer[middle]
+    assert middle_block(model) is expected
+
+
+def test_a_model_of_one_block_has_only_what_the_output_layer_reads(tmp_path: Path) -> None:
+    config = BertConfig(**SIZES, num_hidden_layers=1)
+    model = BertForSequenceClassification(config).eval()
+    model.save_pretrained(tmp_path)
+    ids, mask = padded([[7, 8, 9], [12, 13]])
+    found = TorchBackend(tmp_path, 1, vectors=True).logits(ids, mask)
+    with torch.inference_mode():
+        pooled = model.bert(input_ids=torch.tensor(ids), attention_mask=torch.tensor(mask)).pooler_output
+    np.testing.assert_allclose(found[:, 3:], torch.nn.functional.normalize(pooled, dim=1).numpy(), atol=1e-5)
+
+
+def test_a_graph_without_noted_blocks_stays_as_it_is() -> None:
+    made = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [None, 3])
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["logits"])], "g", [], [made])
+    before = helper.make_model(graph).SerializeToString()
+    after = with_middle_output(onnx.load_from_string(before))
+    assert after.SerializeToString() == before and MIDDLE not in [entry.name for entry in after.graph.output]
+
+
+def test_blocks_that_hand_on_two_tensors_are_refused() -> None:
+    nodes = [helper.make_node("Relu", ["x"], ["a"]), helper.make_node("Tanh", ["x"], ["b"])]
+    nodes.append(helper.make_node("Add", ["a", "b"], ["logits"]))
+    for node, place in zip(nodes, (0, 0, 1), strict=True):
+        node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=str(["", "encoder", f"encoder.layer.{place}"]))
+    info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", "T", 4]) for name in ("x", "logits")]
+    graph = helper.make_graph(nodes, "g", info[:1], info[1:])
+    with pytest.raises(PublishedError, match="found 2 tensors that the middle block of the graph hands on"):
+        with_middle_output(helper.make_model(graph))
+
+
+def test_the_middle_counts_twice() -> None:
+    logits, read, middle = np.zeros((2, 1)), np.array([[3.0, 0], [0, 2]]), np.array([[5.0, 0], [4, 0]])
+    vectors = beside(*(part.astype(np.float32) for part in (logits, read, middle)))[:, 1:]
+    np.testing.assert_allclose(vectors @ vectors.T, [[1, 2 / 3], [2 / 3, 1]], atol=1e-6)
