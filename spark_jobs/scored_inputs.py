@@ -24,6 +24,7 @@ from mapring.watch.stored import CountKeeper
 from mapring.watch.watched import counting_of
 from spark_jobs.backends.stage import chosen_backend
 from spark_jobs.carried import SCORED_RECORD, carry, check_unread, unread_counts
+from spark_jobs.found_groups import rows_of_groups
 from spark_jobs.prediction import MODEL_FAILED
 from spark_jobs.quarantine import check_quarantine
 from spark_jobs.records import FirstPass, read_records
@@ -146,15 +147,19 @@ def _read(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], on_rows:
     inputs = tuple(source.model_copy(update={"label_column": None}) for source in plan.scoring.inputs)
     segments = plan_segments(inputs, files, plan.settings.spark.split_bytes)
     text = read_manifest(plan.scoring_model_directory).details["text"]  # as the model's own texts were normalized
+    normalization = Normalization.model_validate(text)
     first_pass = FirstPass(
         segments=segments,
-        normalization=Normalization.model_validate(text),
+        normalization=normalization,
         filters=None,
         on_rows=on_rows,
         left_out=plan.left_out_of_scores,
     )
     count = partitions(spark)
-    records = read_records(spark, first_pass, count, carry, SCORED_RECORD)
+    names = plan.scoring.groups
+    expand = rows_of_groups(names, normalization) if names else None
+    then = carry if expand is None else lambda batch: carry(expand(batch))
+    records = read_records(spark, first_pass, count, then, SCORED_RECORD)
     large = unsplittable(inputs, files, plan.settings.spark.split_bytes)
     tell_unsplittable(STAGE, large)
     return records.repartition(count, "doc_id") if large else records

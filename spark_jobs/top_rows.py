@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ROWS_PER_FILE = 65_536
 _ROWS_PER_ROW_GROUP = 16_384
 _BATCH_ROWS = 8192
+_KEY = ("doc_id", "group")  # tells a row; tables of early versions have no groups
 
 
 @dataclass(frozen=True)
@@ -101,14 +102,17 @@ def write_top_rows(
         Files of the columns of `ranked_schema`. One ranking of all rows goes on from file to file; of several, each is
         whole in one file. `statistics` has `stand_for`: how many rows of the table these rows stand for.
     """
-    needed = list(dict.fromkeys(("doc_id", "content_hash", "error", *settings.per, *by.columns)))
+    key = [name for name in _KEY if name in schema.names]
+    needed = list(dict.fromkeys((*key, "content_hash", "error", *settings.per, *by.columns)))
     rows = _read(spark, table, pa.schema([schema.field(name) for name in needed])).where("error is null")
     top = top_rows(rows.withColumn("number", by.number()), settings, partitions(spark)).persist()
     files = -(-top.count() // ROWS_PER_FILE)
     if not files:
         return []
-    places = top.select("doc_id", "rank", "ranked_by", "rows")
-    ranked = _read(spark, table, schema).join(places, "doc_id")
+    places = top.select("place", "rank", "ranked_by", "rows")
+    all_rows = _read(spark, table, schema)
+    is_same = [all_rows[name].eqNullSafe(places[f"place.{name}"]) for name in key]
+    ranked = all_rows.join(places, is_same).drop("place")
     number = F.pmod(F.xxhash64(*settings.per), F.lit(files)) if settings.per else (F.col("rank") - 1) / ROWS_PER_FILE
     written = write_files(
         spread_to_files(ranked, F.floor(number), files, *settings.per, "rank"),
@@ -125,15 +129,17 @@ def write_top_rows(
 def top_rows(numbers: DataFrame, settings: Rank, parts: int) -> DataFrame:
     """The first rows of each group, with `rank` from 1, `ranked_by`, and the number of `rows` that each stands for.
 
-    Rows of equal numbers are in the order of `doc_id`. A row without a number is not ranked.
+    Rows of equal numbers are in the order of `doc_id` and `group`, which stand in `place`. A row without a number is
+    not ranked.
 
     Args:
-        numbers: a row for each of the table: `doc_id`, `content_hash`, `number`, and the columns of `settings.per`.
+        numbers: a row for each of the table: `doc_id`, `group`, `content_hash`, `number`, and the columns of
+            `settings.per`.
         settings: how to rank.
         parts: into how many parts each group is dealt out in the first stage.
     """
     per, sign = list(settings.per), -1.0 if settings.descending else 1.0
-    place = F.struct((F.col("number") * sign).alias("order"), "doc_id")
+    place = F.struct((F.col("number") * sign).alias("order"), *(name for name in _KEY if name in numbers.columns))
     given = numbers.where(F.col("number").isNotNull() & ~F.isnan("number"))
     if settings.one_per_text:
         text = F.coalesce("content_hash", "doc_id").alias("text")
@@ -145,7 +151,7 @@ def top_rows(numbers: DataFrame, settings: Rank, parts: int) -> DataFrame:
     of_group = Window.partitionBy(*per).orderBy("place")
     candidates = first.withColumn("rank", F.row_number().over(of_part)).where(F.col("rank") <= settings.top_k)
     ranked = candidates.withColumn("rank", F.row_number().over(of_group)).where(F.col("rank") <= settings.top_k)
-    return ranked.select(*per, "place.doc_id", "rank", (F.col("place.order") * sign).alias("ranked_by"), "rows")
+    return ranked.select(*per, "place", "rank", (F.col("place.order") * sign).alias("ranked_by"), "rows")
 
 
 def _read(spark: SparkSession, table: ScoresTable, schema: pa.Schema) -> DataFrame:

@@ -329,10 +329,11 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _groups_are_given(self) -> Settings:
-        given = self.score is not None and any(source.group_column is not None for source in self.score.inputs)
-        if self.watch.by_group and not given:
+        named = self.score is not None and any(source.group_column is not None for source in self.score.inputs)
+        if self.watch.by_group and not named and not (self.score is not None and self.score.groups):
             raise ValueError(
-                "watch.by_group: found true, but no input of score.inputs names a group_column; name one, or remove it"
+                "watch.by_group: found true, but no input of score.inputs names a group_column, and score.groups is "
+                "empty; give one of them, or remove it"
             )
         return self
 

@@ -24,6 +24,12 @@ class Score(Answers):
     """New text to the scores table."""
 
     inputs: tuple[Input, ...] = output(description="The sources to score, one entry each.", min_length=1)
+    groups: dict[str, tuple[str, ...]] = output(
+        {},
+        description="Whom texts are about, found by name: of each group the names that texts call it by. A text has a "
+        "row for each group that it names, told in the column group, or one without; in place of group_column.",
+        is_late=True,
+    )
     max_quarantined_share: float = execution(
         0.05, description="Share of malformed or undecodable records above which the run fails.", ge=0, le=1
     )
@@ -86,6 +92,24 @@ class Score(Answers):
             except ValueError:
                 raise ValueError(f"found {value!r}, expected a moment such as 2026-01-31 or 2026-01-31T06:00") from None
         return value
+
+    @field_validator("groups")
+    @classmethod
+    def _groups_have_names(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for group, names in value.items():
+            if not group.strip() or not names or not all(name.strip() for name in names):
+                raise ValueError(f"found {group!r} with the names {list(names)}, expected a group and names of it")
+        return value
+
+    @model_validator(mode="after")
+    def _groups_come_from_one_place(self) -> Score:
+        named = next((source for source in self.inputs if source.group_column is not None), None)
+        if self.groups and named is not None:
+            raise ValueError(
+                f"groups: found them beside group_column={named.group_column!r} of the input {named.name!r}, expected "
+                "one of the two, which both say whom a text is about; remove the other"
+            )
+        return self
 
     @model_validator(mode="after")
     def _inputs_are_sound(self) -> Score:

@@ -23,8 +23,8 @@ class Watch(Section):
     )
     by_group: bool = execution(
         False,
-        description="Also count labels by group (group_column of score.inputs): alerts are sought in each group beside "
-        "its source, and the report shows the largest ones.",
+        description="Also count labels by group (group_column of score.inputs, or score.groups): alerts are sought in "
+        "each group beside its source, and the report shows the largest ones.",
     )
     judged_windows: int = execution(
         800, description="Windows back from the newest that are judged; 744 hours are a month.", ge=1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def made_rows() -> list[Row]:
     """500 rows of three groups, one of which has most; numbers tie, texts repeat, some have neither."""
     draw = random.Random(3)
     numbers = [None, math.nan, -0.0, *(number / 8 for number in range(40))]
-    return [
+    rows = [
         {
             "doc_id": f"{draw.getrandbits(64):016x}",
             "content_hash": draw.choice([None, *(f"text {text}" for text in range(150))]),
@@ -47,17 +48,22 @@ def made_rows() -> list[Row]:
         }
         for _ in range(500)
     ]
+    for row, other in pairwise(rows):  # a text about several groups has a row for each
+        if row["group"] != other["group"]:
+            other["doc_id"] = row["doc_id"]
+    return list({(row["doc_id"], row["group"]): row for row in rows}.values())
 
 
 def plain_sort(rows: list[Row], settings: Rank) -> list[tuple[Any, ...]]:
-    """(group, rank, doc_id, number, rows) of the first rows, by a sort of everything."""
+    """(group, rank, doc_id, number, rows) of the first rows, by a sort of everything; group only where ranked by it."""
     sign = -1 if settings.descending else 1
     given = [row for row in rows if row["number"] is not None and not math.isnan(row["number"])]
     found, taken = [], dict[Any, int]()
     stands_for = dict[Any, int]()
-    for row in sorted(given, key=lambda row: (sign * row["number"], row["doc_id"])):
+    for row in sorted(given, key=lambda row: (sign * row["number"], row["doc_id"], row["group"] or "")):
         group = row["group"] if settings.per else None
-        text = (group, (row["content_hash"] if settings.one_per_text else None) or row["doc_id"])
+        own = row["content_hash"] or row["doc_id"] if settings.one_per_text else (row["doc_id"], row["group"])
+        text = (group, own)
         stands_for[text] = stands_for.get(text, 0) + 1
         if stands_for[text] > 1 or taken.get(group, 0) >= settings.top_k:
             continue
@@ -83,7 +89,7 @@ def test_what_is_found_in_two_stages_is_what_a_plain_sort_finds(settings: Rank) 
     spark.conf.set("spark.sql.shuffle.partitions", 3)
     for parts in (1, 5):
         found = [row.asDict() for row in top_rows(frame, settings, parts).collect()]
-        told = [tuple(row.get(name) for name in ("group", "rank", "doc_id", "ranked_by", "rows")) for row in found]
+        told = [(row.get("group"), row["rank"], row["place"].doc_id, row["ranked_by"], row["rows"]) for row in found]
         assert sorted(told, key=lambda row: (row[0] or "", row[1])) == plain_sort(rows, settings)
 
 
