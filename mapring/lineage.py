@@ -24,21 +24,23 @@ from mapring.contract import is_published, read_manifest
 from mapring.contract.manifest import canonical_json
 from mapring.errors import SettingsError
 from mapring.settings.base import output_settings
+from mapring.settings.combinations import ModeName
 from mapring.settings.inputs import Input
 from mapring.settings.retrieval import Retrieval
 from mapring.settings.schema import Settings
-from mapring.settings.score import Score
 
 ALGORITHM_VERSION: Mapping[str, int] = {
     "preprocess": 3,
     "train": 2,
     "score": 4,
     "backend": 2,
-    "bank": 2,
+    "bank": 1,
     "ranker": 1,
     "recommend": 1,
     "pairs": 1,
 }
+
+_TEXT_VECTORS = 2  # of a classifier: 1 had only what its output layer reads
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "preprocess": (
@@ -220,7 +222,7 @@ def score_settings_fingerprint(
         del values["min_agreement"], values["max_metric_loss"]
     if settings.score.retrieval is not None:
         values["retrieval"]["templates"] = [file.to_json() for file in bank]
-        values["retrieval"].update(_version_of_answers(settings.score))
+        values["retrieval"] |= _vectors_of(settings.score.mode)
     values["ranker"] = ranker if settings.score.ranker else None
     if settings.score.draft is not None:
         values["draft"]["model"] = decoder
@@ -228,17 +230,20 @@ def score_settings_fingerprint(
     return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 
 
-def _version_of_answers(score: Score) -> dict[str, int]:
-    """The version of what a classifier's texts are compared with templates by; nothing where it gives no answers."""
-    return {"algorithm_version": ALGORITHM_VERSION["bank"]} if score.mode == "answer" else {}
+def bank_fingerprint(retrieval: Retrieval, model: str, sources: Sequence[SourceFile], mode: ModeName | None) -> str:
+    """Fingerprint of a bank of templates, embedded by a model (16 hex digits); how many answer a text has no part.
 
-
-def bank_fingerprint(retrieval: Retrieval, model: str, sources: Sequence[SourceFile]) -> str:
-    """Fingerprint of a bank of templates, embedded by a model (16 hex digits); how many answer a text has no part."""
-    values = output_settings(retrieval)
+    `mode` is that of the scoring, by which vectors are made.
+    """
+    values = output_settings(retrieval) | _vectors_of(mode)
     for name in ("top_k", "abstain_below", "keep_in_scope"):
         values.pop(name, None)
     return _digest("bank", {"settings": values, "model": model, "inputs": [file.to_json() for file in sources]})
+
+
+def _vectors_of(mode: ModeName | None) -> dict[str, int]:
+    """The version of what makes vectors of a classifier; nothing in modes that have others."""
+    return {"text_vectors": _TEXT_VECTORS} if mode == "answer" else {}
 
 
 def ranker_fingerprint(
@@ -254,7 +259,7 @@ def ranker_fingerprint(
     """
     assert settings.ranker is not None and settings.score is not None
     scoring = output_settings(settings.score)
-    asked = {name: scoring[name] for name in ("mode", "retrieval", "backend")} | _version_of_answers(settings.score)
+    asked = {name: scoring[name] for name in ("mode", "retrieval", "backend")}
     return _digest(
         "ranker",
         {

@@ -11,10 +11,14 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+from mapring.pairs import SEPARATOR
+
 # Chinese, Japanese, Korean, whose endings are written without a space, Thai, Lao, Burmese and Khmer.
 _SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 _MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)).startswith("M"))
-_WORD = re.compile(rf"[{_SPACELESS}]|(?:[^\W{_SPACELESS}]|[{_MARKS}])+|[^\w\s]")
+_TAG = "<(?:card|email|ip|phone)>"  # in place of what was redacted
+_WORD = re.compile(rf"{_TAG}|[{_SPACELESS}]|(?:[^\W{_SPACELESS}]|[{_MARKS}])+|[^\w\s]|{SEPARATOR}")
+_SAME = str.maketrans({"\u2019": "'", "\u2011": "-", "\u00ad": None, "\u200b": None, "\u200c": None, "\u200d": None})
 
 _Words = tuple[str, ...]
 
@@ -64,5 +68,5 @@ class NamedGroups:
 
 
 def words_of(text: str) -> _Words:
-    """The words of a text or name, in order."""
-    return tuple(_WORD.findall(text))
+    """The words of a text, a pair or a name, in order; there is one kind of apostrophe and of hyphen."""
+    return tuple(_WORD.findall(text.translate(_SAME)))

@@ -176,10 +176,10 @@ class Plan:
     @property
     def bank(self) -> str | None:
         """Fingerprint of the bank of templates that texts are answered from; None where they are not."""
-        retrieval = None if self.settings.score is None else self.settings.score.retrieval
-        if retrieval is None:
+        score = self.settings.score
+        if score is None or score.retrieval is None:
             return None
-        return lineage.bank_fingerprint(retrieval, self.scoring_model, self.bank_sources)
+        return lineage.bank_fingerprint(score.retrieval, self.scoring_model, self.bank_sources, score.mode)
 
 
 def make_plan(config: str, overrides: Sequence[str] = ()) -> Plan:

@@ -24,7 +24,7 @@ from mapring.watch.stored import CountKeeper
 from mapring.watch.watched import counting_of
 from spark_jobs.backends.stage import chosen_backend
 from spark_jobs.carried import SCORED_RECORD, carry, check_unread, unread_counts
-from spark_jobs.found_groups import rows_of_groups
+from spark_jobs.found_groups import GROUPED_RECORD, count_of_rows, groups_finder, rows_of_groups
 from spark_jobs.prediction import MODEL_FAILED
 from spark_jobs.quarantine import check_quarantine
 from spark_jobs.records import FirstPass, read_records
@@ -63,16 +63,19 @@ def score_inputs(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], *
     records = _read(spark, plan, files, counted.add).persist()
     with watch(spark, STAGE, "read", counted):
         counted_rows = F.count(F.lit(1)).alias("count")
-        counts = records.groupBy("source", "path", "rule").agg(counted_rows, *unread_counts()).collect()
+        made_rows = (F.sum(count_of_rows()) if settings.groups else F.count(F.lit(1))).alias("rows")
+        counts = records.groupBy("source", "path", "rule").agg(counted_rows, made_rows, *unread_counts()).collect()
     by_rule, by_input = Counter[str | None](), Counter[tuple[str, str]]()
     for row in counts:
         by_rule[row["rule"]] += row["count"]
         if row["rule"] == FORGOTTEN:
             continue
-        by_input[row["source"], row["path"]] += row["count"]
+        by_input[row["source"], row["path"]] += row["rows"]
     read = by_input.total()
     forgotten = by_rule.pop(FORGOTTEN, 0)
     remaining = records.where(F.col("rule").isNull() | (F.col("rule") != FORGOTTEN)) if forgotten else records
+    if settings.groups:
+        remaining = rows_of_groups(remaining)
     if not read and is_first and not plan.is_part:
         raise InputError(f"{plan.config}: score.inputs: the files hold no records; check the inputs")
     check_quarantine(records, by_rule, allowed_share=settings.max_quarantined_share, stage=STAGE)
@@ -156,10 +159,11 @@ def _read(spark: SparkSession, plan: Plan, files: Sequence[SourceFile], on_rows:
         left_out=plan.left_out_of_scores,
     )
     count = partitions(spark)
-    names = plan.scoring.groups
-    expand = rows_of_groups(names, normalization) if names else None
-    then = carry if expand is None else lambda batch: carry(expand(batch))
-    records = read_records(spark, first_pass, count, then, SCORED_RECORD)
+    if plan.scoring.groups:
+        find = groups_finder(plan.scoring.groups, normalization)
+        records = read_records(spark, first_pass, count, lambda batch: find(carry(batch)), GROUPED_RECORD)
+    else:
+        records = read_records(spark, first_pass, count, carry, SCORED_RECORD)
     large = unsplittable(inputs, files, plan.settings.spark.split_bytes)
     tell_unsplittable(STAGE, large)
     return records.repartition(count, "doc_id") if large else records

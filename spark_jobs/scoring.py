@@ -146,7 +146,7 @@ def write_scores(
         return []
     placed = place_rows(records, inputs, rows_of_a_text(rows_per_file))
     return write_files(
-        spread_to_files(placed, F.col("file"), files, "source", "path", "record"),
+        spread_to_files(placed, F.col("file"), files, "source", "path", "record", "group"),
         build,
         name=f"{build.run_id[:8]}-{{:05d}}".format,
         directory=directory,

@@ -99,7 +99,7 @@ class Score(Answers):
         for group, names in value.items():
             if not group.strip() or not names or not all(name.strip() for name in names):
                 raise ValueError(f"found {group!r} with the names {list(names)}, expected a group and names of it")
-        return value
+        return {group.strip(): names for group, names in value.items()}
 
     @model_validator(mode="after")
     def _groups_come_from_one_place(self) -> Score:

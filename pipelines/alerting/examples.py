@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -69,10 +70,13 @@ def find_places(scores: str, finding: Finding, most: int) -> list[dict[str, Any]
     table = rows.head(_MOST_ROWS)
     if not is_single:
         table = _with_label(table, finding.quantity)
-    table = table.sort_by([("score", "descending"), ("doc_id", "ascending")]).slice(0, most)
+    table = table.sort_by([("score", "descending"), ("doc_id", "ascending")])
+    places = (  # a text about several groups has a row for each
+        (row["source"], row["path"], row["record"], row["input_identity"]) for row in table.to_pylist()
+    )
     return [
-        {"source": row["source"], "path": row["path"], "record": row["record"], "identity": row["input_identity"]}
-        for row in table.to_pylist()
+        dict(zip(("source", "path", "record", "identity"), place, strict=True))
+        for place in islice(dict.fromkeys(places), most)
     ]
 
 

@@ -12,12 +12,10 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from mapring.errors import PublishedError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from onnx import ModelProto, NodeProto
+    from onnx import ModelProto, NodeProto, ValueInfoProto
 
 MIDDLE = "middle_block_mean"  # the output that `with_middle_output` adds
 _SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's exporter notes the modules that a node comes from
@@ -39,26 +37,42 @@ def middle_block(model: Any) -> Any | None:
 
 
 class MiddleMeans:
-    """Watches the middle block of a model of torch; `means` are those of the last pass.
+    """Watches the middle block of a model of torch.
+
+    Where the block is not called, or gives other than hidden states (B, T, H), the model counts as one without: that
+    is tried on two rows of three tokens.
 
     Args:
-        model: of transformers.
+        model: of transformers, that reads `input_ids` and `attention_mask`.
     """
 
     def __init__(self, model: Any) -> None:
+        import torch
+
         self._hidden: Any = None
         block = middle_block(model)
-        if block is not None:
-            block.register_forward_hook(self._keep)
+        if block is None:
+            return
+        handle = block.register_forward_hook(self._keep)
+        ids = torch.full((2, 3), int(model.config.pad_token_id or 0), device=model.device)
+        with torch.inference_mode():
+            model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        hidden = self._take()
+        if hidden is None or hidden.ndim != 3 or hidden.shape[:2] != ids.shape:
+            handle.remove()
 
     def _keep(self, _block: Any, _given: Any, found: Any) -> None:
         self._hidden = found[0] if isinstance(found, tuple) else found
 
+    def _take(self) -> Any:
+        hidden, self._hidden = self._hidden, None
+        return hidden
+
     def means(self, attention_mask: Any) -> Any | None:
         """Of the rows of the last pass, (B, H), by its mask, (B, T); None of a model without a middle block."""
-        if self._hidden is None:
+        hidden = self._take()
+        if hidden is None:
             return None
-        hidden, self._hidden = self._hidden, None
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)  # (B, T, 1)
         return (hidden * mask).sum(1) / mask.sum(1)
 
@@ -66,11 +80,10 @@ class MiddleMeans:
 def with_middle_output(model: ModelProto) -> ModelProto:
     """Let a graph also give the mean behind its middle block, as `MIDDLE`; one without blocks stays as it is.
 
+    So does one whose middle block does not hand on one tensor (B, T, H).
+
     Args:
         model: with an input `attention_mask`, (B, T); is changed in place.
-
-    Raises:
-        PublishedError: the blocks pass on more than hidden states, so which of it is meant is not known.
     """
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
@@ -96,7 +109,7 @@ def with_middle_output(model: ModelProto) -> ModelProto:
 
 
 def _hidden_of_graph(model: ModelProto) -> str | None:
-    """What the middle block of a graph hands to the next one; None where no blocks are noted."""
+    """What the middle block of a graph hands to the next one; None where it is not known."""
     places: dict[str, dict[int, list[NodeProto]]] = defaultdict(lambda: defaultdict(list))
     for node in model.graph.node:
         for prefix, index in _places(node):
@@ -110,21 +123,29 @@ def _hidden_of_graph(model: ModelProto) -> str | None:
     given = [name for node in blocks[order[middle]] for name in node.output]
     read = {name for node in blocks[order[middle + 1]] for name in node.input}
     passed: set[str] = {name for name in given if name in read} & _of_three_axes(model)  # shapes are shared, too
-    if len(passed) != 1:
-        raise PublishedError(
-            f"found {len(passed)} tensors that the middle block of the graph hands on, expected its hidden states "
-            "alone; set score.backend to torch"
-        )
-    return passed.pop()
+    return passed.pop() if len(passed) == 1 else None
 
 
 def _of_three_axes(model: ModelProto) -> set[str]:
-    """The float tensors of a graph that can be hidden states, (B, T, H)."""
+    """The float tensors of a graph that can be hidden states, (B, T, H): of three axes, and tokens are not the first.
+
+    A rewritten graph no longer says which axis is which.
+    """
     from onnx import TensorProto, shape_inference
 
-    entries = shape_inference.infer_shapes(model).graph.value_info
-    kinds = ((entry.name, entry.type.tensor_type) for entry in entries)
-    return {name for name, kind in kinds if kind.elem_type == TensorProto.FLOAT and len(kind.shape.dim) == 3}
+    graph = shape_inference.infer_shapes(model).graph
+    tokens = {_axes(entry)[1] for entry in graph.input if len(_axes(entry)) == 2}
+    return {
+        entry.name
+        for entry in graph.value_info
+        if entry.type.tensor_type.elem_type == TensorProto.FLOAT
+        and len(_axes(entry)) == 3
+        and _axes(entry)[0] not in tokens
+    }
+
+
+def _axes(entry: ValueInfoProto) -> list[str]:
+    return [axis.dim_param or str(axis.dim_value) for axis in entry.type.tensor_type.shape.dim]
 
 
 def _places(node: NodeProto) -> Iterable[tuple[str, int]]:

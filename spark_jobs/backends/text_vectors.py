@@ -56,7 +56,7 @@ def graph_with_vectors(path: Path) -> bytes:
     """The bytes of a graph from a file, with those of `OUTPUTS` that it can have.
 
     Raises:
-        PublishedError: the logits do not come from a linear layer, or the blocks are not told apart.
+        PublishedError: the logits do not come from a linear layer.
     """
     import onnx
 

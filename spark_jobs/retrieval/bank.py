@@ -120,6 +120,13 @@ class Bank:
         Raises:
             PublishedError: a template does not find itself.
         """
+        width = self.blocks[0].shape[1]
+        if vectors.shape[1] != width:
+            raise PublishedError(
+                f"{self.directory}: found vectors of {vectors.shape[1]} numbers here, expected {width} as in the bank: "
+                "torch and a graph see other blocks in this model; set score.backend to torch, or remove the bank's "
+                "directory and score again"
+            )
         for template, [best] in zip(self.golden.column("id").to_pylist(), self.answers(vectors, 1), strict=True):
             if best.score < 1 - FOUND_ITSELF:
                 raise PublishedError(

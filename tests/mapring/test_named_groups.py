@@ -18,6 +18,9 @@ LIST = {
     "apple": ["apple"],
     "cars": ["Ford", "Tesla"],
     "kamal": ["कमल"],
+    "mcd": ["McDonald's"],
+    "motor": ["Ford Motor"],
+    "visa": ["card"],
 }
 
 
@@ -28,6 +31,7 @@ LIST = {
         ("Fordham and Fords, ford and FORD", []),
         ("the Ford Foundation gives", ["foundation"]),
         ("Ford  Motor\nCo. of Ford Foundation", ["ford", "foundation"]),
+        ("Ford Motor", ["motor"]),
         ("S&P 500 falls, S&P 5000 not", ["index"]),
         ("S & P rises", ["index"]),
         ("AT&T", ["att"]),
@@ -38,6 +42,9 @@ LIST = {
         ("삼성전자는 올랐다", ["samsung"]),
         ("कमल है", ["kamal"]),
         ("कमला है", []),
+        ("McDonald’s Big\u00ad Mac", ["mcd"]),
+        ("buys Ford\x1eMotor Co. sells", ["cars", "ford"]),
+        ("pays by <card>", []),
         ("", []),
     ],
 )

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from mapring.errors import SettingsError
+from mapring.errors import InputError, SettingsError
 from mapring.plan import Plan, make_plan
 from mapring.settings import Settings
+from mapring.settings.normalization import Normalization
+from mapring.watch.findings import Finding
+from pipelines.alerting.examples import find_places
 from spark_jobs import forget, rank
+from spark_jobs.carried import SCORED_RECORD
+from spark_jobs.found_groups import groups_finder
 from spark_jobs.score import score
 from tests.tiny import write_world
 from tests.tiny_model import publish_tiny_model
@@ -55,6 +62,23 @@ def test_a_text_has_a_row_for_each_group_that_it_names(tmp_path: Path) -> None:
     assert len({row["doc_id"] for row in rows}) == len(TEXTS)
 
 
+def test_shares_are_of_records_and_not_of_their_rows(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, "score.max_quarantined_share=0.2")
+    with (tmp_path / "news.jsonl").open("a") as handle:
+        handle.write("{\n{\n")  # 2 of 7 records, and of 9 rows
+    with pytest.raises(InputError, match=r"28\.6%"):
+        score(make_plan(plan.config, plan.overrides))
+
+
+def test_names_are_normalized_as_texts_are_but_not_redacted() -> None:
+    normalization = Normalization(lowercase=True, redact=("email",))
+    find = groups_finder({"ACME": ["ACME  Corp", "sales@acme.com"]}, normalization)
+    texts = ["acme corp", "write to <email>", None, "sales@acme.com"]
+    columns = {field.name: pa.nulls(len(texts), field.type) for field in SCORED_RECORD} | {"text": pa.array(texts)}
+    batch = pa.RecordBatch.from_arrays([columns[name] for name in SCORED_RECORD.names], schema=SCORED_RECORD)
+    assert find(batch).column("groups").to_pylist() == [["ACME"], [], [], ["ACME"]]
+
+
 def test_another_list_scores_again_and_the_same_one_does_not(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     score(plan)
@@ -78,6 +102,33 @@ def test_a_ranking_has_each_row_once(tmp_path: Path) -> None:
         (row["doc_id"], row["group"] or "") for row in scored
     )
     assert sorted(row["rank"] for row in ranked) == list(range(1, len(scored) + 1))
+
+
+def test_a_text_of_several_groups_is_one_example_of_an_alert(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, groups={"ACME": ["Acme"], "NOK": ["Nokia"], "day": ["day"]})
+    lines = [json.dumps({"text": text, "at": "2026-03-02T01:00:00Z"}) for text in (*TEXTS[1:2], "sad day", "good day")]
+    (tmp_path / "news.jsonl").write_text("\n".join(lines) + "\n")
+    plan = make_plan(plan.config, [*plan.overrides, "score.inputs.0.time_column=at", "score.inputs.0.id_column=null"])
+    score(plan)
+    rows = rows_of(plan)
+    start = datetime.datetime(2026, 3, 2, tzinfo=datetime.UTC)
+    finding = Finding(
+        kind="surge",
+        quantity=rows[0]["label"],
+        source="news",
+        group=None,
+        window_start=start,
+        window_end=start + datetime.timedelta(days=1),
+        observed=0.5,
+        expected=0.1,
+        statistic=0.0,
+        q_value=0.0,
+        rows=100,
+        model_fingerprint=rows[0]["model_fingerprint"],
+    )
+    own = {row["record"] for row in rows if row["label"] == rows[0]["label"]}
+    found = [place["record"] for place in find_places(plan.run.scores, finding, 3)]
+    assert len(rows) == 5 and len(found) == len(own) and set(found) == own
 
 
 def test_all_rows_of_a_forgotten_document_go(tmp_path: Path) -> None:

@@ -213,7 +213,9 @@ def tell_of_a_group(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
         rows=100,
         model_fingerprint=rows[0]["model_fingerprint"],
     )
-    places = {(one["path"], one["record"]) for one in find_places(plan.run.scores, surge, 1000)}
+    found = find_places(plan.run.scores, surge, 1000)
+    places = {(one["path"], one["record"]) for one in found}
+    assert len(found) == len(places)
     own = [row for row in rows if row["group"] == "A" and row["label"] == label and row["time"] is not None]
     assert places == {(row["path"], row["record"]) for row in own}
     rest = {"pipeline": "p", "count": 50, "examples": (), "examples_note": None, "recorded_at": START}

@@ -18,6 +18,8 @@ from transformers import (
     BertForSequenceClassification,
     GPT2Config,
     GPT2ForSequenceClassification,
+    XLNetConfig,
+    XLNetForSequenceClassification,
 )
 
 from mapring.contract import read_manifest
@@ -179,23 +181,44 @@ def test_a_model_of_one_block_has_only_what_the_output_layer_reads(tmp_path: Pat
     np.testing.assert_allclose(found[:, 3:], torch.nn.functional.normalize(pooled, dim=1).numpy(), atol=1e-5)
 
 
-def test_a_graph_without_noted_blocks_stays_as_it_is() -> None:
-    made = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [None, 3])
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["logits"])], "g", [], [made])
-    before = helper.make_model(graph).SerializeToString()
-    after = with_middle_output(onnx.load_from_string(before))
-    assert after.SerializeToString() == before and MIDDLE not in [entry.name for entry in after.graph.output]
-
-
-def test_blocks_that_hand_on_two_tensors_are_refused() -> None:
+def graph_of(axes: list[str | int], *, second: bool = False, noted: bool = True) -> onnx.ModelProto:
+    """Two blocks, the first of which hands on a tensor of these axes, or two of them."""
     nodes = [helper.make_node("Relu", ["x"], ["a"]), helper.make_node("Tanh", ["x"], ["b"])]
-    nodes.append(helper.make_node("Add", ["a", "b"], ["logits"]))
+    nodes.append(helper.make_node("Add", ["a", "b" if second else "a"], ["logits"]))
     for node, place in zip(nodes, (0, 0, 1), strict=True):
-        node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=str(["", "encoder", f"encoder.layer.{place}"]))
-    info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", "T", 4]) for name in ("x", "logits")]
-    graph = helper.make_graph(nodes, "g", info[:1], info[1:])
-    with pytest.raises(PublishedError, match="found 2 tensors that the middle block of the graph hands on"):
-        with_middle_output(helper.make_model(graph))
+        if noted:
+            scopes = str(["", "encoder", f"encoder.layer.{place}"])
+            node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=scopes)
+    given = [
+        helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["B", "T"]),
+        helper.make_tensor_value_info("attention_mask", TensorProto.INT64, ["B", "T"]),
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, axes),
+    ]
+    made = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, axes)]
+    opsets = [helper.make_opsetid("", 18)]
+    return helper.make_model(helper.make_graph(nodes, "g", given, made), opset_imports=opsets)
+
+
+def test_a_graph_gives_what_its_middle_block_hands_on() -> None:
+    found = with_middle_output(graph_of(["B", "T", 4]))
+    assert [entry.name for entry in found.graph.output] == ["logits", MIDDLE]
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [graph_of(["B", "T", 4], noted=False), graph_of(["B", "T", 4], second=True), graph_of(["T", "B", 4])],
+    ids=["no blocks noted", "two tensors", "tokens first"],
+)
+def test_a_graph_without_a_known_middle_stays_as_it_is(graph: onnx.ModelProto) -> None:
+    before = graph.SerializeToString()
+    assert with_middle_output(graph).SerializeToString() == before
+
+
+def test_hidden_states_with_tokens_first_are_no_middle(tmp_path: Path) -> None:
+    config = XLNetConfig(vocab_size=50, d_model=16, n_layer=2, n_head=2, d_inner=32, num_labels=3, pad_token_id=0)
+    XLNetForSequenceClassification(config).save_pretrained(tmp_path)
+    found = TorchBackend(tmp_path, 1, vectors=True).logits(*padded([[7, 8, 9], [12, 13], [5]]))
+    assert found.shape == (3, 3 + 16)
 
 
 def test_the_middle_counts_twice() -> None:
