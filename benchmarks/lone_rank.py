@@ -11,8 +11,8 @@ import sys
 from dataclasses import replace
 
 from benchmarks.sentences import RANKS, reader_of
-from mapring.lineage import RunDirectory
 from mapring.plan import make_plan
+from mapring.run_directory import RunDirectory
 from training import preparation
 from training.checkpoint import Checkpoints, Cursor
 from training.loop import StopRequest, Training, run_training

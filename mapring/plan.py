@@ -15,7 +15,7 @@ from mapring.care.forgotten import Exclusion, ForgottenDocument, exclusion, plac
 from mapring.columns import check_columns
 from mapring.contract import is_published, read_manifest
 from mapring.errors import SettingsError, StageError
-from mapring.lineage import RunDirectory, SourceFile
+from mapring.lineage import SourceFile
 from mapring.named_directories import (
     check_earlier,
     check_model_directory,
@@ -24,6 +24,7 @@ from mapring.named_directories import (
     decoder_named,
     reranker_named,
 )
+from mapring.run_directory import RunDirectory
 from mapring.settings import Input, Settings, load_settings
 from mapring.settings.base import changed_settings
 from mapring.settings.combinations import ModeName, answers_refusal, chosen_mode

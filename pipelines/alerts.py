@@ -9,8 +9,8 @@ from rich.table import Table
 
 from mapring import storage
 from mapring.errors import MapringError, SettingsError, in_one_line
-from mapring.lineage import RunDirectory
 from mapring.progress import say
+from mapring.run_directory import RunDirectory
 from mapring.settings import Settings, load_settings
 from mapring.settings.alerts import Alerts
 from pipelines.alerting.alerting import Alerting, Found

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mapring.errors import StageError
-from mapring.lineage import RunDirectory
+from mapring.run_directory import RunDirectory
 from pipelines.scheduling.lease import DEAD_SECONDS, Lease, note_uri
 from pipelines.scheduling.stopping import Clock, SystemClock
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-from mapring.lineage import RunDirectory
+from mapring.run_directory import RunDirectory
 from mapring.settings import load_settings
 from pipelines.alone import alone
 

@@ -13,8 +13,8 @@ from mapring.care.standing import generations
 from mapring.contract import RECORD_NAME, read_manifest
 from mapring.contract.manifest import SCHEMA_VERSION
 from mapring.errors import PublishedError
-from mapring.lineage import RunDirectory
 from mapring.progress import say
+from mapring.run_directory import RunDirectory
 from mapring.scores import migrations
 from mapring.scores.seal import seal
 from mapring.settings import load_settings

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mapring.errors import MapringError, SettingsError, StageError, in_one_line
-from mapring.lineage import RunDirectory
 from mapring.plan import make_plan
 from mapring.progress import say, seconds_text
+from mapring.run_directory import RunDirectory
 from mapring.settings import load_settings
 from mapring.settings.schedule import Schedule
 from pipelines.alerts import alert_after_scoring, open_sinks

@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 from mapring import storage
 from mapring.contract import read_manifest
 from mapring.errors import MapringError
-from mapring.lineage import RunDirectory, SourceFile, content_identity
+from mapring.lineage import SourceFile, content_identity
 from mapring.pairs import shown
 from mapring.redaction import ORDER, redact
+from mapring.run_directory import RunDirectory
 from mapring.settings import Settings, load_settings
 from mapring.settings.inputs import Input
 from mapring.settings.normalization import Normalization

@@ -16,7 +16,7 @@ from benchmarks.processes import run
 from benchmarks.results import Figure, figure
 from benchmarks.sentences import LOGS
 from mapring.contract import read_manifest
-from mapring.lineage import RunDirectory
+from mapring.run_directory import RunDirectory
 from mapring.scores.table import read_table
 from scripts.fetch_demo_data import TARGET
 from scripts.fetch_demo_data import main as fetch_demo_data

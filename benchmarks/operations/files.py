@@ -37,7 +37,7 @@ from benchmarks.processes import run
 from benchmarks.results import Figure, figure
 from benchmarks.scoring.ground import HOME, ground
 from benchmarks.sentences import LOGS, ROOT, our_environment
-from mapring.lineage import RunDirectory
+from mapring.run_directory import RunDirectory
 from mapring.settings import load_settings
 from mapring.settings.alerts import Surges
 from mapring.watch.counting import label_counts

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from mapring.lineage import RunDirectory
+from mapring.run_directory import RunDirectory
 from mapring.scores.table import ScoresTable, read_table
 from mapring.settings import Settings
 from mapring.watch.counting import Counting

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from mapring.errors import SettingsError
-from mapring.lineage import RunDirectory
+from mapring.run_directory import RunDirectory
 from mapring.settings import Settings
 from mapring.settings.alerts import Alerts
 from mapring.watch.counting import label_counts

@@ -122,11 +122,12 @@ def _hidden_of_graph(model: ModelProto) -> str | None:
     middle = len(order) // 2 - 1
     given = [name for node in blocks[order[middle]] for name in node.output]
     read = {name for node in blocks[order[middle + 1]] for name in node.input}
-    passed: set[str] = {name for name in given if name in read} & _of_three_axes(model)  # shapes are shared, too
+    possible = _possible_hidden_states(model)  # shapes are handed on, too
+    passed: set[str] = {name for name in given if name in read} & possible
     return passed.pop() if len(passed) == 1 else None
 
 
-def _of_three_axes(model: ModelProto) -> set[str]:
+def _possible_hidden_states(model: ModelProto) -> set[str]:
     """The float tensors of a graph that can be hidden states, (B, T, H): of three axes, and tokens are not the first.
 
     A rewritten graph no longer says which axis is which.

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from mapring import lineage, storage
 from mapring.contract import Manifest, is_published, read_manifest
 from mapring.errors import StageError, in_one_line
-from mapring.lineage import RunDirectory
 from mapring.machine import cpu_features
+from mapring.run_directory import RunDirectory
 from mapring.settings.backends import BACKENDS, BackendName
 from spark_jobs.backends.candidates import Candidates, Floats, all_logits, finite_logits, speed
 from spark_jobs.backends.gate import Figures, compare, refusal

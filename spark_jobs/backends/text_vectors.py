@@ -40,12 +40,12 @@ def beside(logits: Floats, read: Floats, middle: Floats | None = None) -> Floats
     if read.ndim != 2:
         raise ValueError(f"the output layer reads {read.shape}, expected one vector of each text")
     if middle is None:
-        return np.concatenate([logits, _unit(read)], axis=1)
-    parts = (_unit(read, 1 - _MIDDLE_SHARE), _unit(middle, _MIDDLE_SHARE))
+        return np.concatenate([logits, _of_length(read)], axis=1)
+    parts = (_of_length(read, 1 - _MIDDLE_SHARE), _of_length(middle, _MIDDLE_SHARE))
     return np.concatenate([logits, *parts], axis=1)
 
 
-def _unit(values: Floats, squared_length: float = 1.0) -> Floats:
+def _of_length(values: Floats, squared_length: float = 1.0) -> Floats:
     """Rows in the directions of (B, H), all of one length."""
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     found: Floats = values * (np.float32(math.sqrt(squared_length)) / np.maximum(lengths, _LEAST_LENGTH))

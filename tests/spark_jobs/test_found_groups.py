@@ -16,12 +16,12 @@ from mapring.errors import InputError, SettingsError
 from mapring.plan import Plan, make_plan
 from mapring.settings import Settings
 from mapring.settings.normalization import Normalization
-from mapring.watch.findings import Finding
 from pipelines.alerting.examples import find_places
 from spark_jobs import forget, rank
 from spark_jobs.carried import SCORED_RECORD
 from spark_jobs.found_groups import groups_finder
 from spark_jobs.score import score
+from tests.mapring.watch.counts import surge_of_label
 from tests.tiny import write_world
 from tests.tiny_model import publish_tiny_model
 
@@ -112,20 +112,8 @@ def test_a_text_of_several_groups_is_one_example_of_an_alert(tmp_path: Path) -> 
     score(plan)
     rows = rows_of(plan)
     start = datetime.datetime(2026, 3, 2, tzinfo=datetime.UTC)
-    finding = Finding(
-        kind="surge",
-        quantity=rows[0]["label"],
-        source="news",
-        group=None,
-        window_start=start,
-        window_end=start + datetime.timedelta(days=1),
-        observed=0.5,
-        expected=0.1,
-        statistic=0.0,
-        q_value=0.0,
-        rows=100,
-        model_fingerprint=rows[0]["model_fingerprint"],
-    )
+    end = start + datetime.timedelta(days=1)
+    finding = surge_of_label(rows[0]["label"], "news", start, end, model=rows[0]["model_fingerprint"])
     own = {row["record"] for row in rows if row["label"] == rows[0]["label"]}
     found = [place["record"] for place in find_places(plan.run.scores, finding, 3)]
     assert len(rows) == 5 and len(found) == len(own) and set(found) == own

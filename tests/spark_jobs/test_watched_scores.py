@@ -21,7 +21,6 @@ from mapring.scores.table import read_table
 from mapring.scores.verify import verify_scores
 from mapring.watch import stored
 from mapring.watch.counting import count_rows, label_counts
-from mapring.watch.findings import Finding
 from mapring.watch.groups import count_groups
 from mapring.watch.watched import counting_of, look
 from pipelines.alerting.examples import find_places
@@ -32,6 +31,7 @@ from pipelines.scores import roll_back, vacuum
 from pipelines.watch import watch
 from spark_jobs import score as stage
 from spark_jobs.score import score
+from tests.mapring.watch.counts import surge_of_label
 from tests.spark_jobs.scored_world import World
 from tests.tiny import sentence
 
@@ -199,20 +199,8 @@ def tell_of_a_group(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """The examples of a group's surge are its own, and the report draws it."""
     rows = DeltaTable(plan.run.scores).to_pyarrow_table().to_pylist()
     label = next(row["label"] for row in rows if row["group"] == "A" and row["time"] is not None)
-    surge = Finding(
-        kind="surge",
-        quantity=label,
-        source="unseen",
-        group="A",
-        window_start=START,
-        window_end=START + datetime.timedelta(hours=400),
-        observed=0.5,
-        expected=0.1,
-        statistic=0.0,
-        q_value=0.0,
-        rows=100,
-        model_fingerprint=rows[0]["model_fingerprint"],
-    )
+    end = START + datetime.timedelta(hours=400)
+    surge = surge_of_label(label, "unseen", START, end, model=rows[0]["model_fingerprint"], group="A")
     found = find_places(plan.run.scores, surge, 1000)
     places = {(one["path"], one["record"]) for one in found}
     assert len(found) == len(places)

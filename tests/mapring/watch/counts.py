@@ -94,3 +94,23 @@ def drift(quantity: str, source: str | None, first: int, last: int) -> Finding:
         rows=1000,
         model_fingerprint=MODEL,
     )
+
+
+def surge_of_label(
+    label: str, source: str, start: datetime.datetime, end: datetime.datetime, *, model: str, group: str | None = None
+) -> Finding:
+    """A finding that a label surges between two moments."""
+    return Finding(
+        kind="surge",
+        quantity=label,
+        source=source,
+        group=group,
+        window_start=start,
+        window_end=end,
+        observed=0.5,
+        expected=0.1,
+        statistic=0.0,
+        q_value=0.0,
+        rows=100,
+        model_fingerprint=model,
+    )

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from mapring.contract.schemas import score_schema
 from mapring.errors import SettingsError, StageError
-from mapring.lineage import RunDirectory, content_identity
+from mapring.lineage import content_identity
+from mapring.run_directory import RunDirectory
 from pipelines import alerts as command
 from pipelines import schedule as scheduling
 from pipelines.alerting.records import read_log
