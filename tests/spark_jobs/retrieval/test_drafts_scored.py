@@ -18,6 +18,7 @@ from spark_jobs.decoder import Decoder
 from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import Predictor
 from spark_jobs.score import score
+from spark_jobs.score_stream import score_stream
 from tests.spark_jobs.retrieval.test_bank import write_bank
 from tests.spark_jobs.retrieval.test_label_and_answer import rows_of
 from tests.tiny import write_world
@@ -79,6 +80,19 @@ def test_rows_with_an_answer_have_a_draft_that_is_traced_to_its_decoder(
     other = plan_of(tmp_path, *own, f"run_dir={tmp_path}/other", "spark.partitions=3")
     score(other)
     assert [row["draft"] for row in rows_of(other)] == [row["draft"] for row in rows], "partitions change nothing"
+
+
+def test_a_stream_drafts_as_one_scoring_does(tmp_path: Path, decoder: Path) -> None:
+    own = [f"score.draft.model={decoder}/transformers-0", PROMPT, GENERATION]
+    streamed, at_once = plan_of(tmp_path, *own), plan_of(tmp_path, *own, f"run_dir={tmp_path}/at_once")
+    score_stream(streamed)
+    score(at_once)
+    names = ("label", "answers", "draft", "draft_finish", "draft_model")
+    found, wanted = ([{name: row[name] for name in names} for row in rows_of(plan)] for plan in (streamed, at_once))
+    assert found == wanted and all(row["draft"] is not None for row in found)
+    before = DeltaTable(streamed.run.scores).version()
+    score_stream(streamed)
+    assert DeltaTable(streamed.run.scores).version() == before, "nothing has come"
 
 
 def test_another_decoder_or_prompt_scores_again_and_none_is_as_it_was(tmp_path: Path, decoder: Path) -> None:
