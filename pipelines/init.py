@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from mapring import machine, storage
 from mapring.errors import MapringError, SettingsError
 from mapring.settings import Settings
+from mapring.settings.load import explain
 from pipelines.initializing.asking import Asker, is_terminal
 from pipelines.initializing.choosing import PURPOSES, Asked, Chosen, Purpose, choose
 from pipelines.initializing.columns import Column, measured
@@ -68,11 +69,12 @@ def init(file: str, asked: Asked, *, is_interactive: bool | None = None) -> Path
 
 
 def _draft(config: Path, path: Path, look: Look, columns: dict[str, Column], chosen: Chosen) -> tuple[Draft, Seen]:
-    texts = [text.strip() for text in columns[chosen.text].texts]
+    read = [columns[name] for name in (chosen.text, chosen.second_text) if name is not None]
+    texts = [text.strip() for column in read for text in column.texts]
     language = identify(texts)
     family = _family(language, chosen.purpose)
-    lengths = _lengths(texts, language, family)
-    share = len(columns[chosen.label.name].filled if chosen.label.name else texts) / look.seen
+    lengths = _lengths(_read_together(columns, chosen), language, family)
+    share = len(columns[chosen.label.name or chosen.text].filled) / look.seen
     rows = max(1, round(look.rows * share))
     is_scored = chosen.purpose not in ("mlm", "preprocess")
     here = this_machine()
@@ -83,6 +85,7 @@ def _draft(config: Path, path: Path, look: Look, columns: dict[str, Column], cho
         classes=len(chosen.task.counts) if chosen.task else 0,
         family=family,
         machine=here,
+        has_pairs_in_lanes=chosen.purpose == "embed",
     )
     seen = Seen(language, tuple(lengths), family == "pretrained")
     values = {"name": name_of(path), "path": str(path), "format": look.format}
@@ -149,17 +152,31 @@ def _has_pretrained() -> bool:
         return False
 
 
-def _lengths(texts: Sequence[str], language: Language, family: ModelFamily) -> list[int]:
-    """Lengths of some texts in tokens; estimated from characters where the tokenizer is yet to be trained."""
-    mean = sum(map(len, texts)) / len(texts)
+def _read_together(columns: dict[str, Column], chosen: Chosen) -> list[tuple[str, ...]]:
+    """The texts of each sequence that the model reads: one, or the two of a pair, which are apart only in embed."""
+    first = columns[chosen.text].values
+    second = None if chosen.second_text is None else columns[chosen.second_text].values
+    rows = zip(first, strict=True) if second is None else zip(first, second, strict=True)
+    found = [tuple(text.strip() for text in row if isinstance(text, str)) for row in rows]
+    found = [texts for texts in found if texts and all(texts)]
+    return [(text,) for texts in found for text in texts] if chosen.purpose == "embed" else found
+
+
+def _lengths(sequences: Sequence[tuple[str, ...]], language: Language, family: ModelFamily) -> list[int]:
+    """Lengths of some sequences in tokens; estimated from characters where the tokenizer is yet to be trained."""
+    mean = sum(len(text) for texts in sequences for text in texts) / len(sequences)
     number = max(1, min(_MEASURED_TEXTS, int(_MEASURED_CHARACTERS / max(1.0, mean))))
-    some = texts[:: max(1, len(texts) // number)][:number]
+    some = sequences[:: max(1, len(sequences) // number)][:number]
     if family == "pretrained":
         from mapring.text import Encoder
 
-        return [len(ids) for ids in Encoder(storage.resolve(PRETRAINED), MOST_COUNTED).encode(some)]
-    characters = _CHARACTERS_A_TOKEN[language.has_spaces]
-    return [min(MOST_COUNTED, _SPECIAL_TOKENS + round(len(text) / characters)) for text in some]
+        encoder = Encoder(storage.resolve(PRETRAINED), MOST_COUNTED)
+        counted = iter(encoder.encode([text for texts in some for text in texts]))
+        tokens = [[len(next(counted)) - _SPECIAL_TOKENS for _ in texts] for texts in some]
+    else:
+        characters = _CHARACTERS_A_TOKEN[language.has_spaces]
+        tokens = [[round(len(text) / characters) for text in texts] for texts in some]
+    return [min(MOST_COUNTED, sum(counts) + len(counts) - 1 + _SPECIAL_TOKENS) for counts in tokens]
 
 
 def _share(pattern: re.Pattern[str], texts: Sequence[str]) -> float:
@@ -168,12 +185,13 @@ def _share(pattern: re.Pattern[str], texts: Sequence[str]) -> float:
 
 def _check(config: Path, content: str) -> None:
     """Whatever was guessed, the config must be one that `mapring run` takes."""
+    values = yaml.safe_load(content)
     try:
-        Settings.model_validate(yaml.safe_load(content))
-    except (ValidationError, yaml.YAMLError) as error:
+        Settings.model_validate(values)
+    except ValidationError as error:
         raise SettingsError(
-            f"{config}: nothing was written, for what was guessed is no valid config ({error}); write it by hand, like "
-            "conf/demo.yaml, and tell us"
+            f"nothing was written, for what was guessed is no valid config ({explain(str(config), values, error)}); "
+            "write it by hand, like conf/demo.yaml, and tell us"
         ) from None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -18,6 +17,7 @@ from pipelines.names import BASELINES, figures_of
 from pipelines.report_data import Data, draw_data, gather_data
 from pipelines.report_lineage import draw_lineage, nodes_of
 from pipelines.report_scores import Scores, draw_scores, gather_scores
+from pipelines.report_settings import shown_overrides, shown_settings
 from pipelines.report_training import Model, calibration_lines, draw_training, gather_model, loss_lines
 from pipelines.report_watch import WatchPage, gather_watch
 
@@ -68,7 +68,8 @@ def render(
         index=_index(data, model, watch),
         plots=drawn,
         legends=legends,
-        settings=flatten(plan.settings.model_dump(mode="json")),
+        settings=shown_settings(plan.settings.model_dump(mode="json")),
+        overrides=shown_overrides(plan.overrides),
     )
 
 
@@ -82,20 +83,6 @@ def _index(data: Data | None, model: Model | None, watch: WatchPage | None) -> l
         "alerts": watch is not None and watch.alerts,
     }
     return [(section, [part for part in parts if there[part]]) for section, parts in _SECTIONS.items()]
-
-
-def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings as `preprocess.inputs.0.path: value`, the keys that the command line takes."""
-    if isinstance(values, Mapping) and values:
-        items = values.items()
-    elif isinstance(values, list) and values:
-        items = dict(enumerate(values)).items()
-    else:
-        return {prefix: values}
-    flat: dict[str, Any] = {}
-    for key, value in items:
-        flat.update(flatten(value, f"{prefix}.{key}" if prefix else str(key)))
-    return flat
 
 
 def _plots(

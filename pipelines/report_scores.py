@@ -114,7 +114,7 @@ def draw_scores(scores: Scores) -> str:
     title, of_values = _ANSWER_TITLES[scores.mode]
     edges = scores.answers.edges
     bars = [
-        plots.Bar(f"{low:.2f}", count, f"{low:.4g} to {high:.4g}: {count:,} rows")
+        plots.Bar(plots.tick_text(low), count, f"{low:.4g} to {high:.4g}: {count:,} rows")
         for low, high, count in zip(edges, edges[1:], scores.answers.histogram, strict=False)
     ]
     return plots.bar_chart(bars, title=title, x_label=of_values, y_label="rows")

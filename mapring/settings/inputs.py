@@ -10,12 +10,28 @@ from mapring.settings.base import Section, execution, output
 
 Format = Literal["text", "text_file", "jsonl", "csv", "tsv", "parquet", "warc"]
 Encoding = Literal["utf-8", "latin-1", "cp1252", "gb18030"]  # those in which a line break is a byte of its own
+Separator = Literal[",", ";", "\t", "|"]
 Split = Literal["train", "validation", "test"]
 
 COLUMN_SETTINGS = ("second_text_column", "label_column", "id_column", "time_column", "group_column", "feature_columns")
 FOR_SCORING = ("feature_columns",)
 FOR_PREPROCESSING = ("label_column", "split", "weight")
 NOT_FOR_EVALUATION = ("time_column", "group_column", "split", "weight", *FOR_SCORING)
+
+
+def separator_refusal(file_format: Format, separator: Separator, encoding: Encoding) -> str | None:
+    """Why files of a format and encoding cannot have a separator; None where they can."""
+    if separator != "," and file_format != "csv":
+        return (
+            f"separator: found {separator!r} with format {file_format}, which does not use it; remove it, or set "
+            "format=csv"
+        )
+    if separator == "|" and encoding == "gb18030":
+        return (
+            "separator: found '|' with encoding gb18030, where that byte is also the end of other characters; convert "
+            "the file: iconv -f GB18030 -t UTF-8"
+        )
+    return None
 
 
 class Input(Section):
@@ -36,7 +52,7 @@ class Input(Section):
         description="Character encoding of the files (not used for warc, whose pages say theirs); cp1252 is that of "
         "Western Windows, gb18030 that of Chinese, GBK included.",
     )
-    separator: Literal[",", ";", "\t", "|"] = output(
+    separator: Separator = output(
         ",", description="What stands between the fields of a csv, whose texts may be quoted.", is_late=True
     )
     text_column: str = output("text", description="Field that holds the text (not used for text, text_file and warc).")
@@ -89,16 +105,9 @@ class Input(Section):
             )
         if self.format == "warc" and self.encoding != "utf-8":
             raise ValueError(f"encoding: found {self.encoding!r}, but pages in a warc say theirs; remove it")
-        if self.separator != "," and self.format != "csv":
-            raise ValueError(
-                f"separator: found {self.separator!r} with format {self.format}, which does not use it; remove it, or "
-                "set format=csv"
-            )
-        if self.separator == "|" and self.encoding == "gb18030":
-            raise ValueError(
-                "separator: found '|' with encoding gb18030, where that byte is also the end of other characters; "
-                "convert the file: iconv -f GB18030 -t UTF-8"
-            )
+        wrong = separator_refusal(self.format, self.separator, self.encoding)
+        if wrong is not None:
+            raise ValueError(wrong)
         if self.split in ("validation", "test") and self.weight != 1.0:
             raise ValueError(
                 f"weight: found {self.weight} with split {self.split}, but only training text is sampled; remove it"

@@ -33,7 +33,7 @@ def load_settings(config: str, overrides: Sequence[str] = ()) -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(_explain(config, values, error)) from None
+        raise SettingsError(explain(config, values, error)) from None
 
 
 def read_values(config: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -129,7 +129,8 @@ def _position(node: list[Any], part: str, word: str) -> int:
     return int(part)
 
 
-def _explain(config: str, values: dict[str, Any], error: ValidationError) -> str:
+def explain(config: str, values: dict[str, Any], error: ValidationError) -> str:
+    """The first thing that is wrong, in one line: file, key, value and remedy."""
     first = min(
         error.errors(), key=lambda item: item["type"] != "extra_forbidden"
     )  # a misspelt key explains a missing one

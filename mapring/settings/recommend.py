@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from mapring.settings.base import Section, execution, output
-from mapring.settings.inputs import Input
+from mapring.settings.inputs import Encoding, Input, Separator, separator_refusal
 from mapring.settings.ranker import TreeFit
 
 PAIRS = "pairs:"  # path of an input that stands for the pairs that `mapring pairs` publishes
@@ -21,12 +21,21 @@ class Interactions(Section):
 
     path: str = execution(description="File, directory or glob, local or a URI.")
     format: Table = output(description="How the files are written; all but parquet may be compressed.")
+    encoding: Encoding = output("utf-8", description="Character encoding of the files.", is_late=True)
+    separator: Separator = output(",", description="What stands between the fields of a csv.", is_late=True)
     user_column: str = output(description="Field with the user.")
     item_column: str = output(description="Field with the item.")
     time_column: str = output(description="Field with the moment: ISO 8601, or seconds since 1970.")
     rating_column: str | None = output(
         None, description="Field with a number that tells how much it was liked; without it all interactions are likes."
     )
+
+    @model_validator(mode="after")
+    def _separator_fits(self) -> Interactions:
+        wrong = separator_refusal(self.format, self.separator, self.encoding)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return self
 
     @property
     def as_input(self) -> Input:
@@ -35,6 +44,8 @@ class Interactions(Section):
             name="interactions",
             path=self.path,
             format=self.format,
+            encoding=self.encoding,
+            separator=self.separator,
             text_column=self.item_column,
             id_column=self.item_column,
             group_column=self.user_column,
@@ -48,11 +59,20 @@ class Items(Section):
 
     path: str = execution(description="File, directory or glob, local or a URI.")
     format: Table = output(description="How the files are written; all but parquet may be compressed.")
+    encoding: Encoding = output("utf-8", description="Character encoding of the files.", is_late=True)
+    separator: Separator = output(",", description="What stands between the fields of a csv.", is_late=True)
     id_column: str = output(description="Field with the item, as interactions name it.")
     text_column: str = output("text", description="Field with its title or text.")
     description_column: str | None = output(None, description="Field with more text.")
     tags_column: str | None = output(None, description="Field with its tags, such as genres.")
     tags_separator: str = output("|", description="What stands between two tags.", min_length=1)
+
+    @model_validator(mode="after")
+    def _separator_fits(self) -> Items:
+        wrong = separator_refusal(self.format, self.separator, self.encoding)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return self
 
     @property
     def as_input(self) -> Input:
@@ -62,6 +82,8 @@ class Items(Section):
             name="items",
             path=self.path,
             format=self.format,
+            encoding=self.encoding,
+            separator=self.separator,
             text_column=self.text_column,
             id_column=self.id_column,
             feature_columns=tuple(more),

@@ -23,7 +23,8 @@ _LABEL_NAMES = (  # those of one line are taken for equally likely
     ("tag", "tags", "rating", "ratings", "stars", "score", "grade", "type", "sentiments"),
 )
 _ID_NAME = re.compile(r"(?i)(^|_|\b)(u?uid|guid|id|key)$|[a-z]Id$|ID$")
-_TIME_NAME = re.compile(r"(?i)(date|time|timestamp|created|posted|published|updated)")
+_NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # created_at and createdAt have the parts created and at
+_TIME_NAMES = ("date", "time", "timestamp", "datetime", "created", "posted", "published", "updated", "pubdate")
 _CHINESE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")  # also Kana, Hangul and Thai
 _FEW = 50  # different values that a column of classes may have whatever its rows
 _MOST_SHARE_OF_CLASSES = 0.1  # of the rows; beyond both it is no column of classes unless its name says so
@@ -151,6 +152,10 @@ def guess_label(columns: Mapping[str, Column], text: str) -> Guess:
     if some:
         what = "several columns have" if len(some) > 1 else "one column has"
         return Guess(None, f"{what} few different values, none is named like a label", tuple(one.name for one in some))
+    label_names = [name for line in _LABEL_NAMES for name in line]
+    unique = next((one.name for one in others if one.name.strip().lower() in label_names and one.names_rows), None)
+    if unique is not None:
+        return Guess(None, f"column {unique!r} has another value in each row, and no other is named like a label")
     return Guess(None, "no column is named like a label or has few different values")
 
 
@@ -166,7 +171,7 @@ def guess_time(columns: Mapping[str, Column], used: Sequence[str | None]) -> Gue
     """A column named like a time whose values the scores table can read."""
     unread = ""
     for one in columns.values():
-        if one.name in used or not _TIME_NAME.search(one.name) or not one.texts:
+        if one.name in used or not _is_named_time(one.name) or not one.texts:
             continue
         if one.time_share >= 0.98:  # beyond 5 % unread times a scoring fails
             return Guess(one.name, f"its name, and values as {shown(one, 30)}")
@@ -184,7 +189,12 @@ def _is_id(column: Column) -> bool:
 
 
 def _is_time_like(column: Column) -> bool:
-    return _TIME_NAME.search(column.name) is not None or (column.time_share >= 0.95 and column.number_share < 0.5)
+    return _is_named_time(column.name) or (column.time_share >= 0.95 and column.number_share < 0.5)
+
+
+def _is_named_time(name: str) -> bool:
+    """Whether a whole part of a name says so: `sentiment` holds the letters of time, `candidate` those of date."""
+    return any(part.lower().removesuffix("at") in _TIME_NAMES for part in _NAME_PART.findall(name))
 
 
 def _is_time(text: str) -> bool:

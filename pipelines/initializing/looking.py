@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,14 @@ from mapring.columns import SEPARATORS
 from mapring.errors import SettingsError
 from mapring.settings.inputs import Encoding, Format
 from pipelines.initializing.columns import Columns, Value
-from pipelines.initializing.dialect import Dialect, guess_dialect, guess_encoding, missing_header, read_records
+from pipelines.initializing.dialect import (
+    Dialect,
+    guess_dialect,
+    guess_encoding,
+    missing_header,
+    read_records,
+    unusable_names,
+)
 from pipelines.initializing.sample import Sample, read_parquet_sample, read_sample
 
 FORMATS: dict[str, Format] = {
@@ -30,6 +37,7 @@ FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
 }
 FORMAT_NAMES: tuple[Format, ...] = ("csv", "tsv", "jsonl", "text", "parquet")
+_COPYING = {".gz": "zcat", ".bz2": "bzcat", ".zst": "zstdcat"}  # what writes a compressed file as it was
 _COMPRESSED = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
 
 
@@ -38,7 +46,8 @@ class Look:
     """What was seen of a file.
 
     `rows` are those of the whole file, exact where all of it was read; `bad` are those looked at that cannot be read,
-    and `bad_why` what is wrong with them. A text has the one column `text`.
+    and `bad_why` what is wrong with them. `no_text` are, by column, places of rows of a jsonl in which it is missing or
+    is no text: they cannot be read where it is the text. A text has the one column `text`.
     """
 
     path: Path
@@ -51,6 +60,7 @@ class Look:
     places: str
     bad: int = 0
     bad_why: str = ""
+    no_text: Mapping[str, Set[int]] = field(default_factory=dict)
 
     @property
     def seen(self) -> int:
@@ -156,6 +166,16 @@ def _look_at_delimited(
             f"{path}: found line ends of old Macs, expected \\n; convert it: "
             f"tr '\\r' '\\n' < {shlex.quote(str(path))} > {shlex.quote(f'unix-{path.name}')}"
         )
+    if dialect is not None and dialect.separator == "|" and encoding == "gb18030":
+        raise SettingsError(
+            f"{path}: found fields parted by | in gb18030, where that byte also ends characters; convert it: "
+            f"iconv -f GB18030 -t UTF-8 {shlex.quote(str(path))} > {shlex.quote(f'utf8-{path.name}')}"
+        )
+    if texts[0].startswith("sep="):
+        raise SettingsError(
+            f"{path}: found a first line for Excel, {texts[0].split()[0]!r}, expected column names; leave it out: "
+            f"{_lines_from_second(path, '')}"
+        )
     if dialect is None:
         first = texts[0].split("\n", 1)[0][:60]
         raise SettingsError(
@@ -166,12 +186,23 @@ def _look_at_delimited(
     why = missing_header(header, records)
     if why is not None:
         raise SettingsError(f"{path}: found no line of column names ({why}); {_add_header(path, header, dialect)}")
+    wrong = unusable_names(header)
+    if wrong is not None:
+        raise SettingsError(
+            f"{path}: found {wrong}, expected each column to have a name of its own on the first line; "
+            + (_other_header(path, header, dialect) if "twice" in wrong else "rename the column in what wrote the file")
+        )
+    if not records and bad:
+        raise SettingsError(
+            f"{path}: found {bad:,} rows, of which none can be read: a field that begins with a quote ends with one, "
+            "and quotes within it are doubled; write the file with a csv library"
+        )
     if not records:
         raise SettingsError(f"{path}: found column names ({', '.join(header)}) and no rows; check the file")
-    columns = {name: [record[place] for record in records] for place, name in enumerate(header)}
+    columns = {name: [record[place] for record in records] for place, name in enumerate(header) if name.strip()}
     total = _rows(sample, len(records) + bad)
     not_decodable = round(bad_share * len(records))
-    what = f"have another number of fields than the {len(header)} of the first line" if bad else ""
+    what = f"have other than the {len(header)} fields of the first line, or quotes within a field" if bad else ""
     what += (" or " if bad and not_decodable else "") + (f"are not {encoding}" if not_decodable else "")
     return Look(
         path,
@@ -188,11 +219,28 @@ def _look_at_delimited(
 
 
 def _add_header(path: Path, header: Sequence[str], dialect: Dialect) -> str:
-    names = dialect.separator.join(f"column_{place}" for place in range(1, len(header) + 1)).replace("\t", "\\t")
-    program = {".gz": "zcat", ".bz2": "bzcat", ".zst": "zstdcat"}.get(path.suffix, "cat")
-    target = f"named-{path.name.removesuffix(path.suffix) if program != 'cat' else path.name}"
-    source, made = shlex.quote(str(path)), shlex.quote(target)
-    return f"add one, with names of your own: (printf '{names}\\n'; {program} {source}) > {made}"
+    program = _COPYING.get(path.suffix, "cat")
+    whole = f"(printf '{_new_names(header, dialect)}\\n'; {program} {shlex.quote(str(path))}) > {_target(path)}"
+    return f"add one, with names of your own: {whole}"
+
+
+def _other_header(path: Path, header: Sequence[str], dialect: Dialect) -> str:
+    return f"give them others: {_lines_from_second(path, _new_names(header, dialect))}"
+
+
+def _new_names(header: Sequence[str], dialect: Dialect) -> str:
+    return dialect.separator.join(f"column_{place}" for place in range(1, len(header) + 1)).replace("\t", "\\t")
+
+
+def _lines_from_second(path: Path, header: str) -> str:
+    """The command that copies a file without its first line, and with another one if that is not empty."""
+    program, source = _COPYING.get(path.suffix), shlex.quote(str(path))
+    rest = f"tail -n +2 {source}" if program is None else f"{program} {source} | tail -n +2"
+    return (f"(printf '{header}\\n'; {rest})" if header else rest) + f" > {_target(path)}"
+
+
+def _target(path: Path) -> str:
+    return shlex.quote(f"named-{path.name.removesuffix(path.suffix) if path.suffix in _COPYING else path.name}")
 
 
 def _look_at_jsonl(path: Path, sample: Sample, texts: Sequence[str], encoding: Encoding) -> Look:
@@ -207,6 +255,7 @@ def _look_at_jsonl(path: Path, sample: Sample, texts: Sequence[str], encoding: E
     for line in (line for text in texts for line in text.split("\n") if line.strip()):
         try:
             value = json.loads(line)
+            json.dumps(value, ensure_ascii=False).encode()  # half a character outside the BMP is no text
         except ValueError:
             value = None
         if isinstance(value, dict):
@@ -217,8 +266,12 @@ def _look_at_jsonl(path: Path, sample: Sample, texts: Sequence[str], encoding: E
         raise SettingsError(f"{path}: found no line that is a JSON object, expected an object a line; check the format")
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {name: [_value(row.get(name)) for row in rows] for name in names}
-    total, why = _rows(sample, len(rows) + bad), "are no JSON objects" if bad else ""
-    return Look(path, "jsonl", encoding, ",", columns, total, sample.is_whole, sample.places, bad, why)
+    total, why = _rows(sample, len(rows) + bad), "are no JSON objects, or hold half characters" if bad else ""
+    no_text = {
+        name: {place for place, row in enumerate(rows) if not isinstance(row.get(name, 0), str | None)}
+        for name in names
+    }
+    return Look(path, "jsonl", encoding, ",", columns, total, sample.is_whole, sample.places, bad, why, no_text)
 
 
 def _look_at_text(path: Path, sample: Sample, texts: Sequence[str], encoding: Encoding) -> Look:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ _PART_BYTES = 2 << 20
 _MOST_BYTES = 200 << 20  # of a compressed file, which are decompressed in less than a second
 _PART_ROWS = 5000  # of a Parquet file
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_CUT_CHARACTER = re.compile(rb"[\xc2-\xf4][\x80-\xbf]{0,2}\Z")  # the beginning of one in UTF-8
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,18 @@ def _plain_sample(path: Path) -> Sample:
     with path.open("rb") as handle:
         if size <= _WHOLE_BYTES:
             return Sample((handle.read().removeprefix(_BYTE_ORDER_MARK),), size, True, "all of it")
-        parts = [_to_line_end(handle.read(_PART_BYTES)).removeprefix(_BYTE_ORDER_MARK)]
+        part = handle.read(_PART_BYTES)
+        if b"\n" not in part:  # a line of megabytes: at least one is looked at, as far as a whole small file would be
+            part += handle.readline(_WHOLE_BYTES - _PART_BYTES)
+        parts = [_to_line_end(part).removeprefix(_BYTE_ORDER_MARK)]
         for start in (size // 2, size - _PART_BYTES):
             handle.seek(start)
             part = handle.read(_PART_BYTES)
             part = _from_line_start(part)
             parts.append(_to_line_end(part) if start + _PART_BYTES < size else part)
-    return Sample(tuple(parts), size, False, "pieces of 2 MB each from its beginning, middle and end")
+    return Sample(
+        (parts[0], *filter(None, parts[1:])), size, False, "pieces of 2 MB each from its beginning, middle and end"
+    )
 
 
 def _compressed_sample(path: Path) -> Sample:
@@ -85,17 +92,20 @@ def _compressed_sample(path: Path) -> Sample:
     middle = min((place for place in blocks if place), key=lambda place: abs(place - count // 2), default=0)
     parts = [_to_line_end(blocks[0]), *([_to_line_end(_from_line_start(blocks[middle]))] if middle else [])]
     parts.append(_from_line_start(last) if taken == 1.0 else _to_line_end(_from_line_start(last)))
+    parts = [parts[0], *filter(None, parts[1:])]
     what = "it" if taken == 1.0 else f"its first {total >> 20} MB, uncompressed"
     places = f"pieces of 2 MB each from the beginning, middle and end of {what}"
     return Sample(tuple(parts), total / taken, False, places)
 
 
 def _from_line_start(part: bytes) -> bytes:
-    return part[part.find(b"\n") + 1 :]
+    """What is behind the first line break; nothing where there is none, for it is the middle of a line."""
+    return part.partition(b"\n")[2]
 
 
 def _to_line_end(part: bytes) -> bytes:
-    return part[: part.rfind(b"\n") + 1] or part
+    """What is before the last line break; where there is none all, but for the bytes of a character that was cut."""
+    return part[: part.rfind(b"\n") + 1] or _CUT_CHARACTER.sub(b"", part)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ _GIB = 1 << 30
 _LONGEST = 256  # tokens by default: attention's cost grows with the square, and most documents are told by their start
 MOST_COUNTED = 512  # tokens of a text, beyond which its length does not matter any more
 _LANES = 16
+_LEAST_LANES = 4
 _STEPS = 300  # in which a pretrained model has mostly learned a small task; from random weights it takes more
 _STEPS_A_CLASS = 20  # a rare one is in few batches
 _MOST_EPOCHS = {"pretrained": 5, "lstm": 10, "transformer": 10}
@@ -56,7 +57,14 @@ class Sizes:
 
 
 def fit_sizes(
-    lengths: Sequence[int], *, rows: int, scored_rows: int, classes: int, family: ModelFamily, machine: Machine
+    lengths: Sequence[int],
+    *,
+    rows: int,
+    scored_rows: int,
+    classes: int,
+    family: ModelFamily,
+    machine: Machine,
+    has_pairs_in_lanes: bool = False,
 ) -> Sizes:
     """Sizes for a corpus.
 
@@ -67,6 +75,7 @@ def fit_sizes(
         classes: that are told apart; 0 without any.
         family: of the model, which says how fast and how slowly it learns.
         machine: that trains it.
+        has_pairs_in_lanes: whether a pair is told from the others of its lane in a batch, so that lanes must be few.
     """
     max_length = fit_length(lengths)
     tokens = sum(min(length, max_length) for length in lengths) / len(lengths)
@@ -79,19 +88,26 @@ def fit_sizes(
     wanted = min(_MOST_EPOCHS[family], max(2, math.ceil((_LEAST_STEPS[family] + _STEPS_A_CLASS * classes) / steps)))
     affordable = max(1, int(_BUDGET_SECONDS / epoch_seconds))
     epochs = min(wanted, affordable)
+    ranks = 1 if machine.launcher is None else max(1, min(machine.cores, _LANES, machine.memory // _RANK_BYTES))
+    lanes = min(_power_of_two(max(ranks, _LEAST_LANES)), batch // 2) if has_pairs_in_lanes else _LANES
     return Sizes(
         max_length=max_length,
         cut_share=sum(length > max_length for length in lengths) / len(lengths),
-        lanes=_LANES,
+        lanes=lanes,
         global_batch=batch,
         epochs=epochs,
         steps=steps * epochs,
-        ranks=1 if machine.launcher is None else max(1, min(machine.cores, _LANES, machine.memory // _RANK_BYTES)),
+        ranks=min(ranks, lanes),
         validation=validation,
         test=test,
         train_seconds=epochs * epoch_seconds,
         score_seconds=scored_rows * tokens / (_SCORED_TOKENS[family] * machine.cores),
     )
+
+
+def _power_of_two(number: int) -> int:
+    """The least one that is not below a number; batches are powers of two, too, and so multiples of it."""
+    return 1 << (number - 1).bit_length()
 
 
 def fit_length(lengths: Sequence[int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ _LONGEST_NAME = 40
 _MOST_CLASSES_OF_NUMBERS = 10  # numbers with more different values are measured, not chosen among
 _LEAST_ROWS_OF_A_NUMBER = 5
 _ID_SHARE = 0.5  # different values for each row, beyond which a label names rows and not classes
+_COMMA_NUMBER = re.compile(r"[-+]?\d+(?:,\d+)+(?:\.\d+)?|[-+]?\d+(?:\.\d{3})*,\d+")
+_BRACKETS = re.compile(r"\[.*\]", re.DOTALL)
+_MOSTLY = 0.3  # share of the values: of grades such as 4 and 4,5 many have no comma
 _LEAST_ROWS = 20  # below which shares mean nothing
 
 
@@ -42,9 +46,16 @@ def guess_task(column: Column, wanted: TaskName | None = None) -> TaskGuess:
         if wanted not in (None, "multilabel"):
             raise SettingsError(f"label column {column.name!r}: found lists of labels, expected one value for {wanted}")
         names = Counter(name for value in column.filled for name in ((value,) if isinstance(value, str) else value))
+        if not names:
+            raise SettingsError(
+                f"label column {column.name!r}: found lists without a text or number in them, expected the names of "
+                "labels; write these, as of objects their names, or pass --label with another column"
+            )
         free = next(one for one in (*_SEPARATORS, " | ", "¦") if not any(one in name for name in names))
         return TaskGuess("multilabel", "its values are lists", names, free)
     found = counts(column)
+    if wanted != "classify":
+        _refuse_what_was_written_for_programs(column, found, wanted)
     separator = None if wanted in ("classify", "regression") else joined_by(found)
     if wanted == "multilabel" or (separator is not None and wanted is None):
         return _several(column, found, separator)
@@ -57,6 +68,27 @@ def guess_task(column: Column, wanted: TaskName | None = None) -> TaskGuess:
         why = f"only {len(found)} different numbers, taken for classes; --task regression takes them for amounts"
         return TaskGuess("classify", why, found)
     return TaskGuess("classify", f"{len(found)} different values", found)
+
+
+def _refuse_what_was_written_for_programs(column: Column, found: Counter[str], wanted: TaskName | None) -> None:
+    """Numbers with a comma and lists in brackets hold separators, but the parts between them are no labels."""
+    rows = len(column.filled)
+    for pattern, what, remedy in (
+        (
+            _COMMA_NUMBER,
+            "a number with a comma",
+            "write it with a point, or without one between thousands; or pass --task multilabel if it joins two labels",
+        ),
+        (_BRACKETS, "a list in brackets", "join its names by |, or write jsonl, whose lists are read as such"),
+    ):
+        if wanted == "multilabel" and pattern is _COMMA_NUMBER:
+            continue
+        some = [value for value in found if pattern.fullmatch(value)]
+        if sum(found[value] for value in some) >= _MOSTLY * rows:
+            raise SettingsError(
+                f"label column {column.name!r}: found {some[0][:40]!r}, {what}, expected a label or a number; "
+                f"{remedy}, or pass --label with another column"
+            )
 
 
 def joined_by(values: Mapping[str, int]) -> str | None:

@@ -78,7 +78,16 @@ def problems(look: Look, columns: Mapping[str, Column], chosen: Chosen) -> list[
     text = columns[chosen.text]
     if text.prose_share < _LEAST_PROSE:
         found.append(f"most texts are a word or two, as {text.texts[0].strip()[:40]!r}: is {text.name!r} the text?")
-    empty = rows - len(text.filled)
+    unread = look.no_text.get(chosen.text, frozenset())
+    if unread:
+        found.append(
+            f"{_rows(len(unread))} without the key {chosen.text!r}, or with something else than text in it: they are "
+            "set aside; more than 5 % of them stop the run"
+        )
+    blank = (
+        place for place, value in enumerate(text.values) if isinstance(value, str | None) and not (value or "").strip()
+    )
+    empty = sum(place not in unread for place in blank)
     if empty:
         found.append(f"{_rows(empty)} ({empty / rows:.1%}) without text: dropped")
     copies = len(text.texts) - len({" ".join(value.split()) for value in text.texts})

@@ -96,7 +96,7 @@ def _preprocess(draft: Draft) -> str:
         f"  splits: {{validation: {sizes.validation}, test: {sizes.test}}}   # shares held back from training; the "
         "figures are those of the test split"
     )
-    lines.append(f"  lanes: {_lanes(draft)}")
+    lines.append(f"  lanes: {sizes.lanes}")
     return "\n".join(lines) + "\n"
 
 
@@ -161,11 +161,6 @@ def _machine(draft: Draft) -> str:
         "spark:\n"
         f"  master: local[{draft.cores}]\n"
     )
-
-
-def _lanes(draft: Draft) -> int:
-    # A pair is told from the others of its lane, so embed has few lanes of many pairs.
-    return max(draft.sizes.ranks, 4) if draft.purpose == "embed" else draft.sizes.lanes
 
 
 def _is_language_model(draft: Draft) -> bool:

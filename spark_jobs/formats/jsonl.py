@@ -69,11 +69,11 @@ def _any_records(lines: Sequence[tuple[int, bytes]], source: Input) -> Iterator[
             yield RawRecord(
                 number,
                 source_id=_scalar(value, source.id_column),
-                text=_text(value, source.text_column),
+                text=_text(value, source),
                 label=_label(value, source.label_column),
                 time=_scalar(value, source.time_column),
                 group=_scalar(value, source.group_column),
-                second_text=None if source.second_text_column is None else _text(value, source.second_text_column),
+                second_text=None if source.second_text_column is None else _prose(value, source.second_text_column),
                 features=_features(value, source),
             )
         except RecordError as problem:
@@ -90,7 +90,14 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
-def _text(value: dict[str, Any], column: str) -> str | None:
+def _text(value: dict[str, Any], source: Input) -> str | None:
+    """The text; a number also where it is the id, as of interactions, whose item is all they have."""
+    if source.text_column == source.id_column:
+        return _scalar(value, source.text_column)
+    return _prose(value, source.text_column)
+
+
+def _prose(value: dict[str, Any], column: str) -> str | None:
     text = without_surrogates(value[column], column)
     if text is not None and not isinstance(text, str):
         raise RecordError(MALFORMED, f"{column!r} is a {type(text).__name__}, expected text")
@@ -114,13 +121,18 @@ def _label(value: dict[str, Any], column: str | None) -> str | None:
 
 
 def _features(value: dict[str, Any], source: Input) -> list[str | None] | None:
-    """Numbers as JSON writes them; what is no number comes as JSON, too, which is told and counted later."""
+    """Texts as they are and numbers as JSON writes them; what is neither comes as JSON, too, told and counted later."""
     if not source.feature_columns:
         return None
     return [_feature(value.get(name)) for name in source.feature_columns]
 
 
 def _feature(found: Any) -> str | None:
-    if found is None or (isinstance(found, str) and found.isascii()):  # what UTF-8 cannot hold is no number
-        return found
-    return json.dumps(found)
+    if found is None:
+        return None
+    written = found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    try:
+        written.encode()
+    except UnicodeEncodeError:  # half a character, which UTF-8 cannot hold
+        return json.dumps(found)
+    return written

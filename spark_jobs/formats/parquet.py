@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,7 @@ def read_parquet(segment: Segment) -> Iterator[RawRecord]:
     with storage.open_read(segment.uri) as handle:
         file = pq.ParquetFile(handle)
         number = segment.first_record
+        is_id = source.text_column == source.id_column  # of interactions, whose item is all they have: also a number
         groups = list(range(segment.start, segment.end or file.num_row_groups))
         wanted = list(dict.fromkeys(column for column in columns if column))
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=wanted):
@@ -42,7 +44,7 @@ def read_parquet(segment: Segment) -> Iterator[RawRecord]:
                     yield RawRecord(
                         number,
                         _plain(row_id),
-                        _text(text, source.encoding),
+                        _plain(text) if is_id and not isinstance(text, bytes) else _text(text, source.encoding),
                         list_of_labels(label, source.label_column) if isinstance(label, list) else _plain(label),
                         _plain(time),
                         _plain(group),
@@ -94,4 +96,6 @@ def _feature(value: Any) -> str | None:
     """A number as text; what is none is told and counted later."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, list):  # as jsonl has it
+        return json.dumps([_feature(item) for item in value], ensure_ascii=False)
     return None if value is None else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -127,8 +128,20 @@ def _items(
         described = (fields.get(settings.items.description_column or "") or "").strip()
         texts[row] = f"{texts[row]}. {described}" if described else texts[row]
         written = fields.get(settings.items.tags_column or "") or ""
-        tags[row] = sorted({tag.strip() for tag in written.split(settings.items.tags_separator)} - {""})
+        tags[row] = sorted({tag.strip() for tag in tags_of(written, settings.items.tags_separator)} - {""})
     return names, texts, tags
+
+
+def tags_of(written: str, separator: str) -> list[str]:
+    """The tags that a field holds: a JSON list, as jsonl and Parquet write lists, or texts with separators between."""
+    if written.startswith("["):
+        try:
+            found = json.loads(written)
+        except ValueError:
+            found = None
+        if isinstance(found, list):
+            return [str(tag) for tag in found if tag is not None]
+    return written.split(separator)
 
 
 def _interactions(spark: SparkSession, plan: Plan, settings: Recommend, stage: str) -> pa.Table:

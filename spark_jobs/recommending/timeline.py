@@ -37,15 +37,16 @@ def moments(events: Events, shares: tuple[float, float]) -> tuple[float, float]:
 def queries(events: Events, part: Part, bounds: tuple[float, float]) -> list[Query]:
     """The queries of a part of the time line, sorted by moment and user.
 
-    A user's interactions are cut into five equal parts. At each cut in a training part of the time line the likes of
-    the user's next part are the answer, if all of them are in this part of the time line. The test asks once for each
-    user, at the last cut.
+    A user's interactions are cut into five equal parts, each cut where a moment begins: what has one time, as all
+    purchases of a day may have, is on one side. At each cut in a training part of the time line the likes of the user's
+    next part are the answer, if all of them are in this part of the time line. The test asks once for each user, at the
+    last cut.
     """
     low, high = {"model": (-np.inf, bounds[0]), "ranker": bounds, "test": (bounds[1], np.inf)}[part]
     found = []
     for user in range(events.users):
         places = events.of_user(user)
-        cuts = np.floor(len(places) * np.arange(1, _PARTS + 1) / _PARTS).astype(np.int64)
+        cuts = _cuts(events.time[places])
         asked = range(_PARTS - 1) if part != "test" else range(_PARTS - 2, _PARTS - 1)
         for number in asked:
             start, end = int(cuts[number]), int(cuts[number + 1])
@@ -58,6 +59,13 @@ def queries(events: Events, part: Part, bounds: tuple[float, float]) -> list[Que
             if answer is not None:
                 found.append(answer)
     return sorted(found, key=lambda query: (query.moment, query.user))
+
+
+def _cuts(times: Floats) -> Ints:
+    """Where four cuts and the end of a user's interactions are, by their sorted times; equal ones part nothing."""
+    cuts = np.floor(len(times) * np.arange(1, _PARTS) / _PARTS).astype(np.int64)
+    begins = np.searchsorted(times, times[cuts], "left") if len(times) else cuts
+    return np.append(begins, len(times))
 
 
 def _answer(events: Events, user: int, moment: float, asked: Ints) -> Query | None:

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.initializing.dialect import Dialect, guess_dialect, guess_encoding, missing_header, read_records
+from pipelines.initializing.dialect import (
+    Dialect,
+    guess_dialect,
+    guess_encoding,
+    missing_header,
+    read_records,
+    unusable_names,
+)
 
 NAMES = ["id", "text", "label"]
 FIELDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=40)
@@ -85,7 +92,11 @@ def test_rows_of_another_width_are_counted() -> None:
         ("déjà vu, naïve, 你好", "utf-8", "utf-8"),
         ("Das Café hat schöne Stühle und große Tische\n" * 3, "cp1252", "cp1252"),
         ("这家酒店的服务很好，房间也很干净\n" * 3, "gb18030", "gb18030"),
+        ("昨日股市大涨 专家称行情将持续到年底\n中国男篮击败对手 进入决赛\n" * 3, "gb18030", "gb18030"),
         ("Очень хорошая гостиница\n" * 3, "cp1251", None),
+        ("Очень хорошая гостиница\n" * 3, "koi8-r", None),
+        ("이 호텔은 정말 좋았어요 다시 가고 싶습니다\n" * 3, "euc-kr", None),
+        ("โรงแรมนี้ดีมาก บริการดีเยี่ยม\n" * 3, "tis-620", None),
         ("anything", "utf-16", None),
     ],
 )
@@ -99,13 +110,18 @@ def test_a_few_broken_bytes_leave_a_file_utf_8() -> None:
     assert guess_encoding([part]) == ("utf-8", pytest.approx(1 / 502))
 
 
+@pytest.mark.parametrize("lines", [20, 60, 99])
+def test_one_broken_line_of_a_short_file_leaves_it_utf_8(lines: int) -> None:
+    part = "déjà été très café\n".encode() * lines + b"caf\xc3 7\n"
+    assert guess_encoding([part]) == ("utf-8", pytest.approx(1 / (lines + 2)))
+
+
 @pytest.mark.parametrize(
     ("header", "rows", "part"),
     [
         (["1", "good"], [["2", "bad"]], "the number 1"),
-        (["I liked it a lot, all of it", "x"], [["no", "y"]], "the text 'I liked"),
-        (["a", ""], [["b", "c"]], "an empty field"),
-        (["a", "a"], [["b", "c"]], "one field twice"),
+        (["I liked it a lot, all of it", "x"], [["no, it was not for me", "y"]], "the text 'I liked"),
+        (["where is the card that I ordered last week?", "x"], [["is my account closed?", "y"]], "the text 'where"),
         (["so good", "positive"], [["bad", "negative"], ["ok", "positive"], ["fine", "positive"]], "'positive'"),
     ],
 )
@@ -114,6 +130,30 @@ def test_a_first_line_of_data_is_no_header(header: list[str], rows: list[list[st
     assert why is not None and part in why
 
 
-@pytest.mark.parametrize("header", [["", "text", "label"], ["0", "1"], ["", "0", "1"], ["Customer review", "n"]])
+@pytest.mark.parametrize(
+    "header",
+    [
+        ["", "text", "label"],
+        ["0", "1"],
+        ["", "0", "1"],
+        ["Customer review", "n"],
+        ["v1", "v2", "", ""],  # as Excel writes columns that once held something
+        ["id", "How would you rate us, all in all, from 1 to 5?"],
+        ["id", "Was there anything that you did not like about it"],
+    ],
+)
 def test_headers_as_pandas_and_people_write_them(header: list[str]) -> None:
-    assert missing_header(header, [["0"] * len(header), header]) is None
+    assert missing_header(header, [*[["0"] * len(header)] * 20, header]) is None
+
+
+def test_names_that_no_setting_could_name_are_told() -> None:
+    assert unusable_names(["", "text", "label", ""]) is None
+    assert unusable_names(["id", "text", " id "]) == "the name 'id' twice"
+    assert "two lines" in str(unusable_names(["text\n(review)", "label"]))
+
+
+def test_rows_are_read_as_strictly_as_the_pipeline_reads_them() -> None:
+    text = 'id,text\n0,"Great" product\n1,"so ""good"" it was"\n'
+    dialect = guess_dialect(text)
+    assert dialect == Dialect("csv", ",")
+    assert read_records([text], dialect) == (["id", "text"], [["1", 'so "good" it was']], 1)

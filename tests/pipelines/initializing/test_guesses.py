@@ -72,6 +72,20 @@ def test_a_column_of_ids_is_no_label_even_if_it_is_named_so() -> None:
     assert label_of(label=IDS) == (None, ())
 
 
+def test_names_that_hold_the_letters_of_a_time_are_labels_like_others() -> None:
+    assert label_of(airline_sentiment=CLASSES, row_id=IDS) == ("airline_sentiment", ())
+    assert label_of(candidate=CLASSES) == ("candidate", ())
+    assert label_of(createdAt=CLASSES, **{"Review Date": CLASSES}, update_time=CLASSES) == (None, ())
+    assert guess_time(measured({"sentiment_source": CLASSES}), []).why == ""
+
+
+def test_a_label_that_names_rows_is_told() -> None:
+    assert (
+        "column 'label' has another value in each row"
+        in guess_label(measured({"text": TEXTS, "label": IDS}), "text").why
+    )
+
+
 def test_times_that_are_not_read_are_told() -> None:
     found = guess_time(measured({"date": ["Mon Apr 06 22:19:45 PDT 2009"] * 5}), [])
     assert found.name is None and "only ISO 8601 and seconds" in found.why
@@ -98,6 +112,11 @@ def test_lists_are_several_labels_and_each_is_counted() -> None:
     assert found.task == "multilabel" and found.counts == {"a": 5, "b": 10}
 
 
+def test_numbers_that_name_labels_are_joined_by_commas_where_that_is_said() -> None:
+    found = guess_task(Column("tags", ["1,2", "2,3", "3", "1,3"] * 10), "multilabel")
+    assert found.counts == {"1": 20, "2": 20, "3": 30}
+
+
 def test_counts_of_joined_labels_add_up() -> None:
     found = guess_task(Column("tags", ["a;b", "b", "b;a", "c;b"] * 5))
     assert found.separator == ";" and found.counts == {"a": 10, "b": 20, "c": 5}
@@ -114,6 +133,10 @@ def test_counts_of_joined_labels_add_up() -> None:
         (CLASSES, "regression", "found 'good', expected numbers"),
         (["3"] * 30, "regression", "the number 3 in every row"),
         (CLASSES, "multilabel", "no value that joins several names"),
+        (["4,5", "3", "4", "2,5"] * 20, None, "found '4,5', a number with a comma"),
+        (["-1.234,50", "0,5"] * 20, "regression", "write it with a point"),
+        (["['a', 'b']", "['b']", "['c', 'a']"] * 20, None, "a list in brackets, expected a label or a number; join"),
+        ([("a",)[:0]] * 30, None, "found lists without a text or number in them"),
     ],
 )
 def test_what_cannot_be_learned_is_refused_with_a_way_out(values: list[str], wanted: str | None, part: str) -> None:

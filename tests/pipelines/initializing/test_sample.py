@@ -47,6 +47,16 @@ def test_parts_are_whole_lines_from_beginning_middle_and_end(
         assert found.total == pytest.approx(len(content), abs=4) and found.read < 4000
 
 
+def test_a_line_longer_than_a_piece_is_looked_at_whole_and_no_character_is_cut(tmp_path: Path, small: None) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"text": "{"é" * 900}"}}\n' * 20)
+    found = read_sample(path)
+    first, *others = found.parts
+    assert first.decode().count("\n") == 1 and not others
+    path.write_text("é" * 20_000)
+    assert set(read_sample(path).parts[0].decode()) == {"é"}
+
+
 def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" * 5000)[:-20])

@@ -27,9 +27,10 @@ def test_max_length_holds_nearly_all_texts_or_is_the_most(lengths: list[int]) ->
     classes=st.integers(0, 500),
     family=st.sampled_from(["pretrained", "lstm", "transformer"]),
     machine=MACHINES,
+    has_pairs_in_lanes=st.booleans(),
 )
 def test_sizes_are_within_what_the_settings_allow(
-    lengths: list[int], rows: int, classes: int, family: str, machine: Machine
+    lengths: list[int], rows: int, classes: int, family: str, machine: Machine, has_pairs_in_lanes: bool
 ) -> None:
     found = fit_sizes(
         lengths,
@@ -38,8 +39,10 @@ def test_sizes_are_within_what_the_settings_allow(
         classes=classes,
         family=family,  # type: ignore[arg-type]
         machine=machine,
+        has_pairs_in_lanes=has_pairs_in_lanes,
     )
     assert found.global_batch % found.lanes == 0
+    assert not has_pairs_in_lanes or found.global_batch >= 2 * found.lanes
     assert 1 <= found.ranks <= min(found.lanes, machine.cores)
     assert machine.launcher is not None or found.ranks == 1
     assert found.epochs >= 1 and found.validation + found.test < 0.5

@@ -76,6 +76,10 @@ def test_parts_of_the_time_line_do_not_overlap_and_answers_are_new(rows: list[tu
             assert low <= query.moment < high and len(seen) >= 5
             assert all(query.moment <= times[item] < high for item in query.liked.tolist())
             assert not np.isin(query.liked, seen).any()
+            at_once = places[(events.time[places] == query.moment) & events.liked[places]]
+            assert np.isin(events.item[at_once], query.liked).all(), "what is liked at the very moment is to come, too"
+        asked = [(query.user, query.moment) for query in queries(events, part, bounds)]  # type: ignore[arg-type]
+        assert len(set(asked)) == len(asked)
 
 
 @pytest.mark.parametrize("refresh", [0.0, 86_400.0])

@@ -1,0 +1,115 @@
+"""`mapring init` on files as spreadsheets, surveys and APIs write them: read as the run will read them, or refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mapring.errors import SettingsError
+from mapring.settings import Settings
+from pipelines import init as module
+from pipelines.init import init
+from pipelines.initializing.choosing import Asked
+from pipelines.initializing.sizes import Machine
+from tests.pipelines.test_init import ENGLISH, empty_directory, rows, started, write_csv
+
+__all__ = ["empty_directory"]  # a fixture that all tests here use
+
+
+def write_jsonl(path: str, table: Sequence[dict[str, Any]]) -> str:
+    Path(path).write_text("".join(json.dumps(row) + "\n" for row in table))
+    return path
+
+
+def refusal(file: str, **asked: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        init(file, Asked(**asked), is_interactive=False)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_rows_that_the_run_would_set_aside_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.csv").write_text(
+        "text,label\n" + "".join(f"{ENGLISH[n % 3]} {n},{n % 2}\n" for n in range(40)) + '"So" it is,1\n'
+    )
+    started("a.csv")
+    assert "1 row have other than the 2 fields of the first line, or quotes within a field" in capsys.readouterr().out
+    table = [{"text": row["body"], "label": row["stars"]} for row in rows()]
+    table[3] = {"label": "1"}
+    table[7] = {"text": 7, "label": "1"}
+    table[9] = {"text": None, "label": "1"}
+    table[11] = {"text": "half a face \ud83d", "label": "1"}
+    started(write_jsonl("b.jsonl", table))
+    told = capsys.readouterr().out
+    assert "2 rows without the key 'text', or with something else than text in it" in told
+    assert "1 row (1.7%) without text: dropped" in told
+    assert "1 row are no JSON objects, or hold half characters" in told
+
+
+def test_quotes_that_no_row_has_right_are_told() -> None:
+    Path("a.csv").write_text("text,label\n" + '"So" it is,1\n' * 40)
+    assert "40 rows, of which none can be read: a field that begins with a quote ends with one" in refusal("a.csv")
+
+
+@pytest.mark.parametrize("labels", [[], [{"id": 1, "name": "bug"}]])
+def test_lists_of_objects_are_no_labels(labels: list[Any]) -> None:
+    file = write_jsonl("a.jsonl", [{"text": row["body"], "labels": labels} for row in rows()])
+    assert "label column 'labels': found lists without a text or number" in refusal(file)
+
+
+def test_first_lines_of_spreadsheets(capsys: pytest.CaptureFixture[str]) -> None:
+    table = [{"v1": row["stars"], "v2": row["body"], "": ""} for row in rows()]
+    found = started(write_csv("spam.csv", table), label="v1").preprocess.inputs[0]
+    assert (found.text_column, found.label_column) == ("v2", "v1")
+    assert "not used" not in capsys.readouterr().out
+    Path("excel.csv").write_text("sep=;\n" + Path(write_csv("b.csv", rows(), ";")).read_text())
+    assert run_what_is_said(refusal("excel.csv"), "named-excel.csv").label_column == "stars"
+
+
+def test_a_name_that_comes_twice_is_replaced_by_the_command_that_is_printed() -> None:
+    lines = [f"{n},{ENGLISH[n % 3]} {n},{n % 2},{n}" for n in range(40)]
+    Path("a.csv").write_text("\n".join(["id,text,label,id", *lines]) + "\n")
+    told = refusal("a.csv")
+    assert "found the name 'id' twice" in told
+    found = run_what_is_said(told, "named-a.csv", label="column_3")
+    assert found.text_column == "column_2"
+    assert Path("named-a.csv").read_text().splitlines()[1:] == lines
+
+
+def run_what_is_said(told: str, made: str, **asked: Any) -> Any:
+    """The input of the config for the file that the end of a message makes."""
+    command = told.rpartition(": ")[2]
+    subprocess.run(["bash", "-c", command], check=True)
+    return started(made, **asked).preprocess.inputs[0]
+
+
+def test_chinese_between_bars_is_converted_first() -> None:
+    table = [{"text": f"这家酒店的服务很好{n}", "label": "好坏"[n % 2]} for n in range(40)]
+    assert "iconv -f GB18030 -t UTF-8 a.csv" in refusal(write_csv("a.csv", table, "|", "gb18030"))
+
+
+def pairs(file: str, **asked: Any) -> Settings:
+    table = [
+        {"question": f"what about {n}", "passage": f"{ENGLISH[n % 3]} " * 12 + str(n), "label": n % 2}
+        for n in range(400)
+    ]
+    return started(write_csv(file, table), text="question", second_text="passage", **asked)
+
+
+def test_lengths_are_those_of_what_is_read_together() -> None:
+    together = pairs("a.csv", label="label").preprocess.max_length
+    apart = pairs("b.csv", task="embed").preprocess.max_length
+    alone = started("b.csv", text="passage", label="label", out="c.yaml").preprocess.max_length
+    assert alone == apart <= together
+
+
+@pytest.mark.parametrize("cores", [1, 6, 7, 12, 16, 20, 64])
+def test_pairs_to_embed_fit_any_number_of_cores(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "this_machine", lambda: Machine(cores, 512 << 30, "horovodrun"))
+    found = pairs("a.csv", task="embed")
+    assert found.train.global_batch >= 2 * found.preprocess.lanes and 1 <= found.ring.ranks <= min(cores, 16)
