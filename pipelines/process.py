@@ -25,6 +25,8 @@ _LAUNCHER_PREFIX = re.compile(r"^\[[\d,]+\](?:<std(?:out|err)>)?:? ?")
 _LAST_LINES = 15
 STOP_SECONDS = 20.0  # from the polite signal to the other one
 _SHELL_SIGNAL = 128
+# What horovodrun gives ranks between the two signals; its own 5 s are too few for a checkpoint (build_horovod.sh).
+_STOP_VARIABLE = "HOROVOD_GRACEFUL_TERMINATION_TIME_S"
 
 
 def log_folder(run_dir: str) -> Path:
@@ -136,7 +138,7 @@ def _started(command: Command, stop_seconds: float) -> Iterator[subprocess.Popen
     """A process in a group of its own; the group is stopped when the body ends early or we are told to stop."""
     process = subprocess.Popen(
         command.words,
-        env={**os.environ, **command.environment, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, **command.environment, _STOP_VARIABLE: f"{stop_seconds:g}", "PYTHONUNBUFFERED": "1"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

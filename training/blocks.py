@@ -13,10 +13,16 @@ def blocks_of(model: nn.Module) -> nn.ModuleList:
     Raises:
         SettingsError: the model has no such list.
     """
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    if not lists:
+    found = longest_list(model)
+    if found is None:
         raise SettingsError(
             "train.model: found no blocks in it, which train.method or train.compression needs; use method=full, and "
             "remove compression"
         )
-    return max(lists, key=len)
+    return found
+
+
+def longest_list(model: nn.Module) -> nn.ModuleList | None:
+    """The model's longest list of modules; None where it has none."""
+    lists = (module for module in model.modules() if isinstance(module, nn.ModuleList))
+    return max(lists, key=len, default=None)

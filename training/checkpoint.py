@@ -96,7 +96,7 @@ class Checkpoints:
                 details={"cursor": asdict(cursor), "shards": self._shards, "validation_loss": validation_loss},
             )
             contract.publish(directory, manifest)
-            kept = {*self.names()[-self._keep :], self.best(), _name(cursor.best_step)}
+            kept = self._kept(_name(cursor.step))
             for name in self._all_names():  # what a killed run left half-written or half-removed goes as well
                 if name not in kept:
                     storage.remove_tree(storage.join(self._root, name))
@@ -105,6 +105,25 @@ class Checkpoints:
                 f"{directory}: cannot be written ({error}); make room or check the permissions, then start again"
             ) from None
         return directory
+
+    def _kept(self, newest: str) -> set[str]:
+        """Names of those that stay: the newest and what a start from any of these needs.
+
+        Later steps than the newest were passed over when this training began, for they are damaged: they neither count
+        nor stay.
+        """
+        sound = [name for name in self.names() if name <= newest]
+        latest = sound[-self._keep :]
+        best = _least_loss({name: self._details(name) for name in sound})
+        named = {_name(details["cursor"].get("best_step", 0)) for name in latest if (details := self._details(name))}
+        return {*latest, *named, *([] if best is None else [best])}
+
+    def _details(self, name: str) -> Mapping[str, Any]:
+        """What a checkpoint's manifest says of it; nothing of a damaged one, which whoever resumes from it is told."""
+        try:
+            return contract.read_manifest(storage.join(self._root, name)).details
+        except PublishedError:
+            return {}
 
     def names(self) -> list[str]:
         """Names of the published checkpoints, oldest first."""
@@ -115,15 +134,7 @@ class Checkpoints:
 
     def best(self) -> str | None:
         """Name of the published checkpoint with the least validation loss, the earliest of equal ones."""
-        losses = {}
-        for name in self.names():
-            try:
-                loss = contract.read_manifest(storage.join(self._root, name)).details.get("validation_loss")
-            except PublishedError:  # damaged; whoever resumes from it is told
-                continue
-            if loss is not None:
-                losses[name] = float(loss)
-        return min(losses, key=losses.__getitem__, default=None)
+        return _least_loss({name: self._details(name) for name in self.names()})
 
     def newest(self) -> str | None:
         """Directory of the newest checkpoint that verifies; one that does not is told about and passed over."""
@@ -194,6 +205,15 @@ class Checkpoints:
                 f"{directory}: the shards are not those that this checkpoint was trained on; "
                 f"bring those back, or remove {training} and start again from the first step"
             )
+
+
+def _least_loss(details: Mapping[str, Mapping[str, Any]]) -> str | None:
+    losses = {
+        name: float(told["validation_loss"])
+        for name, told in details.items()
+        if told.get("validation_loss") is not None
+    }
+    return min(losses, key=losses.__getitem__, default=None)
 
 
 def _name(step: int) -> str:

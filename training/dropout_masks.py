@@ -89,15 +89,16 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """As `torch.nn.functional.scaled_dot_product_attention`; of a query that may look at nothing it is NaN."""
+    """As `torch.nn.functional.scaled_dot_product_attention`; of a query that may look at nothing, too, it is 0."""
     if enable_gqa or is_causal:
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
     weights = (query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)) @ key.transpose(-1, -2)
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        weights = weights.masked_fill(~attn_mask, float("-inf"))
-    elif attn_mask is not None:
-        weights = weights + attn_mask
-    shares = weights.softmax(-1)
-    return (shares * keep_mask(shares, dropout_p)) @ value
+    if attn_mask is None or attn_mask.dtype != torch.bool:
+        shares = (weights if attn_mask is None else weights + attn_mask).softmax(-1)
+        return (shares * keep_mask(shares, dropout_p)) @ value
+    # The least number and not -inf, by which a query of padding whose window holds padding alone would be NaN.
+    shares = weights.masked_fill(~attn_mask, torch.finfo(weights.dtype).min).softmax(-1)
+    found = (shares * keep_mask(shares, dropout_p)) @ value
+    return found * attn_mask.any(-1, keepdim=True)

@@ -7,12 +7,14 @@ lanes, and a loss becomes an integer before it is added.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from mapring.errors import StageError
 from training.device import HOST, device_of
 from training.figures.fixed_point import from_fixed_point, to_fixed_point
 from training.label_names import ids_by_name, rename_labels
@@ -28,11 +30,23 @@ _PIECE_TOKENS = 512
 _PIECE_TOKENS_ON_GPU = 2048
 NO_EPOCH = 1 << 31  # of random choices in an evaluation, which are always the same
 _FRACTION_BITS = 24  # of a piece's loss; int64 holds sums of up to 5e11 nats
+# Of a piece: where one target is a typing error, 1e9 for 1, the sum must neither wrap around nor end a training.
+MOST_NATS = 2.0**31
 
 
 def fixed_point(loss: torch.Tensor) -> int:
-    """A loss in nats as a whole number of units of 2**-24 nats."""
-    return int(to_fixed_point(float(loss.double()), _FRACTION_BITS))
+    """A loss in nats as a whole number of units of 2**-24 nats, at most `MOST_NATS` of them.
+
+    Raises:
+        StageError: it is not a number.
+    """
+    nats = float(loss.double())
+    if math.isnan(nats):
+        raise StageError(
+            "an evaluation: found a loss that is not a number; the weights are none either: lower train.learning_rate, "
+            "or set train.precision=fp32"
+        )
+    return int(to_fixed_point(max(-MOST_NATS, min(MOST_NATS, nats)), _FRACTION_BITS))
 
 
 def mean_loss(units: int, weight: float) -> float | None:

@@ -105,7 +105,7 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest, trackers
                     for part in (log, samples):
                         if part is not None:
                             part.flush()  # before the checkpoint, behind which no start takes these steps again
-                    cursor = _save(training, cursor, log)
+                    cursor = _save(training, cursor, log, is_due=is_due)
                     last_saved = cursor.step
                 if is_out_of_patience(settings, cursor):
                     break
@@ -158,8 +158,10 @@ def _report(
     progress.update(cursor.step, f"loss {result.loss:.3f}  {cursor.rows / cursor.seconds:.0f} samples/s")
 
 
-def _save(training: Training, cursor: Cursor, log: MetricsLog | None) -> Cursor:
+def _save(training: Training, cursor: Cursor, log: MetricsLog | None, *, is_due: bool) -> Cursor:
     """Publish a checkpoint of weights that all ranks agree on; none goes on before it stands.
+
+    One that is not due, for the ranks are to stop, is not evaluated first: there may be seconds left.
 
     Returns:
         The cursor, with the validation loss counted where it counts.
@@ -167,7 +169,8 @@ def _save(training: Training, cursor: Cursor, log: MetricsLog | None) -> Cursor:
     settings = training.plan.settings.train
     counts = is_counted(settings, cursor.step, training.total_steps)
     check_same(training.ring, f"the weights after step {cursor.step}", list(state_tensors(training.model).values()))
-    loss = _validation_loss(training, cursor, log) if settings.evaluate_checkpoints or counts else None
+    is_evaluated = counts or (settings.evaluate_checkpoints and is_due)
+    loss = _validation_loss(training, cursor, log) if is_evaluated else None
     if counts:
         if loss is None:
             raise AgreedError(
@@ -177,7 +180,11 @@ def _save(training: Training, cursor: Cursor, log: MetricsLog | None) -> Cursor:
         cursor = after_evaluation(cursor, loss)
     elif settings.patience:
         loss = None  # it stands in the curves; the best checkpoint is one of those that count
-    first_rank_only(training.ring, lambda: training.checkpoints.save(training.model, training.optimizer, cursor, loss))
+    first_rank_only(
+        training.ring,
+        lambda: training.checkpoints.save(training.model, training.optimizer, cursor, loss),
+        may_take_long=True,
+    )
     return cursor
 
 
@@ -199,7 +206,11 @@ def take_best(training: Training, cursor: Cursor) -> None:
     Raises:
         AgreedError: its checkpoint is not there or damaged.
     """
-    first_rank_only(training.ring, lambda: training.checkpoints.load_weights(cursor.best_step, training.model))
+    first_rank_only(
+        training.ring,
+        lambda: training.checkpoints.load_weights(cursor.best_step, training.model),
+        may_take_long=True,
+    )
     training.ring.broadcast_tensors(list(state_tensors(training.model).values()))
     if training.ring.rank == 0:
         early = cursor.step < training.total_steps

@@ -7,7 +7,6 @@ there, and when the shards are gone after a document was forgotten, no copy is l
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from torch.nn import functional
 from mapring import storage
 from mapring.contract import Manifest, read_manifest
 from mapring.contract.schemas import MISTAKE
-from training.baselines.texts import labelled_texts, word_weights
+from training.baselines.texts import has_words, labelled_texts, word_weights
 from training.batches import Integers
 from training.reader import Batch, ShardReader
 from training.ring import Ring
@@ -167,10 +166,9 @@ def nearest(
                 asked[wanted.pop(doc_id)] = text
         if not wanted:
             break
-    vectorizer = word_weights()
-    word = re.compile(vectorizer.token_pattern)
-    if not any(word.search(text) for text in texts):
+    if not has_words(texts):
         return [[] for _ in worst]
+    vectorizer = word_weights()
     weights = vectorizer.fit_transform(texts)
     cosines = np.round((vectorizer.transform(asked) @ weights.T).toarray().astype(np.float64), _DIGITS)
     return [_first(own, doc_ids, own_labels) for own in cosines]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,6 +18,7 @@ from mapring.base_model import transformers_directory
 from mapring.errors import SettingsError, in_one_line
 from mapring.settings.combinations import OWN_ARCHITECTURES
 from mapring.settings.train import ModelSource
+from training.blocks import longest_list
 from training.device import device_of
 from training.dropout import dropout_settings
 from training.label_alignment import align_head, named_labels
@@ -137,10 +138,24 @@ def load_pretrained(
             "give a complete transformers directory"
         ) from None
     fresh = [*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])]
+    _refuse_an_empty_body(model, fresh, f"{key}: {directory}")
     head = {name.rpartition(".")[0] for name in fresh}
     if realigned and before is not None:
         head.add(align_head(model, before, labels))
     return BuiltModel(model, tuple(sorted(head)))
+
+
+def _refuse_an_empty_body(model: nn.Module, fresh: Sequence[str], where: str) -> None:
+    """Heads and poolers may start from random weights; a body that does was not pretrained here, whoever says so."""
+    parts = [part for part in (model.get_input_embeddings(), longest_list(model)) if part is not None]  # type: ignore[operator]
+    prefixes = tuple(f"{name}." for name, module in model.named_modules() if any(module is part for part in parts))
+    missing = sorted(name for name in fresh if name.startswith(prefixes))
+    if missing:
+        raise SettingsError(
+            f"{where}: found no weights, or some of another size, for {missing[0]} and {len(missing) - 1} more tensors "
+            f"of {config_of(model).model_type}'s body, expected all of them; give a directory whose config.json and "
+            "weights belong together, with the names that transformers gives them"
+        )
 
 
 def _stored_config(local: Path) -> Any:

@@ -179,7 +179,7 @@ def _resume(ring: Ring, checkpoints: Checkpoints, model: nn.Module, optimizer: t
         found = checkpoints.load_newest(model, optimizer)
         return None if found is None else asdict(found)
 
-    values = first_rank_only(ring, load)
+    values = first_rank_only(ring, load, may_take_long=True)
     if values is None:
         return None
     cursor = Cursor(**values)

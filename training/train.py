@@ -32,7 +32,7 @@ from training.mistakes import Mistake, WorstMistakes
 from training.older_shards import open_older
 from training.preparation import prepare
 from training.reference import reference_distribution
-from training.ring import Ring, RingError, first_rank_only, open_ring
+from training.ring import Ring, RingError, first_rank_only, is_elastic, open_ring
 from training.ring.interface import AgreedError, RegroupError
 from training.robustness import robustness
 from training.tasks.interface import OnOutput
@@ -54,6 +54,9 @@ _TOLD = {  # figures of the closing line
 }
 
 
+_MOST_BROKEN_RINGS = 5  # one after the other, while they form; whoever leaves then has a reason that does not go away
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one rank; the exit code. Errors for users are one line on stderr."""
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__.partition("\n")[0])
@@ -64,9 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         stop = StopRequest()
         plan = make_plan(parsed.config, parsed.overrides)
-        is_done = False
+        is_done, failed = False, 0
         while not is_done:
-            ring = open_ring(plan.settings.ring)
+            try:
+                ring = open_ring(plan.settings.ring)
+            except RingError as error:
+                failed += 1
+                if not is_elastic() or failed == _MOST_BROKEN_RINGS:
+                    raise
+                say("train", f"a new ring broke while it formed, waiting for another one: {error}")
+                continue
+            failed = 0
             is_done = _train_in(ring, plan, stop)
     except MapringError as error:
         if ring is None or ring.rank == 0 or not isinstance(error, AgreedError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -13,8 +14,9 @@ import psutil
 import pytest
 
 from mapring.errors import SettingsError, StageError
+from mapring.settings.ring import Ring
 from pipelines.process import log_path, run_process
-from pipelines.stages import Command
+from pipelines.stages import Command, train_command
 
 
 def run_code(code: str, log: Path, advice: str = "Run it again.") -> None:
@@ -93,6 +95,38 @@ def test_when_we_are_told_to_stop_the_whole_group_ends(tmp_path: Path) -> None:
         pid for pid in started if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     ]
     assert gone == started
+
+
+@pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="Horovod is not installed")
+def test_ranks_of_horovodrun_have_the_time_that_they_are_given(tmp_path: Path) -> None:
+    """Each takes 7 s to end, as a checkpoint may; horovodrun by itself kills them after 5."""
+    rank = tmp_path / "rank.py"
+    rank.write_text(
+        "import os, signal, time\n"
+        "from pathlib import Path\n"
+        f"place = Path({str(tmp_path)!r}, 'rank' + os.environ['HOROVOD_RANK'])\n"
+        "def end(*_):\n"
+        "    time.sleep(7)\n"
+        "    place.write_text('ended')\n"
+        "    os._exit(143)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "place.write_text('started')\n"
+        "time.sleep(600)\n"
+    )
+    command = train_command(Ring(ranks=2), ())
+    words = (*command.words[: command.words.index(sys.executable)], sys.executable, str(rank))
+    parent = (
+        "from pathlib import Path; from pipelines.process import run_process; from pipelines.stages import Command;"
+        f"run_process(Command({words!r}, {{}}), stage='s', log=Path({str(tmp_path / 'log')!r}), advice=str)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", parent])
+    places = [tmp_path / "rank0", tmp_path / "rank1"]
+    deadline = time.monotonic() + 60
+    while not all(place.exists() and place.read_text() for place in places) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert [place.read_text() for place in places] == ["ended", "ended"]
 
 
 def test_logs_of_a_remote_run_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from mapring.contract.schemas import LabelKind
 from mapring.plan import Plan
 from tests.training.conftest import PlanMaker
 from tests.training.running import prepare
@@ -59,6 +60,23 @@ def test_sets_of_labels(
     monkeypatch.setattr(labels, "MOST_LABELS", 2)
     assert found_of(plan).keys() == {"most_frequent_set"}
     assert "found 3 labels, which is done for up to 2" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "left"),
+    [("classify", "one", "majority"), ("multilabel", "several", "most_frequent_set"), ("regression", "number", "mean")],
+)
+def test_texts_without_words_have_baselines_without_words(
+    make_tiny_plan: PlanMaker, capfd: pytest.CaptureFixture[str], task: str, kind: LabelKind, left: str
+) -> None:
+    documents = [
+        Document(f"a {sign} !", number % 2, label_ids=[number % 2], target=float(number))
+        for number, sign in enumerate("bcdefghijklmnopqrstuvwxyz" * 2)
+    ]
+    splits = {"train": documents[:34], "validation": [], "test": documents[34:]}
+    found = found_of(make_tiny_plan(f"train.task={task}", documents=splits, label_kind=kind))
+    assert found.keys() == {left}
+    assert "no TF-IDF baseline: found no word of two letters" in capfd.readouterr().err
 
 
 def test_numbers(make_tiny_plan: PlanMaker, splits: dict) -> None:

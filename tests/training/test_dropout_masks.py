@@ -74,6 +74,19 @@ def test_attention_without_its_dropout_is_torch_s(mask_type: str) -> None:
         torch.testing.assert_close(own, other)
 
 
+def test_a_query_that_may_look_at_nothing_gives_nothing() -> None:
+    torch.manual_seed(5)
+    query, key, value = (torch.randn(2, 2, length, 8, requires_grad=True) for length in (4, 6, 6))
+    allowed = torch.rand(2, 1, 4, 6) < 0.7
+    allowed[..., 0], allowed[0, 0, 1] = True, False  # as of padding, where a window of attention holds padding alone
+    with FastDropout():
+        found = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=0.5)
+        exact = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed, dropout_p=1e-9)
+    torch.testing.assert_close(exact, functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed))
+    assert not found[0, :, 1].any() and found[0, :, 0].any()
+    assert all(torch.isfinite(own).all() for own in torch.autograd.grad(found.sum(), (query, key, value)))
+
+
 def test_attention_drops_shares_of_the_values() -> None:
     torch.manual_seed(5)
     query = torch.zeros(1, 1, 200, 4)  # all keys count alike

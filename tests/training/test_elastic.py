@@ -72,6 +72,31 @@ def test_only_an_elastic_ring_is_followed_by_another(
         trainer._train_in(SingleRing(), plan, stop)
 
 
+def test_a_ring_that_breaks_while_it_forms_is_followed_by_another(
+    make_tiny_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[str] = []
+
+    def break_twice(_settings: object) -> SingleRing:
+        opened.append("")
+        if len(opened) <= 2:
+            raise RingError("rank 0: another rank ended")
+        return SingleRing()
+
+    monkeypatch.setattr(trainer, "open_ring", break_twice)
+    monkeypatch.setattr(trainer, "train", lambda *_: None)
+    plan = make_tiny_plan()
+    words = ["--config", plan.config, *plan.overrides]
+    assert trainer.main(words) == RingError.exit_code and len(opened) == 1
+    monkeypatch.setenv("HOROVOD_ELASTIC", "1")
+    opened.clear()
+    assert trainer.main(words) == 0 and len(opened) == 3
+    assert "waiting for another one: rank 0: another rank ended" in capfd.readouterr().err
+    monkeypatch.setattr(trainer, "_MOST_BROKEN_RINGS", 2)
+    opened.clear()
+    assert trainer.main(words) == RingError.exit_code and len(opened) == 2
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_ranks_join_die_and_leave_and_every_row_is_trained_on_once(make_tiny_plan: PlanMaker, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.training.thread_ring import ThreadRing, run_ranks
 from training import preparation
 from training.checkpoint import Checkpoints
 from training.loop import StoppedError, run_training
+from training.ring import interface
 from training.ring.interface import AgreedError, check_same, first_rank_only
 from training.tasks import open_task
 from training.tasks.classification import Classification
@@ -104,6 +106,20 @@ def test_a_damaged_checkpoint_is_passed_over(make_tiny_plan: PlanMaker, capfd: p
     assert found == str(newest)
 
 
+def test_new_checkpoints_stay_where_later_ones_are_damaged(make_tiny_plan: PlanMaker) -> None:
+    plan = make_tiny_plan("train.keep_checkpoints=2")
+    straight, _ = fit(plan)
+    for name in checkpoints(plan):
+        file = next(Path(plan.training_directory, "checkpoints", name).glob("model-*"))
+        file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(StoppedError, match="after step 4"):
+        fit(plan, stop=NoStop(after_step=4))
+    assert checkpoints(plan) == ["step-00000003", "step-00000004"]
+    again, end = fit(plan)
+    assert end.step == straight.total_steps and prepare(plan)[1].step == end.step
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(straight).items())
+
+
 def test_a_half_written_checkpoint_does_not_count(make_tiny_plan: PlanMaker) -> None:
     plan = make_tiny_plan()
     fit(plan)
@@ -145,7 +161,7 @@ def test_validation_figures_stand_in_a_file_that_a_resume_rolls_back(make_tiny_p
     with pytest.raises(StoppedError):
         fit(plan, stop=NoStop(after_step=7))
     first = evaluated()
-    assert [line["step"] for line in first] == [3, 6, 7]
+    assert [line["step"] for line in first] == [3, 6], "a stop is not kept waiting by an evaluation"
     assert {"step", "total_steps", "loss", "accuracy", "macro_f1"} <= first[0].keys()
     for step in (6, 7):
         Path(plan.training_directory, "checkpoints", f"step-{step:08d}", "published.json").unlink()
@@ -213,3 +229,27 @@ def test_an_error_of_rank_0_reaches_every_rank() -> None:
         return "told"
 
     assert run_ranks(2, work) == ["told", "told"]
+
+
+def test_what_takes_rank_0_long_is_waited_for_and_a_hanging_store_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Any] = []
+    monkeypatch.setattr(interface, "_STILL_BUSY_SECONDS", 0.05)
+
+    class Hearing(ThreadRing):
+        def broadcast_object(self, value: Any) -> Any:
+            found = super().broadcast_object(value)
+            if self.rank == 1:
+                heard.append(found)
+            return found
+
+    def work(ring: ThreadRing) -> Any:
+        own = Hearing(ring.rank, ring.size, ring._shared)
+        return first_rank_only(own, lambda: time.sleep(0.4) or 7, may_take_long=True)
+
+    assert run_ranks(2, work) == [7, 7]
+    *waits, last = heard
+    assert last == {"value": 7} and 3 <= len(waits) <= 9 and all(one == interface._STILL_BUSY for one in waits)
+    heard.clear()
+    monkeypatch.setattr(interface, "_MOST_WAITS", 2)
+    run_ranks(2, work)
+    assert len(heard) == 3, "beyond that the ring's own watch counts"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mapring.progress import say
-from training.baselines.texts import labelled_texts, word_weights
+from training.baselines.texts import can_be_weighed, labelled_texts, word_weights
 from training.batches import Integers
 from training.figures.classification import figures, multilabel_counts, multilabel_figures
 
@@ -28,13 +28,14 @@ def label_baselines(shards_directory: str, labels: Sequence[str]) -> dict[str, A
     test_texts, test, _ = labelled_texts(shards_directory, "test", lambda batch, row: int(batch.label_ids[row]))
     if not test_texts or len(set(train)) < 2:
         return {}
-    vectorizer = word_weights()
-    classifier = _classifier().fit(vectorizer.fit_transform(train_texts), train)
-    predicted = classifier.predict(vectorizer.transform(test_texts))
-    majority = np.full(len(test), np.bincount(train).argmax())
+    answers = {"majority": np.full(len(test), np.bincount(train).argmax())}
+    if can_be_weighed(train_texts):
+        vectorizer = word_weights()
+        classifier = _classifier().fit(vectorizer.fit_transform(train_texts), train)
+        answers["tfidf_logistic_regression"] = classifier.predict(vectorizer.transform(test_texts))
     return {
         name: {"train_rows": len(train), **figures(_confusion(np.array(test), answer, len(labels)), labels)}
-        for name, answer in (("majority", majority), ("tfidf_logistic_regression", predicted))
+        for name, answer in answers.items()
     }
 
 
@@ -55,7 +56,7 @@ def label_set_baselines(shards_directory: str, labels: Sequence[str]) -> dict[st
     answers = {"most_frequent_set": np.broadcast_to(sets[counts.argmax()], test.shape)}
     if len(labels) > MOST_LABELS:
         say("train", f"no TF-IDF baseline: found {len(labels)} labels, which is done for up to {MOST_LABELS}")
-    else:
+    elif can_be_weighed(train_texts):
         vectorizer = word_weights()
         known, asked = vectorizer.fit_transform(train_texts), vectorizer.transform(test_texts)
         answers["tfidf_one_vs_rest"] = np.stack([_answers(known, column, asked) for column in train.T], axis=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from training.baselines.texts import labelled_texts, word_weights
+from training.baselines.texts import can_be_weighed, labelled_texts, word_weights
 from training.figures.regression import regression_figures
 
 
@@ -23,10 +23,12 @@ def number_baselines(shards_directory: str) -> dict[str, Any]:
     from sklearn.linear_model import Ridge
 
     mean, deviation = float(np.mean(train)), float(np.std(train)) or 1.0
-    vectorizer, model = word_weights(), Ridge()
-    model.fit(vectorizer.fit_transform(train_texts), (np.array(train) - mean) / deviation)
-    ridge = model.predict(vectorizer.transform(test_texts)) * deviation + mean
+    answers = {"mean": np.full(len(test), mean)}
+    if can_be_weighed(train_texts):
+        vectorizer, model = word_weights(), Ridge()
+        model.fit(vectorizer.fit_transform(train_texts), (np.array(train) - mean) / deviation)
+        answers["tfidf_ridge"] = model.predict(vectorizer.transform(test_texts)) * deviation + mean
     return {
         name: {"train_rows": len(train), **regression_figures(doc_ids, answer, test)}
-        for name, answer in (("mean", np.full(len(test), mean)), ("tfidf_ridge", ridge))
+        for name, answer in answers.items()
     }

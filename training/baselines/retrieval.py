@@ -9,7 +9,7 @@ import numpy as np
 
 from mapring.pairs import split_pair
 from mapring.progress import say
-from training.baselines.texts import MAX_TRAIN_ROWS, word_weights
+from training.baselines.texts import MAX_TRAIN_ROWS, can_be_weighed, word_weights
 from training.batches import Integers
 from training.figures.retrieval import rank_sums, retrieval_figures
 from training.reader import ShardReader
@@ -32,7 +32,7 @@ def retrieval_baselines(shards_directory: str) -> dict[str, Any]:
         say("train", f"no TF-IDF baseline: found {rows:,} test rows, where it is done for up to {MOST_ROWS:,}")
         return {}
     train, test = _pairs(shards_directory, "train", MAX_TRAIN_ROWS), _pairs(shards_directory, "test", None)
-    if not train or not test:
+    if not train or not test or not can_be_weighed(text for pair in train for text in pair):
         return {}
     vectorizer = word_weights(1, 1)
     vectorizer.fit([text for pair in train for text in pair])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from mapring.progress import say
 from training.reader import Batch, ShardReader
 
 MAX_TRAIN_ROWS = 100_000  # word counts gain little beyond; keeps it to seconds and a few hundred MB
@@ -15,6 +17,8 @@ _UNSPACED = "\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U00
 # What scikit-learn takes by default, words of two letters or more, but each Chinese character is a word of its own:
 # otherwise a clause without spaces is one word. Accuracy on 1,033 news titles of 10 classes 0.85.
 _WORD = rf"(?u)[{_UNSPACED}]|[^\W{_UNSPACED}]{{2,}}"
+
+_WORDS = re.compile(_WORD)
 
 
 def labelled_texts(
@@ -34,6 +38,19 @@ def labelled_texts(
     )
     found = list(islice(rows, MAX_TRAIN_ROWS if split == "train" else None))
     return [row[0] for row in found], [row[1] for row in found], [row[2] for row in found]
+
+
+def has_words(texts: Iterable[str]) -> bool:
+    """Whether any text has a word, without which there is nothing to weigh."""
+    return any(_WORDS.search(text) for text in texts)
+
+
+def can_be_weighed(train_texts: Iterable[str]) -> bool:
+    """Whether training texts have words; that they have none is said, and a baseline of words is left out then."""
+    if has_words(train_texts):
+        return True
+    say("train", "no TF-IDF baseline: found no word of two letters or more in the training texts")
+    return False
 
 
 def word_weights(shortest: int = 1, longest: int = 2) -> Any:

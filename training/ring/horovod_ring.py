@@ -19,6 +19,7 @@ from horovod.common.exceptions import HorovodInternalError
 from mapring.errors import in_one_line
 from mapring.settings.ring import Ring as RingSettings
 from training.ring.interface import RingError
+from training.ring.launch import is_elastic
 
 
 def _set_environment(settings: RingSettings) -> None:
@@ -29,7 +30,7 @@ def _set_environment(settings: RingSettings) -> None:
         "HOROVOD_STALL_CHECK_TIME_SECONDS": str(max(5, stall // 2)),
         "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": str(stall),  # off by default: a dead rank would hang the others
     }
-    if not _is_elastic():
+    if not is_elastic():
         # Our buckets are flat already, and fusing copies them once more. But Horovod 0.28.1 dies of a segmentation
         # fault when it is started a second time in a process and both this and the cycle time are set.
         defaults["HOROVOD_FUSION_THRESHOLD"] = "0"
@@ -44,11 +45,6 @@ def _cycle_time_ms() -> float:
     rounds go through memory, had 2 % more at 3 ms than at 10.
     """
     return 3.0 if "OMPI_COMM_WORLD_RANK" in os.environ else 10.0
-
-
-def _is_elastic() -> bool:
-    """Whether horovodrun discovers hosts and forms a new ring where one ends."""
-    return os.environ.get("HOROVOD_ELASTIC") == "1"
 
 
 class _Notices:
@@ -81,7 +77,7 @@ class HorovodRing:
 
     def __init__(self, settings: RingSettings) -> None:
         _set_environment(settings)
-        self.elastic = _is_elastic()
+        self.elastic = is_elastic()
         self._notices = _notices() if self.elastic else None
         if self._notices is not None:
             self._notices.heard = False  # before the ring forms: a notice too many costs seconds, one too few a rank

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
 import torch
 
 from mapring.errors import MapringError, StageError
+
+_STILL_BUSY: dict[str, Any] = {"still_busy": True}
+_STILL_BUSY_SECONDS = 3.0  # below the shortest time that a ring may be set to wait, 10 s
+_MOST_WAITS = 600
 
 
 class RingError(StageError):
@@ -59,21 +64,40 @@ class Ring(Protocol):
         """Leave the ring; nothing collective may follow. Ranks may end at different times after this."""
 
 
-def first_rank_only(ring: Ring, work: Callable[[], Any]) -> Any:
+def first_rank_only(ring: Ring, work: Callable[[], Any], *, may_take_long: bool = False) -> Any:
     """Run `work` on rank 0 and return its JSON result everywhere; its MapringError is raised everywhere.
 
-    Without this, an error of rank 0 would leave the others waiting for it.
+    Without this, an error of rank 0 would leave the others waiting for it. What may take as long as a silent ring is
+    allowed to, such as gigabytes on their way to a store, runs in a thread, and the others hear that it still does: for
+    half an hour, for a store may also hang.
     """
-    answer: dict[str, Any] = {}
     if ring.rank == 0:
-        try:
-            answer = {"value": work()}
-        except MapringError as error:
-            answer = {"error": str(error)}
-    answer = ring.broadcast_object(answer)
+        answer = _answer_in_a_thread(ring, work) if may_take_long and ring.size > 1 else _answer(work)
+        answer = ring.broadcast_object(answer)
+    else:
+        answer = _STILL_BUSY
+        while answer == _STILL_BUSY:
+            answer = ring.broadcast_object({})
     if "error" in answer:
         raise AgreedError(answer["error"])
     return answer["value"]
+
+
+def _answer(work: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        return {"value": work()}
+    except MapringError as error:
+        return {"error": str(error)}
+
+
+def _answer_in_a_thread(ring: Ring, work: Callable[[], Any]) -> dict[str, Any]:
+    with ThreadPoolExecutor(1, "first-rank") as pool:
+        future = pool.submit(_answer, work)
+        for _ in range(_MOST_WAITS):
+            if wait([future], _STILL_BUSY_SECONDS).done:
+                break
+            ring.broadcast_object(_STILL_BUSY)
+        return future.result()
 
 
 def check_same(ring: Ring, what: str, tensors: Sequence[torch.Tensor]) -> None:

@@ -8,7 +8,7 @@ import socket
 import torch
 
 from mapring.settings.ring import Ring as RingSettings
-from training.ring.interface import Ring
+from training.ring.interface import Ring, RingError
 from training.ring.watched import WatchedRing
 
 
@@ -22,8 +22,17 @@ def open_ring(settings: RingSettings) -> Ring:
     """
     ring = _join(settings)
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(_threads(ring))
+        try:
+            torch.set_num_threads(_threads(ring))
+        except RingError:
+            ring.shutdown()
+            raise
     return ring
+
+
+def is_elastic() -> bool:
+    """Whether horovodrun discovers hosts and forms a new ring where one ends."""
+    return os.environ.get("HOROVOD_ELASTIC") == "1"
 
 
 def _threads(ring: Ring) -> int:
@@ -38,11 +47,20 @@ def _join(settings: RingSettings) -> Ring:
     if "HOROVOD_RANK" in os.environ or "OMPI_COMM_WORLD_RANK" in os.environ:
         from training.ring.horovod_ring import HorovodRing
 
-        return WatchedRing(HorovodRing(settings), settings.stall_shutdown_seconds)
+        return _watched(HorovodRing(settings), settings)
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         from training.ring.torch_ring import TorchRing
 
-        return WatchedRing(TorchRing(settings), settings.stall_shutdown_seconds)
+        return _watched(TorchRing(settings), settings)
     from training.ring.single import SingleRing
 
     return SingleRing()
+
+
+def _watched(ring: Ring, settings: RingSettings) -> Ring:
+    """A ring that has just formed; where a rank is lost meanwhile it is left, so that another one can form."""
+    try:
+        return WatchedRing(ring, settings.stall_shutdown_seconds)
+    except RingError:
+        ring.shutdown()
+        raise

@@ -16,6 +16,7 @@ from training.ring.interface import Ring
 
 _ANSWER_SECONDS = 3.0
 _LONGEST_ANSWER = 64
+_IF_SLOW = " (if it only needs longer than the others, raise ring.stall_shutdown_seconds)"
 
 
 class RollCall:
@@ -67,4 +68,4 @@ class RollCall:
             return f"{name} has ended"
         except OSError:  # no way to that host from here, which says nothing of the rank
             return None
-        return f"{name} is busy elsewhere" if begun < self.begun else None
+        return f"{name} is busy elsewhere{_IF_SLOW}" if begun < self.begun else None
