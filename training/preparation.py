@@ -30,7 +30,6 @@ from training.methods import apply_method
 from training.model import BuiltModel, build_model, check_vocabulary, config_of, freeze_embeddings, try_model
 from training.older_shards import digest_of_all, open_older
 from training.optimizers import make_optimizer
-from training.pooling_block import add_pooling_block
 from training.precision import choose_precision
 from training.reader import ShardReader
 from training.replay import ReplayReader, open_reader, rows_of_an_epoch
@@ -157,8 +156,6 @@ def build_trainable(plan: Plan, task: Task, total_steps: int, device: torch.devi
     check_passes_differ(config_of(model), settings.train)
     check_vocabulary(model, source, tokens.vocabulary)
     model = compressed(model, settings.train.compression)
-    if settings.train.pooling_block:
-        add_pooling_block(model)
     model.to(device)  # made on the host, whose random state is the same everywhere
     task.prepare(model)
     if source.directory is not None:

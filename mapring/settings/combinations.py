@@ -42,7 +42,6 @@ def model_kind(architecture: str | None) -> ModelKind:
 
 
 _LANGUAGE_MODELS: tuple[TaskName, ...] = ("mlm", "clm")
-_READ_FROM_ONE_TOKEN: tuple[TaskName, ...] = ("classify", "multilabel", "regression")
 
 
 def refusal(task: TaskName, model: ModelKind, method: MethodName) -> str | None:
@@ -104,23 +103,6 @@ def compression_refusal(model: ModelKind, method: MethodName, names: Sequence[st
         f"compression.{names[0]}: found it with method={method}, which would not mend what is left, expected full; set "
         "method=full, or compress in a training of its own before"
     )
-
-
-def pooling_refusal(task: TaskName, model: ModelKind, method: MethodName) -> str | None:
-    """Why no block can be put behind the encoder with a task, model and method; None where one can."""
-    if task not in _READ_FROM_ONE_TOKEN:
-        return (
-            f"pooling_block: found true with task={task}, expected {_any_of(_READ_FROM_ONE_TOKEN)}, whose models read "
-            "one token; remove it"
-        )
-    if model != "pretrained":
-        return (
-            "pooling_block: found true with random weights, of which no mean tells anything, expected a pretrained "
-            "model.directory; remove it"
-        )
-    if method != "full":
-        return f"pooling_block: found true with method={method}, which would not train the block, expected full"
-    return None
 
 
 def augmentation_refusal(task: TaskName, names: Sequence[str]) -> str | None:

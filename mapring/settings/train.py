@@ -17,7 +17,6 @@ from mapring.settings.combinations import (
     distillation_refusal,
     model_kind,
     objective_refusal,
-    pooling_refusal,
     refusal,
 )
 from mapring.settings.compression import Compression
@@ -150,12 +149,6 @@ class Train(Section):
         lt=1,
     )
     freeze_embeddings: bool = output(False, description="Leave the embedding tables as they were pretrained.")
-    pooling_block: bool = output(
-        False,
-        description="Put a block behind a pretrained BERT-like encoder, whose attention starts as the mean of all "
-        "tokens and learns from there; for encoders whose vectors are such means, as sentence encoders' are.",
-        is_late=True,
-    )
     gradient_checkpointing: bool = execution(
         False, description="Compute activations a second time instead of keeping them: less memory, more time."
     )
@@ -220,8 +213,6 @@ class Train(Section):
             why = why or distillation_refusal(self.task, changed_settings(self.objective))
         kept = changed_settings(self.compression)
         why = why or compression_refusal(model_kind(self.model.architecture), self.method.name, kept)
-        if self.pooling_block:
-            why = why or pooling_refusal(self.task, model_kind(self.model.architecture), self.method.name)
         if why is not None:
             raise ValueError(why)
         if "momentum" in self.model_fields_set and self.optimizer != "sgd":

@@ -126,18 +126,6 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
             "normalization: {keep_lines: true}, duplicates: {parts: {unit: line}}}",
             ["duplicates.parts.unit: found line with second_text_column", "set duplicates.parts.unit=none"],
         ),
-        (
-            "train={model: m, task: embed, pooling_block: true}",
-            ["train: pooling_block: found true with task=embed", "expected classify, multilabel or regression"],
-        ),
-        (
-            "train={model: {architecture: bert}, pooling_block: true}",
-            ["train: pooling_block: found true with random weights", "expected a pretrained model.directory"],
-        ),
-        (
-            "train={model: m, method: lora, pooling_block: true}",
-            ["train: pooling_block: found true with method=lora", "expected full"],
-        ),
         ("nonsense=1", ["nonsense", "unknown key", "use one of: name, run_dir"]),
     ],
 )
