@@ -159,6 +159,11 @@ def _read_together(columns: dict[str, Column], chosen: Chosen) -> list[tuple[str
     rows = zip(first, strict=True) if second is None else zip(first, second, strict=True)
     found = [tuple(text.strip() for text in row if isinstance(text, str)) for row in rows]
     found = [texts for texts in found if texts and all(texts)]
+    if not found:
+        raise SettingsError(
+            f"columns {chosen.text!r} and {chosen.second_text!r}: found no row with a text in both; pass --second-text "
+            "with another column"
+        )
     return [(text,) for texts in found for text in texts] if chosen.purpose == "embed" else found
 
 

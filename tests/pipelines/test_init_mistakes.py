@@ -108,6 +108,12 @@ def test_lengths_are_those_of_what_is_read_together() -> None:
     assert alone == apart <= together
 
 
+def test_pairs_of_which_none_is_whole_are_refused() -> None:
+    table = [{"a": ENGLISH[n % 3] * (n % 2), "b": ENGLISH[n % 3] * (1 - n % 2), "label": n % 3} for n in range(40)]
+    told = refusal(write_csv("a.csv", table), text="a", second_text="b", label="label")
+    assert "columns 'a' and 'b': found no row with a text in both" in told
+
+
 @pytest.mark.parametrize("cores", [1, 6, 7, 12, 16, 20, 64])
 def test_pairs_to_embed_fit_any_number_of_cores(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "this_machine", lambda: Machine(cores, 512 << 30, "horovodrun"))
