@@ -112,10 +112,10 @@ class Checkpoints:
         Later steps than the newest were passed over when this training began, for they are damaged: they neither count
         nor stay.
         """
-        sound = [name for name in self.names() if name <= newest]
-        latest = sound[-self._keep :]
-        best = _least_loss({name: self._details(name) for name in sound})
-        named = {_name(details["cursor"].get("best_step", 0)) for name in latest if (details := self._details(name))}
+        sound = {name: self._details(name) for name in self.names() if name <= newest}
+        latest = list(sound)[-self._keep :]
+        named = {_name(sound[name]["cursor"].get("best_step", 0)) for name in latest if sound[name]}
+        best = _least_loss(sound)
         return {*latest, *named, *([] if best is None else [best])}
 
     def _details(self, name: str) -> Mapping[str, Any]:

@@ -16,26 +16,31 @@ Table = Literal["csv", "tsv", "jsonl", "parquet"]
 Evidence = Literal["behaviour", "text"]
 
 
-class Interactions(Section):
-    """What users did: a row for each user, item and time."""
+class _Files(Section):
+    """Where a table is, and how it is written."""
 
     path: str = execution(description="File, directory or glob, local or a URI.")
     format: Table = output(description="How the files are written; all but parquet may be compressed.")
     encoding: Encoding = output("utf-8", description="Character encoding of the files.", is_late=True)
     separator: Separator = output(",", description="What stands between the fields of a csv.", is_late=True)
+
+    @model_validator(mode="after")
+    def _separator_fits(self) -> _Files:
+        wrong = separator_refusal(self.format, self.separator, self.encoding)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return self
+
+
+class Interactions(_Files):
+    """What users did: a row for each user, item and time."""
+
     user_column: str = output(description="Field with the user.")
     item_column: str = output(description="Field with the item.")
     time_column: str = output(description="Field with the moment: ISO 8601, or seconds since 1970.")
     rating_column: str | None = output(
         None, description="Field with a number that tells how much it was liked; without it all interactions are likes."
     )
-
-    @model_validator(mode="after")
-    def _separator_fits(self) -> Interactions:
-        wrong = separator_refusal(self.format, self.separator, self.encoding)
-        if wrong is not None:
-            raise ValueError(wrong)
-        return self
 
     @property
     def as_input(self) -> Input:
@@ -54,25 +59,14 @@ class Interactions(Section):
         )
 
 
-class Items(Section):
+class Items(_Files):
     """What items say: a row for each."""
 
-    path: str = execution(description="File, directory or glob, local or a URI.")
-    format: Table = output(description="How the files are written; all but parquet may be compressed.")
-    encoding: Encoding = output("utf-8", description="Character encoding of the files.", is_late=True)
-    separator: Separator = output(",", description="What stands between the fields of a csv.", is_late=True)
     id_column: str = output(description="Field with the item, as interactions name it.")
     text_column: str = output("text", description="Field with its title or text.")
     description_column: str | None = output(None, description="Field with more text.")
     tags_column: str | None = output(None, description="Field with its tags, such as genres.")
     tags_separator: str = output("|", description="What stands between two tags.", min_length=1)
-
-    @model_validator(mode="after")
-    def _separator_fits(self) -> Items:
-        wrong = separator_refusal(self.format, self.separator, self.encoding)
-        if wrong is not None:
-            raise ValueError(wrong)
-        return self
 
     @property
     def as_input(self) -> Input:
