@@ -19,7 +19,7 @@ from training.device import HOST, device_of
 from training.figures.fixed_point import from_fixed_point, to_fixed_point
 from training.label_names import ids_by_name, rename_labels
 from training.reader import Batch, ShardReader
-from training.ring import Ring
+from training.ring import Ring, in_step
 
 if TYPE_CHECKING:  # tasks import this module
     from training.tasks.interface import Piece, Task
@@ -60,8 +60,14 @@ def pieces_of_split(
     """All pieces of this rank's lanes of a split, and what they are of; the same for any number of ranks.
 
     Labels of the shards are those of the task that have the same names. Batches have their texts where `text` asks for
-    them.
+    them. Every rank takes all of its pieces, and may take longer over them than the others; see `in_step`.
     """
+    return in_step(ring, _pieces(task, model, ring, shards_directory, split, text=text))
+
+
+def _pieces(
+    task: Task, model: nn.Module, ring: Ring, shards_directory: str, split: str, *, text: bool
+) -> Iterator[tuple[Batch, Piece]]:
     reader = ShardReader(shards_directory, split, rank=ring.rank, size=ring.size, text=text)
     label_ids = ids_by_name(reader.manifest.details["labels"], task.labels) if task.labels else None
     model.eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,8 @@ from training.device import device_of
 from training.exact_sums import NO_EPOCH, piece_tokens
 from training.figures.classification import figures
 from training.reader import NO_LABEL, Batch, ShardReader
-from training.ring import Ring
-from training.tasks.interface import Task
+from training.ring import Ring, in_step
+from training.tasks.interface import Piece, Task
 
 
 def robustness(
@@ -40,7 +41,7 @@ def robustness(
         folder = storage.localize(storage.join(shards_directory, details["tokenizer"]["path"]), Path(cache))
         encoder = Encoder(folder, int(details["max_length"]))
         for kind in KINDS:
-            confusion = _confusion(task, model, reader, encoder, kind, seed)
+            confusion = _confusion(task, model, ring, reader, encoder, kind, seed)
             ring.allreduce_sum([confusion])
             made = figures(confusion.numpy(), task.labels)
             found[kind] = {"accuracy": made["accuracy"], "macro_f1": made["macro_f1"]}
@@ -48,11 +49,22 @@ def robustness(
 
 
 def _confusion(
-    task: Task, model: nn.Module, reader: ShardReader, encoder: Encoder, kind: str, seed: int
+    task: Task, model: nn.Module, ring: Ring, reader: ShardReader, encoder: Encoder, kind: str, seed: int
 ) -> torch.Tensor:
     """Confusion matrix (true, answered) of this rank on texts with one kind of change."""
     classes = len(task.labels)
     counts = torch.zeros(classes**2, dtype=torch.int64)
+    for piece in in_step(ring, _changed_pieces(task, model, reader, encoder, kind, seed)):
+        labels = piece.targets["labels"]  # (B,)
+        answers = model(**piece.on(device_of(model)).inputs).logits.argmax(-1).cpu()  # (B,)
+        labelled = labels != NO_LABEL
+        counts += torch.bincount(labels[labelled] * classes + answers[labelled], minlength=classes**2)
+    return counts.reshape(classes, classes)
+
+
+def _changed_pieces(
+    task: Task, model: nn.Module, reader: ShardReader, encoder: Encoder, kind: str, seed: int
+) -> Iterator[Piece]:
     for rows in reader.rows():
         texts = [
             perturb(text, kind, doc_id=doc_id, seed=seed) for text, doc_id in zip(rows.texts, rows.doc_ids, strict=True)
@@ -64,9 +76,4 @@ def _confusion(
             global_rows=rows.global_rows,
             texts=texts,
         )
-        for piece in task.pieces(changed, model, NO_EPOCH, piece_tokens(model)):
-            labels = piece.targets["labels"]  # (B,)
-            answers = model(**piece.on(device_of(model)).inputs).logits.argmax(-1).cpu()  # (B,)
-            labelled = labels != NO_LABEL
-            counts += torch.bincount(labels[labelled] * classes + answers[labelled], minlength=classes**2)
-    return counts.reshape(classes, classes)
+        yield from task.pieces(changed, model, NO_EPOCH, piece_tokens(model))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -14,6 +15,8 @@ from mapring.errors import MapringError, StageError
 _STILL_BUSY: dict[str, Any] = {"still_busy": True}
 _STILL_BUSY_SECONDS = 3.0  # below the shortest time that a ring may be set to wait, 10 s
 _MOST_WAITS = 600
+
+_Item = TypeVar("_Item")
 
 
 class RingError(StageError):
@@ -98,6 +101,29 @@ def _answer_in_a_thread(ring: Ring, work: Callable[[], Any]) -> dict[str, Any]:
                 break
             ring.broadcast_object(_STILL_BUSY)
         return future.result()
+
+
+def in_step(ring: Ring, items: Iterable[_Item]) -> Iterator[_Item]:
+    """Each rank's own items; some ranks may have more, or take longer over them. Behind the last one all are done.
+
+    A rank that waits counts as lost after the stall time. So every few seconds the ranks that still work tell the
+    others, between two items. Every rank has to ask for all of its items, and nothing else of the ring in between.
+    """
+    told = time.monotonic()
+    for item in items:
+        yield item
+        if ring.size > 1 and time.monotonic() - told >= _STILL_BUSY_SECONDS:
+            _ranks_done(ring, is_done=False)
+            told = time.monotonic()
+    while ring.size > 1 and _ranks_done(ring, is_done=True) < ring.size:
+        pass  # each call waits for all ranks, so those that work are asked no more often than they tell
+
+
+def _ranks_done(ring: Ring, *, is_done: bool) -> int:
+    with torch.inference_mode(mode=False):  # items may be asked for inside of it, whose tensors take no sums in place
+        count = torch.tensor([int(is_done)])
+        ring.allreduce_sum([count])
+    return int(count)
 
 
 def check_same(ring: Ring, what: str, tensors: Sequence[torch.Tensor]) -> None:
