@@ -1,4 +1,4 @@
-"""How figures of an evaluation are named for people, in the order in which they are shown."""
+"""How figures of an evaluation are named for people, in the order in which they are shown, and what is better."""
 
 from __future__ import annotations
 
@@ -22,3 +22,22 @@ FIGURE_NAMES = {
     "loss": "loss",
     "perplexity": "perplexity",
 }
+
+LESS_IS_BETTER = ("loss", "perplexity", "bits_per_byte", "mse", "mae")
+MORE_IS_BETTER = (
+    "accuracy",
+    "subset_accuracy",
+    "macro_f1",
+    "micro_f1",
+    "weighted_f1",
+    "roc_auc",
+    "average_precision",
+    "ndcg_at_10",
+    "r2",
+    "pearson",
+    "spearman",
+    "mean_reciprocal_rank",
+    "recall_at_1",
+    "recall_at_5",
+    "recall_at_10",
+)

@@ -6,13 +6,13 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
+from mapring.figure_names import LESS_IS_BETTER, MORE_IS_BETTER
 from mapring.settings.base import Section, execution
 
 _STAGE = "train"
 _SAME_MODEL = ("train.baselines", "train.worst_mistakes")  # enter the fingerprint, but not the weights
-_LESS_IS_BETTER = ("loss", "perplexity", "error")
 _TOLERANCE = 1e-9  # of a number of steps, in which decimal fractions are not exact
 
 
@@ -60,9 +60,8 @@ class Tune(Section):
     trials: int = execution(20, description="Trainings to try, the one of the settings as they stand included.", ge=1)
     metric: str = execution(
         "loss",
-        description="Figure of the validation split that is judged, such as loss, accuracy or macro_f1; "
-        "of a loss, perplexity or error less is better, of all others more.",
-        pattern=r"^\w+$",
+        description="Figure of the validation split that is judged, such as accuracy or macro_f1; less is better of "
+        f"{', '.join(LESS_IS_BETTER)}, more of all others.",
     )
     space: dict[str, Candidates] = execution(
         {}, description="What is tried, by the dotted names of settings of train, such as train.learning_rate."
@@ -78,10 +77,20 @@ class Tune(Section):
         False, description="Keep models and checkpoints of all trials, and not only those of the best and the first."
     )
 
+    @field_validator("metric")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        known = (*LESS_IS_BETTER, *MORE_IS_BETTER)
+        if value not in known:
+            close = difflib.get_close_matches(value, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise ValueError(f"found {value!r}, expected one of: {', '.join(known)}{hint}")
+        return value
+
     @property
     def direction(self) -> Literal["minimize", "maximize"]:
         """Where better values of the metric lie."""
-        return "minimize" if any(word in self.metric for word in _LESS_IS_BETTER) else "maximize"
+        return "minimize" if self.metric in LESS_IS_BETTER else "maximize"
 
 
 def check_space(space: Mapping[str, Candidates], train: type[Section]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mapring.errors import SettingsError
+from mapring.figure_names import FIGURE_NAMES, LESS_IS_BETTER, MORE_IS_BETTER
 from mapring.settings import load_settings, output_settings
 from mapring.settings.tune import Tune
 from tests.mapring.test_settings import minimal, write
@@ -17,7 +18,10 @@ from tests.mapring.test_settings import minimal, write
     [
         ("loss", "minimize"),
         ("perplexity", "minimize"),
-        ("mean_absolute_error", "minimize"),
+        ("bits_per_byte", "minimize"),
+        ("mse", "minimize"),
+        ("mae", "minimize"),
+        ("r2", "maximize"),
         ("accuracy", "maximize"),
         ("macro_f1", "maximize"),
         ("recall_at_10", "maximize"),
@@ -25,6 +29,17 @@ from tests.mapring.test_settings import minimal, write
 )
 def test_less_is_better_of_losses_and_errors_only(metric: str, direction: str) -> None:
     assert Tune(metric=metric).direction == direction
+
+
+def test_a_figure_that_no_model_has_is_refused_before_the_first_training() -> None:
+    with pytest.raises(ValueError, match=r"found 'acuracy', expected one of: loss, .*; did you mean accuracy\?"):
+        Tune(metric="acuracy")
+    with pytest.raises(ValueError, match="found 'rows', expected one of: loss, "):
+        Tune(metric="rows")
+
+
+def test_every_figure_that_people_are_shown_has_a_direction() -> None:
+    assert {*FIGURE_NAMES} <= {*LESS_IS_BETTER, *MORE_IS_BETTER}
 
 
 def test_a_space_is_read_from_the_file_and_from_overrides(tmp_path: Path) -> None:
