@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mapring import storage
 from mapring.contract import Manifest, code_version, is_published, publish, read_manifest, utc_now
 from mapring.contract.schemas import RANKED
 from mapring.errors import PublishedError, SettingsError, StageError
@@ -60,8 +58,9 @@ def rank(plan: Plan) -> None:
 
 def _write(plan: Plan, table: ScoresTable, directory: str) -> tuple[str, list[WrittenFile]]:
     """What sorts, in words, and the files of the ranking."""
-    with storage.open_read(storage.join(table.uri, table.files[0].path)) as handle:
-        schema = pq.read_schema(handle).remove_metadata()  # all files have the same columns
+    from deltalake import DeltaTable
+
+    schema = pa.schema(DeltaTable(table.uri, version=table.version).schema())
     by = _by(plan, table, schema)
     spark = start_session(plan.settings, STAGE)
     fitting = max(spark.sparkContext.defaultParallelism, len(table.files))  # a file has 65,536 rows, of few bytes here

@@ -24,6 +24,7 @@ from mapring.errors import MapringError, SettingsError, StageError
 from mapring.lineage import SourceFile, list_sources
 from mapring.plan import Plan
 from mapring.progress import say
+from mapring.scores.work import find_work
 from spark_jobs.arguments import leave, run_main
 from spark_jobs.score import score
 from spark_jobs.scored_inputs import STAGE
@@ -72,6 +73,20 @@ def score_stream(plan: Plan) -> None:
         if failures:
             raise failures[0] from None
         raise
+    _tell_what_waits(plan)
+
+
+def _tell_what_waits(plan: Plan) -> None:
+    """A stream hands over each file once: what another model or other settings ask for anew is no arrival."""
+    _, work = find_work(plan)
+    waiting = {reason: count for reason, count in work.reasons.items() if reason != "new"}
+    if waiting:
+        told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(waiting.items()))
+        say(
+            STAGE,
+            f"inputs wait that a stream does not hand over again ({told}); run `mapring score {plan.config}` "
+            "without --stream",
+        )
 
 
 def _check(plan: Plan) -> None:
@@ -82,6 +97,11 @@ def _check(plan: Plan) -> None:
                 f"{plan.config}: score.{key}: found {found!r}, but what a stream passes over it never sees again; "
                 "remove it, or score without --stream"
             )
+    if scoring.rescore:
+        raise SettingsError(
+            f"{plan.config}: score.rescore: found true, but a stream sees only what comes; remove it, or score without "
+            "--stream"
+        )
     if scoring.removed_inputs == "drop":
         raise SettingsError(
             f"{plan.config}: score.removed_inputs: found drop, but a stream sees only what comes; remove it, or score "

@@ -93,7 +93,7 @@ def write_top_rows(
     Args:
         spark: the session.
         table: the version whose rows are ranked.
-        schema: columns of its files.
+        schema: columns of the table, which older files need not all have.
         by: what sorts.
         settings: how to rank.
         directory: of the ranking.
@@ -167,8 +167,19 @@ def _read_files(batches: Iterable[pa.RecordBatch], *, uri: str, schema: pa.Schem
     for batch in batches:
         for path in batch.column("path").to_pylist():
             with storage.open_read(storage.join(uri, path)) as handle:
-                for rows in pq.ParquetFile(handle).iter_batches(_BATCH_ROWS, columns=schema.names):
-                    yield pa.RecordBatch.from_arrays([rows.column(name) for name in schema.names], schema=schema)
+                file = pq.ParquetFile(handle)
+                there = set(file.schema_arrow.names)
+                for rows in file.iter_batches(_BATCH_ROWS, columns=[name for name in schema.names if name in there]):
+                    columns = [
+                        rows.column(field.name).cast(field.type) if field.name in there else _nulls(rows, field)
+                        for field in schema
+                    ]
+                    yield pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _nulls(rows: pa.RecordBatch, field: pa.Field) -> pa.Array:
+    """Of a column that the table was given after the file was written."""
+    return pa.nulls(len(rows), field.type)
 
 
 def _build(table: pa.Table, *, schema: pa.Schema) -> Built:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,23 @@ def test_another_state_of_the_table_is_another_ranking_and_the_same_one_is_the_s
     assert ranking_is_empty(after), "a table without rows has a ranking without rows"
     roll_back(config, 0)
     assert directory_of(plan) == before
+
+
+def test_files_that_lack_later_columns_are_ranked_with_the_others(config: str) -> None:
+    plan = make_plan(config, [PROBABILITIES, "rank={}"])
+    table = read_table(plan.run.scores)
+    assert table is not None
+    path = Path(table.uri, table.files[0].path)
+    rows = pq.read_table(path)
+    later = ["group", "content_hash"]
+    for place, part in enumerate((rows.slice(0, 20).drop_columns(later), rows.slice(20))):
+        pq.write_table(part, Path(table.uri, f"part-{place}.parquet"))
+    files = tuple(replace(table.files[0], path=f"part-{place}.parquet") for place in range(2))
+    for order in (files, files[::-1]):
+        by, written = stage._write(plan, replace(table, files=order), plan.run.root + "/ranked-by-hand")
+        found = pq.read_table(Path(plan.run.root, "ranked-by-hand", written[0].entry.path)).to_pylist()
+        assert by == "score" and len(found) == 40
+        assert {row["doc_id"] for row in found if row["group"] is None} == {str(number) for number in range(1, 21)}
 
 
 def ranking_is_empty(directory: str) -> bool:

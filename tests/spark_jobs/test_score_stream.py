@@ -61,9 +61,19 @@ def test_a_first_micro_batch_without_records_is_passed_over(tmp_path: Path) -> N
     assert paths(world) == ["b.txt"]
 
 
+def test_what_other_settings_ask_for_anew_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path)
+    score_stream(world.plan())
+    assert "wait" not in capfd.readouterr().err
+    world.add("b", 3)
+    score_stream(world.plan("score.top_k=1"))
+    assert "inputs wait that a stream does not hand over again (1 other settings)" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
+        ("score.rescore=true", r"score\.rescore: found true, but a stream sees only what comes"),
         ("score.since=2026-01-01", r"score\.since: found '2026-01-01', but what a stream passes over"),
         ("score.removed_inputs=drop", r"score\.removed_inputs: found drop, but a stream sees only what comes"),
         ("score.inputs.0.path={days}/**/*.txt", r"score\.inputs\.0\.path: found \*\*"),
