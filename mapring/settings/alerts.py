@@ -9,6 +9,8 @@ from pydantic import field_validator, model_validator
 from mapring.settings.base import Section, execution
 from mapring.settings.zones import known_zone
 
+LEAST_WINDOWS = 5  # of a history that windows are judged by
+
 
 class Surges(Section):
     """When a label's share in a window is a surge."""

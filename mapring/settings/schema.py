@@ -5,11 +5,12 @@ One YAML file per pipeline, overridden by `KEY=VALUE` words.
 
 from __future__ import annotations
 
+import datetime
 from typing import Literal
 
 from pydantic import model_validator
 
-from mapring.settings.alerts import Alerts
+from mapring.settings.alerts import LEAST_WINDOWS, Alerts
 from mapring.settings.base import Section, changed_settings, execution, output
 from mapring.settings.combinations import answers_refusal, model_kind, scoring_refusal
 from mapring.settings.dedup import Duplicates
@@ -254,6 +255,18 @@ class Settings(Section):
                 f"score.inputs.0.second_text_column: found {given or 'none'!r} with train.task={train.task} on "
                 f"{'pairs of' if self.preprocess.has_pairs else 'single'} texts, whose models read "
                 f"{'pairs; name the second text' if expected else 'one text; remove it'}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _surges_have_a_history(self) -> Settings:
+        if self.alerts is None:
+            return self
+        needed = LEAST_WINDOWS * self.watch.window_length / datetime.timedelta(days=1)
+        if self.alerts.surges.history_days < needed:
+            raise ValueError(
+                f"alerts.surges.history_days: found {self.alerts.surges.history_days:g}, expected at least {needed:g}, "
+                f"{LEAST_WINDOWS} windows of watch.window={self.watch.window}; with fewer no window is ever judged"
             )
         return self
 

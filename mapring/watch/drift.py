@@ -2,13 +2,15 @@
 
 Each window, or scoring of rows without a time, is one look. Its quantities are tested against a tolerated difference
 (`mapring.watch.homogeneity`); their p-values are corrected for each other by Benjamini and Hochberg (1995), also right
-where tests depend positively on each other (Benjamini and Yekutieli 2001), and for the looks of 30 days by Bonferroni.
+where tests depend positively on each other (Benjamini and Yekutieli 2001), and for the looks of 30 days by Bonferroni:
+as many as there are windows, or as scorings of rows without a time make, where they come faster.
 So a q-value is how many false alarms as strong as this are expected in 30 days without a drift, at most. It hangs on
 nothing that comes later, so what was told once stays, but for rows that come late.
 """
 
 from __future__ import annotations
 
+import bisect
 import datetime
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -249,17 +251,33 @@ def _judgment(
 
 
 def _corrected(judged: Iterable[Judged], settings: Watch) -> list[Judged]:
-    """With q-values, in the order of time."""
+    """With q-values, in the order of time.
+
+    A month has a look for each window. Rows without a time are looked at with each scoring, and these may come more
+    often: then as many are reckoned with as a month has at the pace of the scorings of the month before.
+    """
     looks: defaultdict[tuple[bool, datetime.datetime], list[Judged]] = defaultdict(list)
     for found in judged:
         looks[found.window_end is None, found.window_start].append(found)
+    scorings = sorted(moment for is_scoring, moment in looks if is_scoring)
     corrected = []
-    for _, look in sorted(looks.items(), key=lambda item: item[0][::-1]):
-        adjusted = benjamini_hochberg([found.p_value for found in look]) * (MONTH / settings.window_length)
+    for (is_scoring, moment), look in sorted(looks.items(), key=lambda item: item[0][::-1]):
+        each = min(settings.window_length, _pace(scorings, moment) if is_scoring else MONTH)
+        adjusted = benjamini_hochberg([found.p_value for found in look]) * (MONTH / each)
         for found, q_value in zip(look, adjusted.tolist(), strict=True):
             is_drift = q_value <= settings.false_alarms
             corrected.append(replace(found, q_value=min(1.0, q_value), is_drift=is_drift))
     return sorted(corrected, key=lambda found: (found.window_start, found.source, found.model_fingerprint))
+
+
+def _pace(scorings: Sequence[datetime.datetime], moment: datetime.datetime) -> datetime.timedelta:
+    """The mean time between the scorings of the month up to a moment; a month where there is but one.
+
+    Scorings behind the moment do not count, so that what was judged stays as it was judged.
+    """
+    last = bisect.bisect_right(scorings, moment) - 1
+    first = bisect.bisect_left(scorings, moment - MONTH)
+    return (scorings[last] - scorings[first]) / (last - first) if last > first else MONTH
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> npt.NDArray[np.float64]:

@@ -93,6 +93,27 @@ def newest_start(series: Sequence[Series], now: datetime.datetime) -> datetime.d
     return None if newest is None else newest.item().replace(tzinfo=datetime.UTC)
 
 
+def newest_ended(
+    counts: pa.Table, length: datetime.timedelta, now: datetime.datetime
+) -> dict[tuple[str, bool], datetime.datetime]:
+    """When the newest window of each source begins that has ended by now; its newest scoring, of rows without a time.
+
+    Args:
+        counts: COUNTS.
+        length: of a window.
+        now: the time.
+
+    Returns:
+        By source, and whether its rows have a time: a source may have both kinds.
+    """
+    has_time = pc.is_valid(counts["window_start"])
+    begin = pc.if_else(has_time, counts["window_start"], counts["scored_at"])
+    end = pc.if_else(has_time, now - length, now)
+    table = pa.table({"source": counts["source"], "has_time": has_time, "begin": begin})
+    ended = table.filter(pc.less_equal(begin, end)).group_by(["source", "has_time"]).aggregate([("begin", "max")])
+    return {(row["source"], row["has_time"]): row["begin_max"] for row in ended.to_pylist()}
+
+
 def _parts(table: pa.Table, keys: Sequence[str]) -> Iterator[pa.Table]:
     """The rows of each combination of keys, in the order of keys; none is looked through for another one."""
     table = table.sort_by([(name, "ascending") for name in keys]).combine_chunks()

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from mapring.settings.alerts import Surges
+from mapring.settings.alerts import LEAST_WINDOWS, Surges
 from mapring.watch.baseline import POOLS, Baseline, fit
 from mapring.watch.counting import INPUTS
 from mapring.watch.findings import Finding
@@ -32,7 +32,6 @@ from mapring.watch.tail import upper_tail
 
 _STILL = 1e-3  # level at which a window goes on with a surge that has begun
 _MOST_GROUPS = 3  # that are told one by one where their source surges, too
-_LEAST_WINDOWS = 5  # of a history; a warm-up of days has few windows where they are long
 _LEAST_SHARE = 0.2  # of the windows of a warm-up that have rows: those of office hours are a quarter
 _DAY = np.timedelta64(1, "D")
 
@@ -54,6 +53,15 @@ class Extent:
     def key(self) -> Key:
         """What surges."""
         return self.source, self.group, self.label
+
+    def reaches(self, moment: datetime.datetime, length: datetime.timedelta, quiet: datetime.timedelta) -> bool:
+        """Whether a window that begins at a moment belongs to it.
+
+        So it is where less than `quiet` lies between the end of one and the begin of the other, and always where they
+        touch: windows of a day touch whatever the cooldown.
+        """
+        gap = max(moment - (self.last + length), self.start - (moment + length))
+        return gap <= datetime.timedelta(0) or gap < quiet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +151,7 @@ def find_surges(
     for window in sorted(windows):
         tested = judge.test(series, window)
         strictness = level(_number(_moment(window), length), begun, settings.false_discovery_rate, memory)
-        found = _follow(tested, extents, _moment(window), settings)
+        found = _follow(tested, extents, _moment(window), length, settings)
         fresh = [test for test in tested if test.key not in found]
         corrected = adjusted(np.array([test.probability for test in fresh]))
         surged = [
@@ -176,13 +184,19 @@ def find_surges(
     )
 
 
-def _follow(tested: Sequence[_Tested], extents: list[Extent], moment: datetime.datetime, settings: Surges) -> set[Key]:
+def _follow(
+    tested: Sequence[_Tested],
+    extents: list[Extent],
+    moment: datetime.datetime,
+    length: datetime.timedelta,
+    settings: Surges,
+) -> set[Key]:
     """Labels whose surge goes on or has just ended: they are no news. Where it goes on its extent grows."""
     cooldown = datetime.timedelta(hours=settings.cooldown_hours)
     by_key = {test.key: test for test in tested}
     found: set[Key] = set()
     for number, extent in enumerate(extents):
-        if not extent.start - cooldown <= moment <= extent.last + cooldown:
+        if not extent.reaches(moment, length, cooldown):
             continue
         found.add(extent.key)
         test = by_key.get(extent.key)
@@ -327,7 +341,7 @@ class _Judge:
 
     def _is_enough(self, starts: Times, day: np.datetime64) -> bool:
         seconds = self.settings.warm_up_days * 86_400
-        needed = max(_LEAST_WINDOWS, _LEAST_SHARE * seconds / self.length.total_seconds())
+        needed = max(LEAST_WINDOWS, _LEAST_SHARE * seconds / self.length.total_seconds())
         return len(starts) >= needed and bool(day - starts[0] >= np.timedelta64(round(seconds), "s"))
 
     def _explain(self, series: Series, window: int, model_changed: str | None) -> str | None:

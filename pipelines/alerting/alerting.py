@@ -16,7 +16,7 @@ from mapring.progress import say
 from mapring.settings.alerts import Alerts
 from mapring.watch.findings import Finding
 from mapring.watch.groups import group_digests
-from mapring.watch.series import Series, newest_start, read_group_series, read_series
+from mapring.watch.series import Series, read_group_series, read_series
 from mapring.watch.surges import Evaluation, Extent, find_surges
 from pipelines.alerting.delivery import Delivered, Sink, deliver, waiting_for
 from pipelines.alerting.drifts import new_drifts
@@ -24,7 +24,7 @@ from pipelines.alerting.evidence import Evidence
 from pipelines.alerting.examples import Finder, no_examples
 from pipelines.alerting.judged import Judged, extents_of, read_judged, windows_due, write_judged
 from pipelines.alerting.prometheus import write_textfile
-from pipelines.alerting.records import Record, alert_id, append, read_log
+from pipelines.alerting.records import Record, alert_id, append, read_log, read_numbered
 from pipelines.alerting.wording import sentence
 from pipelines.scheduling.stopping import Clock
 
@@ -81,8 +81,11 @@ class Alerting:
         """
         try:
             found = self.record()
-        finally:
-            delivered = self.deliver()
+        except BaseException:
+            self.deliver()
+            raise
+        delivered = self.deliver()
+        self._write_numbers()
         return replace(found, delivered=tuple(delivered))
 
     def record(self, *, is_dry: bool = False) -> Found:
@@ -96,7 +99,7 @@ class Alerting:
         digests = None if evidence.groups is None else group_digests(evidence.groups)
         added: list[Record] = []
         for _ in range(_OVERTAKEN):
-            log, judged = read_log(self.root), read_judged(self.root)
+            (log, number), judged = read_numbered(self.root), read_judged(self.root)
             due = windows_due(series, judged, self.settings.surges, self.length, self.clock.now(), digests)
             surges = extents_of(log, judged.surges, "surge", self.length)
             found = find_surges(
@@ -111,12 +114,13 @@ class Alerting:
             candidates = [
                 _Candidate(finding=one.finding, count=one.count, explained_by=one.explained_by) for one in found.surges
             ]
-            drifts, extents = self._drifts(log, judged, series, evidence.drifts)
+            drifts, extents = self._drifts(log, judged, evidence)
             candidates += [_Candidate(finding=drift, count=None, explained_by=None) for drift in drifts]
-            fresh = [self._record(one) for one in candidates]
+            known = {record.id for record in log}
+            fresh = [record for one in candidates if (record := self._record(one)).id not in known]
             if is_dry:
                 return _found(fresh, found)
-            appended = self._append(log, fresh)
+            appended = self._append(number, fresh)
             added += fresh[:appended]
             if appended == len(fresh):
                 break
@@ -128,41 +132,46 @@ class Alerting:
         return _found(added, found)
 
     def deliver(self) -> list[Delivered]:
-        """Deliver what waits, and write the numbers for Prometheus."""
-        log, now = read_log(self.root), self.clock.now()
+        """Deliver what waits."""
         pending = datetime.timedelta(days=self.settings.pending_days)
-        done = deliver(self.root, log, self.sinks, now, pending)
-        if self.settings.prometheus_file is not None:
-            waiting = {sink.name: len(waiting_for(self.root, log, sink.name)) for sink in self.sinks}
-            try:
-                write_textfile(self.settings.prometheus_file, self.pipeline, log, waiting, now)
-            except OSError as error:
-                say("alerts", f"{self.settings.prometheus_file}: cannot be written ({error}); the next run does")
-        return done
+        return deliver(self.root, read_log(self.root), self.sinks, self.clock.now(), pending)
+
+    def _write_numbers(self) -> None:
+        """For Prometheus, once a look has succeeded: a rule on the age of the last look must notice where none does."""
+        if self.settings.prometheus_file is None:
+            return
+        log = read_log(self.root)
+        waiting = {sink.name: len(waiting_for(self.root, log, sink.name)) for sink in self.sinks}
+        try:
+            write_textfile(self.settings.prometheus_file, self.pipeline, log, waiting, self.clock.now())
+        except OSError as error:
+            say("alerts", f"{self.settings.prometheus_file}: cannot be written ({error}); the next run does")
 
     def _groups(self, evidence: Evidence) -> list[Series]:
         """The series of groups that can be judged."""
         least = self.settings.surges.minimum_rows
         return [] if evidence.groups is None else read_group_series(evidence.groups, least)
 
-    def _append(self, log: Sequence[Record], fresh: Sequence[Record]) -> int:
-        """How many records were added before another run took a number."""
+    def _append(self, number: int, fresh: Sequence[Record]) -> int:
+        """How many records were added, with numbers from this one on, before another run took a number."""
         for place, record in enumerate(fresh):
-            if not append(self.root, len(log) + place, record):
+            if not append(self.root, number + place, record):
                 return place
             say("alerts", f"{'' if record.reason is None else f'held back ({record.reason}): '}{sentence(record)}")
         return len(fresh)
 
     def _drifts(
-        self, log: Sequence[Record], judged: Judged, series: Sequence[Series], drifts: Sequence[Finding]
+        self, log: Sequence[Record], judged: Judged, evidence: Evidence
     ) -> tuple[list[Finding], tuple[Extent, ...]]:
         """Drifts that are news, of windows that are not too old, and how far all of them go."""
-        known = extents_of(log, judged.drifts, "drift", self.length)
-        now = self.clock.now()
-        newest = newest_start(series, now) or now
-        since = newest - datetime.timedelta(days=self.settings.surges.judge_days)
-        quiet = datetime.timedelta(hours=self.settings.drift_quiet_hours)
-        return new_drifts(drifts if self.settings.drift else (), known, since, quiet)
+        return new_drifts(
+            evidence.drifts if self.settings.drift else (),
+            extents_of(log, judged.drifts, "drift", self.length),
+            evidence.newest,
+            back=datetime.timedelta(days=self.settings.surges.judge_days),
+            quiet=datetime.timedelta(hours=self.settings.drift_quiet_hours),
+            length=self.length,
+        )
 
     def _record(self, candidate: _Candidate) -> Record:
         finding = candidate.finding

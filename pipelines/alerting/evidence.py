@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from mapring.settings import Settings
 from mapring.settings.alerts import Alerts
 from mapring.watch.counting import label_counts
 from mapring.watch.findings import Finding
-from mapring.watch.series import Series, newest_start, read_series
+from mapring.watch.series import Series, newest_ended, newest_start, read_series
 from mapring.watch.watched import look
 
 
@@ -22,10 +22,12 @@ from mapring.watch.watched import look
 class Evidence:
     """Counts by `source`, `window_start`, `label`, `model_fingerprint` with `rows`, of the current table; drifts.
 
-    `groups` are GROUPS, as far back as they are looked at; None where labels are not counted by group.
+    `newest` is `newest_ended`. `groups` are GROUPS, as far back as they are looked at; None where labels are not
+    counted by group.
     """
 
     counts: pa.Table
+    newest: Mapping[tuple[str, bool], datetime.datetime] = field(default_factory=dict)
     drifts: tuple[Finding, ...] = ()
     groups: pa.Table | None = None
 
@@ -43,7 +45,8 @@ def gather(config: str, settings: Settings, now: datetime.datetime) -> Evidence:
         raise SettingsError(f"{config}: found no scores table at {scores}; run `mapring score {config}` first")
     counts = label_counts(watched.counts)
     groups = watched.groups(_oldest(read_series(counts), settings, now)) if settings.watch.by_group else None
-    return Evidence(counts=counts, drifts=tuple(watched.drift_findings(now)), groups=groups)
+    newest = newest_ended(watched.counts, settings.watch.window_length, now)
+    return Evidence(counts=counts, newest=newest, drifts=tuple(watched.drift_findings(now)), groups=groups)
 
 
 def _oldest(series: Sequence[Series], settings: Settings, now: datetime.datetime) -> datetime.datetime:

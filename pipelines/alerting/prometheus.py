@@ -60,7 +60,9 @@ class _Numbers(Collector):
         )
         for sink, count in sorted(self._waiting.items()):
             pending.add_metric((self._pipeline, sink), count)
-        looked = GaugeMetricFamily("mapring_alerts_looked_seconds", "Last look, Unix time.", labels=("pipeline",))
+        looked = GaugeMetricFamily(
+            "mapring_alerts_looked_seconds", "Last look that succeeded, Unix time.", labels=("pipeline",)
+        )
         looked.add_metric((self._pipeline,), self._now.timestamp())
         return [total, newest, pending, looked]
 

@@ -76,10 +76,20 @@ def read_log(root: str) -> list[Record]:
     Raises:
         StageError: a file of the log is damaged.
     """
+    return read_numbered(root)[0]
+
+
+def read_numbered(root: str) -> tuple[list[Record], int]:
+    """All records, as `read_log` has them, and the number of the next one.
+
+    It follows the highest that is there, not how many there are: files of the log may be removed.
+    """
     folder = storage.join(root, "log")
     names = [name for name in storage.list_names(folder) if name.endswith(".json") and not name.startswith(".")]
     with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda name: _read(storage.join(folder, name)), names))
+        records = list(pool.map(lambda name: _read(storage.join(folder, name)), names))
+    stems = [name.removesuffix(".json") for name in names]
+    return records, max((int(stem) for stem in stems if stem.isdecimal()), default=-1) + 1
 
 
 def append(root: str, number: int, record: Record) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import random
@@ -26,6 +27,7 @@ from pipelines.alerting.wording import payload
 from pipelines.scheduling.stopping import Clock
 
 _TRY_AGAIN = {408, 425, 429}  # and all from 500 on
+_OWN_FAULT = {400, 409, 413, 414, 422, 431}  # of this alert, in the receiver's eyes; others may be taken
 _LONGEST_PAUSE = 30.0
 
 
@@ -45,11 +47,21 @@ class WebhookSink:
         return f"webhook-{self.settings.name}"
 
     def deliver(self, records: Sequence[Record], arrived: Callable[[Record], None]) -> None:
-        """Post alerts, until one has failed all its attempts or the time of this run is used up."""
+        """Post alerts, until one has failed all its attempts or the time of this run is used up.
+
+        One that is refused for what it holds waits alone, and those behind it are posted.
+        """
         begin = self.clock.steady()
+        refused: list[_RefusedError] = []
         for record in records:
-            self._post(record, begin)
+            try:
+                self._post(record, begin)
+            except _RefusedError as error:
+                refused.append(error)
+                continue
             arrived(record)
+        if refused:
+            raise refused[0]
 
     def _post(self, record: Record, begin: float) -> None:
         said = "no attempt was made"
@@ -64,7 +76,8 @@ class WebhookSink:
                 return
             said = f"found status {status}, expected 200 to 299" if isinstance(status, int) else status
             if isinstance(status, int) and status < 500 and status not in _TRY_AGAIN:
-                raise DeliveryError(f"{said}; check the webhook's address and what it takes")
+                kind = _RefusedError if status in _OWN_FAULT else DeliveryError
+                raise kind(f"{said}; check the webhook's address and what it takes")
         raise DeliveryError(f"{said}, after {self.settings.attempts} attempts")
 
     def _pause(self, attempt: int) -> float:
@@ -96,9 +109,14 @@ def open_webhook(settings: Webhook, clock: Clock) -> WebhookSink:
     """A webhook with what the environment holds for it.
 
     Raises:
-        SettingsError: a variable that it names is not set.
+        SettingsError: a variable that it names is not set, or holds no address; what it holds is not told.
     """
     url = settings.url if settings.url is not None else _variable(settings, "url_env")
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"alerts.webhooks: {settings.name}: url_env: the environment variable {settings.url_env!r} holds no "
+            "address that begins with http:// or https://"
+        )
     secret = None if settings.secret_env is None else _variable(settings, "secret_env").encode()
     return WebhookSink(settings, clock, url, secret)
 
@@ -107,6 +125,10 @@ def signature(secret: bytes, moment: int, body: bytes) -> str:
     """`t=<seconds>,v1=<hex>`: HMAC-SHA256 of `<seconds>.<body>`, so that an old request cannot be sent again as new."""
     digest = hmac.new(secret, str(moment).encode() + b"." + body, hashlib.sha256).hexdigest()
     return f"t={moment},v1={digest}"
+
+
+class _RefusedError(DeliveryError):
+    """The receiver does not take this one alert."""
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -128,6 +150,8 @@ def _status(request: urllib.request.Request, seconds: float) -> int | str:
         return (
             f"cannot be reached ({in_one_line(error.reason) if isinstance(error.reason, Exception) else error.reason})"
         )
+    except (http.client.InvalidURL, ValueError):  # their messages hold the path, which may be the secret
+        return "its address is no URL; look for blanks in it"
     except Exception as error:  # whatever a server can do to a client
         return f"does not answer as a web server does ({type(error).__name__}: {in_one_line(error)})"
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from mapring.errors import SettingsError
+from mapring.settings import load_settings
 from mapring.settings.alerts import Alerts
+from tests.mapring.test_settings import minimal, write
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,14 @@ from mapring.settings.alerts import Alerts
 def test_what_cannot_be_is_refused(values: dict[str, Any], told: str) -> None:
     with pytest.raises(ValidationError, match=told):
         Alerts.model_validate(values)
+
+
+def test_a_history_without_enough_windows_is_refused(tmp_path: Path) -> None:
+    values = {**minimal(), "watch": {"window": "7d"}, "alerts": {}}
+    with pytest.raises(SettingsError, match="history_days: found 28, expected at least 35, 5 windows of watch"):
+        load_settings(write(tmp_path, values))
+    assert load_settings(write(tmp_path, values), ["alerts.surges.history_days=35"]).alerts is not None
+    assert load_settings(write(tmp_path, {**values, "alerts": None})).alerts is None
 
 
 def test_everything_has_a_default() -> None:

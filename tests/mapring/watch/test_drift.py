@@ -125,6 +125,25 @@ def test_rows_without_a_time_are_judged_by_scorings() -> None:
     assert (one.window_start, one.window_end) == (START, None)
 
 
+def scorings(every: datetime.timedelta, times: int, bins: Mapping[str | None, int]) -> DriftLook:
+    parts = []
+    for number in range(times):
+        part = counts({None: bins})
+        moment = pa.array([START + number * every] * len(part), part["scored_at"].type)
+        parts.append(part.set_column(part.column_names.index("scored_at"), "scored_at", moment))
+    return find_drift(pa.concat_tables(parts), {"m1": REFERENCE}, DAILY, LATER)
+
+
+@pytest.mark.parametrize(("every", "looks"), [(HOUR, 720), (DAY, 30), (7 * DAY, 30)])
+def test_scorings_that_come_often_are_judged_as_strictly_as_so_many_looks_ask_for(
+    every: datetime.timedelta, looks: int
+) -> None:
+    found = scorings(every, 40, {"a": 480, "b": 300, "c": 220}).judged
+    assert len(found) == 40 and 1e-9 < found[0].p_value < 1e-4
+    assert [one.q_value / one.p_value for one in found[1:]] == pytest.approx([looks] * 39)
+    assert found[0].q_value / found[0].p_value == pytest.approx(30), "one scoring has no pace"
+
+
 def test_withheld_labels_are_no_drift_and_said() -> None:
     look = find(days(SHIFTED), outcomes={"scored": 1000, "withheld": 1})
     assert look.judged == [] and "withheld" in look.not_judged[-1].reason

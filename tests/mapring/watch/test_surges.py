@@ -9,9 +9,11 @@ import pytest
 
 from mapring.settings.alerts import Surges
 from mapring.watch.findings import Finding
-from mapring.watch.surges import Extent, Surge
-from tests.mapring.watch.counts import HOUR, MODEL, START, drift, evaluate, hour_of, hour_rows, hours, row
+from mapring.watch.series import read_series
+from mapring.watch.surges import Extent, Surge, find_surges
+from tests.mapring.watch.counts import HOUR, MODEL, START, drift, evaluate, hour_of, hour_rows, hours, row, table
 
+DAY = 24 * HOUR
 JUDGED = range(24 * 8, 24 * 10)
 BEGIN = 24 * 9
 
@@ -57,6 +59,16 @@ def test_hour_by_hour_the_same_is_found_as_all_at_once() -> None:
 def test_a_pause_longer_than_the_cooldown_makes_it_another_surge(pause: int, alerts: int) -> None:
     shares = {BEGIN - 8: 0.4, BEGIN - 8 + 1 + pause: 0.4}
     assert len(evaluate(hours(240, shares), JUDGED).surges) == alerts
+
+
+@pytest.mark.parametrize("cooldown", [0.0, 12.0])
+def test_a_surge_of_days_is_one_where_windows_are_longer_than_the_cooldown(cooldown: float) -> None:
+    shares = dict.fromkeys(range(24 * 40, 24 * 47, 24), 0.4)
+    rows = [one for hour in range(0, 24 * 47, 24) for one in hour_rows(hour, shares.get(hour))]
+    windows = [np.datetime64((START + day * DAY).replace(tzinfo=None), "us") for day in range(40, 47)]
+    evaluation = find_surges(read_series(table(rows)), windows, Surges(cooldown_hours=cooldown), DAY)
+    assert [surge.finding.window_start for surge in evaluation.surges] == [START + 40 * DAY]
+    assert evaluation.extents[0].last == START + 46 * DAY
 
 
 def test_a_surge_that_lasts_is_one_however_long() -> None:

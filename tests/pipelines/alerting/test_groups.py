@@ -41,7 +41,9 @@ class GroupedWorld(World):
                 if row["window_start"] == START + (BEGIN - 1) * HOUR and row["label"] == "calm":
                     row["rows"] += {"B": -self.moved, "C": self.moved}.get(row["group"], 0)
             counts = counts.from_pylist(rows, counts.schema)
-        return Evidence(counts=of_sources(counts), drifts=self.drifts, groups=counts if self.by_group else None)
+        sources = of_sources(counts)
+        groups = counts if self.by_group else None
+        return Evidence(counts=sources, newest=self.newest(sources), drifts=self.drifts, groups=groups)
 
 
 @pytest.fixture

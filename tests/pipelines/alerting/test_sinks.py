@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from mapring.settings.alerts import Alerts, Surges, Webhook
 from pipelines.alerting import lineage_events
 from pipelines.alerting.lineage_events import LineageEvents, make_event, open_lineage
 from pipelines.alerting.webhook import open_webhook
-from tests.mapring.watch.counts import START
+from tests.mapring.watch.counts import START, drift
 from tests.pipelines.alerting.receiver import receiver
 from tests.pipelines.alerting.world import Ground, World
 from tests.pipelines.scheduling.world import FakeClock
@@ -83,6 +84,49 @@ def test_what_a_webhook_names_must_be_in_the_environment(monkeypatch: pytest.Mon
     sink = open_webhook(hook, FakeClock())
     assert (sink.url, sink.secret) == ("https://desk.example/x", b"hidden")
     assert "hidden" not in repr(sink) and "example" not in repr(sink)
+
+
+def test_an_address_from_the_environment_that_is_none_is_refused_and_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESK_URL", "desk.example/services/TOKEN")
+    with pytest.raises(SettingsError, match="desk: url_env: the environment variable 'DESK_URL' holds no") as caught:
+        open_webhook(Webhook(name="desk", url_env="DESK_URL"), FakeClock())
+    assert "TOKEN" not in str(caught.value)
+
+
+def test_an_address_with_blanks_is_not_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.add_webhook("http://127.0.0.1:9/services/TO KEN", attempts=1).look()
+    told = capsys.readouterr()
+    assert "its address is no URL" in told.out + told.err and "KEN" not in told.out + told.err
+
+
+def test_an_alert_that_is_refused_keeps_no_other_back(world: World) -> None:
+    world.drifts = tuple(drift(f"quantity{number}", "shop", 24 * 9 + 9, 24 * 9 + 10) for number in range(3))
+    with receiver() as server:
+        server.answers = [200, 422, 200, 200]
+        world.add_webhook(server.url).look()
+        assert [request.alert["quantity"] for request in server.received] == ["rare", "quantity1", "quantity2"]
+        world.look().look()
+        assert [request.alert["quantity"] for request in server.received][3:] == ["quantity0"]
+
+
+def test_an_address_that_is_gone_is_asked_once_a_run(world: World) -> None:
+    world.drifts = tuple(drift(f"quantity{number}", "shop", 24 * 9 + 9, 24 * 9 + 10) for number in range(3))
+    with receiver() as server:
+        server.answers = [404, 404]
+        world.add_webhook(server.url).look()
+        assert server.answers == [404] and not server.received
+
+
+def test_a_look_that_failed_is_no_last_look(world: World) -> None:
+    path = world.folder / "mapring.prom"
+    world.settings = Alerts(surges=Surges(judge_days=1), prometheus_file=str(path))
+    world.look()
+    before = path.read_text()
+    world.at(world.hour + 1)
+    alerting = replace(world.alerting(), gather=lambda: pytest.fail("no counts"))
+    with pytest.raises(pytest.fail.Exception):
+        alerting.look()
+    assert path.read_text() == before
 
 
 def test_prometheus_reads_the_numbers(world: World) -> None:
@@ -173,8 +217,6 @@ def test_the_log_of_alerts_is_a_table_for_duckdb_polars_pandas_and_arrow(world: 
 
 
 def test_a_drift_is_an_alert_once_for_all_its_windows(world: World) -> None:
-    from tests.mapring.watch.test_surges import drift
-
     world.drifts = tuple(drift("language", "shop", hour, hour + 1) for hour in range(24 * 9, 24 * 9 + 5))
     world.rows = [one for one in world.rows if one["label"] != "rare"]
     world.look()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 
 from mapring.settings.alerts import Alerts, Surges, Webhook
 from mapring.watch.findings import Finding
+from mapring.watch.series import newest_ended
 from pipelines.alerting.alerting import Alerting
 from pipelines.alerting.delivery import Sink
 from pipelines.alerting.evidence import Evidence
@@ -83,7 +85,13 @@ class World:
         return path.read_text().splitlines() if path.exists() else []
 
     def _gather(self) -> Evidence:
-        return Evidence(counts=self._counts(), drifts=self.drifts)
+        counts = self._counts()
+        return Evidence(counts=counts, newest=self.newest(counts), drifts=self.drifts)
+
+    def newest(self, counts: pa.Table) -> dict[tuple[str, bool], datetime.datetime]:
+        """The newest windows that have ended."""
+        counts = counts.append_column("scored_at", pa.nulls(len(counts), pa.timestamp("us", "UTC")))
+        return newest_ended(counts, HOUR, self.clock.now())
 
     def _counts(self) -> pa.Table:
         end = START + self.hour * HOUR
