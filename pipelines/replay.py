@@ -17,7 +17,7 @@ from rich.table import Table
 
 from mapring import storage
 from mapring.contract import Manifest, read_manifest
-from mapring.contract.schemas import DROP, MEASURED
+from mapring.contract.schemas import DROP, KEPT_IN_SHARDS, MEASURED
 from mapring.errors import PublishedError, SettingsError
 from mapring.filter_rules import Rule, judge, measures_of, rules_of
 from mapring.plan import make_plan
@@ -133,7 +133,8 @@ class _Duplicates:
         for entry in manifest.files_below("drops"):
             with storage.open_read(storage.join(directory, entry.path)) as handle:
                 is_later = ~pc.field("stage").isin(["read", "filter"])
-                parts.append(pq.read_table(handle, columns=["doc_id", "kept_doc_id"], filters=is_later))
+                columns = ["doc_id", "kept_doc_id", "detail"]
+                parts.append(_own_twins(pq.read_table(handle, columns=columns, filters=is_later)))
         table = pa.concat_tables(parts).combine_chunks()
         self._ids, self._twins = table.column("doc_id"), table.column("kept_doc_id")
         self._passes = np.zeros(table.num_rows, bool)
@@ -153,6 +154,13 @@ class _Duplicates:
         without = self._passes & self._lost
         promoted = len(pc.unique(self._twins.filter(pa.array(without))))
         return int(np.sum(self._passes)) - promoted
+
+
+def _own_twins(drops: pa.Table) -> pa.Table:
+    """`doc_id` and `kept_doc_id`, null where the twin is in earlier shards: a document here may have the same id."""
+    is_earlier = pc.starts_with(drops["detail"], KEPT_IN_SHARDS).fill_null(False)
+    own = pc.if_else(is_earlier, pa.scalar(None, pa.string()), drops["kept_doc_id"])
+    return pa.table([drops["doc_id"], own], ["doc_id", "kept_doc_id"])
 
 
 def _among(values: Any, ids: pa.StringArray) -> npt.NDArray[np.bool_]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from mapring.care.forgotten import FORGOTTEN
 from mapring.contract import Manifest, read_manifest
+from mapring.contract.schemas import KEPT_IN_SHARDS
 from mapring.errors import PublishedError
 from mapring.filter_rules import judge, rules_of
 from mapring.pairs import shown
@@ -23,7 +24,6 @@ from spark_jobs.word_diff import word_diff
 
 _MOST_DOCUMENTS = 5  # shown where several share one id of the user
 _SHOWN_CHARACTERS = 400
-_KEPT_IN = "kept in shards "  # as the ledger says it
 
 
 def explain(plan: Plan, wanted: str) -> Iterator[str]:
@@ -142,8 +142,8 @@ def _tell_measures(directory: str, manifest: Manifest, doc_id: str) -> Iterator[
 def _tell_twin(plan: Plan, manifest: Manifest, row: dict[str, Any], original: Original | None) -> Iterator[str]:
     twin, detail = row["kept_doc_id"], row["detail"] or ""
     directory: str | None = plan.shards_directory
-    if detail.startswith(_KEPT_IN):
-        directory = _earlier(plan, detail.removeprefix(_KEPT_IN))
+    if detail.startswith(KEPT_IN_SHARDS):
+        directory = _earlier(plan, detail.removeprefix(KEPT_IN_SHARDS))
     yield f"  kept twin: document {twin}" + (f", in {directory}" if directory != plan.shards_directory else "")
     if directory is None:
         yield "    its shards are not among preprocess.duplicates.earlier of this pipeline any more"

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import functions as F
 
 from mapring.care.forgotten import FORGOTTEN
-from mapring.contract.schemas import DROP
+from mapring.contract.schemas import DROP, KEPT_IN_SHARDS
 from spark_jobs.dedup.parts import DUPLICATE_PARTS
 from spark_jobs.formats.raw import READ_RULES
 from spark_jobs.label_limit import LABEL_LIMIT
@@ -62,7 +62,7 @@ def drop_rows(rejected: DataFrame, duplicates: DataFrame, limited: DataFrame | N
         F.col("duplicate_threshold").cast("string").alias("threshold"),
         "kept_doc_id",
         "similarity",
-        F.when(F.col("kept_in").isNotNull(), F.concat(F.lit("kept in shards "), "kept_in")).alias("detail"),
+        F.when(F.col("kept_in").isNotNull(), F.concat(F.lit(KEPT_IN_SHARDS), "kept_in")).alias("detail"),
     )
     return ruled.unionByName(duplicates)
 

@@ -37,6 +37,7 @@ from spark_jobs.shards import assign_positions, count_documents, lane_files, wri
 from spark_jobs.side_by_side import SideBySide
 from spark_jobs.splits import SPLITS, assign_splits, keep_groups_together
 from spark_jobs.tables import WrittenFile
+from spark_jobs.unchanged import check_unchanged
 from spark_jobs.vocabulary.stage import publish_tokenizer
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def preprocess(plan: Plan) -> None:
     spark = start_fitted_session(STAGE, plan.settings, plan.settings.preprocess.inputs, plan.preprocess_sources)
     manifest = _build(spark, plan)
     check_none_forgotten(plan, STAGE)
+    check_unchanged((*plan.preprocess_sources, *plan.evaluation_sources))
     if not publish(plan.shards_directory, manifest):
         say(STAGE, "another attempt published these shards first; its manifest stands")
     counts = manifest.details["counts"]
@@ -97,7 +99,12 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
         marked = mark_duplicates(kept, settings, run_dir=plan.run.root, partitions=count)
         marked = marked.drop(*_OF_RECORDS).persist()
         duplicates = count_by_rule(marked.select(F.col("duplicate_rule").alias("rule")))
-        placed = assign_splits(marked.where("doc_id = kept_doc_id"), settings)
+        if not duplicates.get(None):
+            raise InputError(
+                f"{plan.config}: preprocess.duplicates.earlier: each of the {by_rule[None]:,} documents that can be "
+                "kept is in earlier shards already, so there is nothing to publish; give new text"
+            )
+        placed = assign_splits(marked.where("duplicate_rule is null"), settings)
         labels = _labels(placed, duplicates[None], plan)
         placed, beyond, limited = _limited(placed, plan)
     unique = _with_texts(placed, records)
@@ -105,7 +112,7 @@ def _build(spark: SparkSession, plan: Plan) -> Manifest:
     tokenizer, told = _publish_tokenizer(unique, plan)
     with SideBySide(spark) as steps:
         writing = steps.start(lambda: _write_data(placed, records, labels, plan))
-        drops = drop_rows(records.where(F.col("rule").isNotNull()), marked.where("doc_id != kept_doc_id"), beyond)
+        drops = drop_rows(records.where(F.col("rule").isNotNull()), marked.where("duplicate_rule is not null"), beyond)
         dropping = steps.start(lambda: _write_ledger(drops, sum(by_rule.values()) - kept_count, directory))
         measuring = steps.start(lambda: write_measures(records, by_rule, settings.preprocess.filters, directory))
         sketching = steps.start(lambda: _write_sketches(unique, kept_count, plan))

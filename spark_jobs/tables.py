@@ -50,7 +50,12 @@ class Built(NamedTuple):
 
 
 def parquet_bytes(table: pa.Table, rows_per_row_group: int) -> bytes:
-    """A table as one Parquet file in memory; the same table gives the same bytes."""
+    """A table as one Parquet file in memory; the same rows give the same bytes.
+
+    However they came: the writer looks at the sizes of pages and dictionaries at the end of each chunk of a table, and
+    how many rows Spark hands over together hangs on the memory of a machine.
+    """
+    table = table.combine_chunks()
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, row_group_size=rows_per_row_group, compression="zstd")
     content: bytes = sink.getvalue().to_pybytes()

@@ -18,6 +18,6 @@ def check_unchanged(files: Iterable[SourceFile]) -> None:
         found = content_identity(file.uri)
         if found != file.identity:
             raise StageError(
-                f"{file.uri}: changed while it was scored (found {found}, expected {file.identity}); nothing was "
-                "committed. Run the command again when it is complete"
+                f"{file.uri}: changed while it was read (found {found}, expected {file.identity}); nothing was "
+                "published. Run the command again when it is complete"
             )

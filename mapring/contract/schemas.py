@@ -49,6 +49,7 @@ PACKED = pa.schema(
     ]
 )
 
+KEPT_IN_SHARDS = "kept in shards "  # how `detail` of a DROP begins whose twin is in earlier shards
 DROP = pa.schema(
     [
         pa.field("doc_id", pa.string(), nullable=False),

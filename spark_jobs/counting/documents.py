@@ -24,7 +24,7 @@ def cluster_sizes(marked: DataFrame) -> pa.Table:
     A document that is kept in earlier shards counts. The different sizes are few: n documents have less than
     the root of 2 n of them.
     """
-    dropped = marked.where("doc_id != kept_doc_id").groupBy("duplicate_rule", "kept_doc_id").count()
+    dropped = marked.where("duplicate_rule is not null").groupBy("duplicate_rule", "kept_doc_id", "kept_in").count()
     sized = dropped.groupBy(F.col("duplicate_rule").alias("rule"), (F.col("count") + 1).alias("documents"))
     table = sized.agg(F.count("*").alias("clusters")).orderBy("rule", "documents").toArrow()
     return table.cast(CLUSTER_SIZES)

@@ -15,13 +15,15 @@ from mapring.settings.dedup import NearDuplicates
 from spark_jobs.dedup.candidates import candidate_pairs, duplicate_pairs
 from spark_jobs.dedup.classes import class_of_new
 from spark_jobs.dedup.independent_set import drop_duplicates
-from spark_jobs.dedup.sketches import NODES, Sketcher, document_ids
+from spark_jobs.dedup.sketches import NODES, Sketcher, document_ids, shards_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 NEAR_DUPLICATE = "near_duplicate"
-DROPPED = pa.schema([("doc_id", pa.string()), ("kept_doc_id", pa.string()), ("similarity", pa.float64())])
+DROPPED = pa.schema(
+    [("doc_id", pa.string()), ("kept_doc_id", pa.string()), ("kept_in", pa.string()), ("similarity", pa.float64())]
+)
 
 
 def find_near_duplicates(
@@ -44,7 +46,8 @@ def find_near_duplicates(
         earlier: NODES rows of documents that stay in any case.
 
     Returns:
-        `doc_id` (dropped), `kept_doc_id` and `similarity`, persisted; one row for each dropped document.
+        `doc_id` (dropped), `kept_doc_id`, `kept_in` (null in this corpus) and `similarity`, persisted; one row for each
+        dropped document.
     """
     from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -71,7 +74,8 @@ def find_near_duplicates(
 def _with_names(twins: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     for batch in twins:
         names = [document_ids(batch.column(name)) for name in ("high", "low")]
-        yield pa.RecordBatch.from_arrays([*names, batch.column("similarity")], schema=DROPPED)
+        columns = [*names, shards_of(batch.column("low")), batch.column("similarity")]
+        yield pa.RecordBatch.from_arrays(columns, schema=DROPPED)
 
 
 def _tell(number: int, edges: int) -> None:

@@ -77,15 +77,21 @@ class Sketcher:
         return Built(pa.Table.from_batches(batches, SKETCH), {})
 
 
-def node_bytes(doc_ids: pa.StringArray, classes: pa.BinaryArray, seed: int) -> pa.BinaryArray:
+def node_bytes(
+    doc_ids: pa.StringArray, classes: pa.BinaryArray, seed: int, kept_in: str | None = None
+) -> pa.BinaryArray:
     """Documents as what they are in a graph: 25 bytes that compare as the order of who stays.
 
     The class, a seeded random number of 8 bytes, and the 16 bytes of the document's id, so that a node tells its
-    document.
+    document. Earlier documents have the fingerprint of their shards, `kept_in`, in place of the number: all of them
+    stay, and an id may be in several shards.
     """
     ids = np.frombuffer(bytes.fromhex("".join(doc_ids.to_pylist())), np.uint8).reshape(-1, 16)
     leading = ids[:, :8].copy().view(">u8").ravel().astype(np.uint64)
-    random = mix(leading ^ odd_numbers(1, seed)).astype(">u8").view(np.uint8).reshape(-1, 8)
+    if kept_in is None:
+        random = mix(leading ^ odd_numbers(1, seed)).astype(">u8").view(np.uint8).reshape(-1, 8)
+    else:
+        random = np.tile(np.frombuffer(bytes.fromhex(kept_in), np.uint8), (len(ids), 1))
     kinds = np.frombuffer(b"".join(classes.to_pylist()), np.uint8).reshape(-1, 1)
     return binary_rows(np.concatenate([kinds, random, ids], axis=1))
 
@@ -103,10 +109,16 @@ def document_ids(nodes: pa.BinaryArray) -> pa.StringArray:
     return pa.array([digits[start : start + 32] for start in range(0, len(digits), 32)], pa.string())
 
 
+def shards_of(nodes: pa.BinaryArray) -> pa.StringArray:
+    """The fingerprints of the shards that hold the nodes' documents, null for those of this corpus."""
+    found = [node[1:9].hex() if node[:1] == EARLIER else None for node in nodes.to_pylist()]
+    return pa.array(found, pa.string())
+
+
 def as_nodes(rows: pa.RecordBatch, classes: pa.BinaryArray, seed: int, kept_in: str | None = None) -> pa.RecordBatch:
     """SKETCH rows as NODES rows; `classes` has the class of each."""
     columns = [
-        node_bytes(rows.column("doc_id"), classes, seed),
+        node_bytes(rows.column("doc_id"), classes, seed, kept_in),
         *(rows.column(name) for name in ("doc_id", "content_hash")),
         *(_as_bytes(rows.column(name)) for name in ("shingles", "bands")),
         pa.array([kept_in] * rows.num_rows, pa.string()),
@@ -141,10 +153,13 @@ def read_earlier(spark: SparkSession, directories: Sequence[str], seed: int) -> 
     """The published sketches of earlier shards as NODES rows; None where there are no such shards."""
     from pyspark.sql.pandas.types import from_arrow_schema
 
+    found = {}  # by fingerprint: shards that are named twice are there once
+    for directory in directories:
+        manifest = read_manifest(directory)
+        found[manifest.fingerprint] = directory, manifest
     files = [
-        (storage.join(directory, entry.path), manifest.fingerprint)
-        for directory in directories
-        for manifest in [read_manifest(directory)]
+        (storage.join(directory, entry.path), fingerprint)
+        for fingerprint, (directory, manifest) in found.items()
         for entry in manifest.files_below("sketches")
     ]
     if not files:

@@ -14,6 +14,8 @@ from spark_jobs.dedup.sketches import read_earlier
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+_STAYS = "kept_in is null and doc_id = kept_doc_id"  # an earlier document may have the same id, see `keep_one_of_each`
+
 
 def mark_duplicates(records: DataFrame, settings: Settings, *, run_dir: str, partitions: int) -> DataFrame:
     """Say of every document whether it stays, and if not, which twin of it does.
@@ -23,8 +25,8 @@ def mark_duplicates(records: DataFrame, settings: Settings, *, run_dir: str, par
     the texts of `records`, which are in `partitions` partitions by content hash, are not moved.
 
     Returns:
-        The records with `kept_doc_id` (their own id for those that stay), `similarity`, `duplicate_rule`,
-        `duplicate_threshold` and `kept_in` (fingerprint of the earlier shards that hold the twin).
+        The records with `kept_doc_id` (their own id for those that stay), `similarity`, `duplicate_rule` (null for
+        those that stay), `duplicate_threshold` and `kept_in` (fingerprint of the earlier shards that hold the twin).
     """
     chosen = settings.preprocess.duplicates
     earlier = read_earlier(records.sparkSession, chosen.earlier, settings.seed)
@@ -33,16 +35,11 @@ def mark_duplicates(records: DataFrame, settings: Settings, *, run_dir: str, par
     decided = keep_one_of_each(records, settings.seed, earlier)
     decided = decided.withColumns({"similarity": F.lit(1.0), "is_near": F.lit(False)})
     if chosen.near.enabled:
-        unique = _with_decision(records, decided.persist()).where("doc_id = kept_doc_id")
+        unique = _with_decision(records, decided.persist()).where(_STAYS)
         dropped = find_near_duplicates(
             unique, chosen.near, seed=settings.seed, run_dir=run_dir, partitions=partitions, earlier=earlier
         )
         decided = _follow(decided, dropped)
-    if earlier is not None:
-        origin = earlier.select(F.col("doc_id").alias("kept_doc_id"), "kept_in")
-        decided = decided.join(origin, "kept_doc_id", "left")
-    else:
-        decided = decided.withColumn("kept_in", F.lit(None).cast("string"))
     decided = decided.repartition(partitions, "content_hash").persist()
     return _described(_with_decision(records, decided), chosen.near.threshold)
 
@@ -54,18 +51,28 @@ def _with_decision(records: DataFrame, decided: DataFrame) -> DataFrame:
 def _follow(exact: DataFrame, dropped: DataFrame) -> DataFrame:
     """Lead every content whose kept document is dropped to the twin of that document."""
     twins = dropped.select(
-        F.col("doc_id").alias("kept_doc_id"), F.col("kept_doc_id").alias("twin"), F.col("similarity").alias("near")
+        F.col("doc_id").alias("own_id"),
+        F.col("kept_doc_id").alias("twin"),
+        F.col("kept_in").alias("twin_in"),
+        F.col("similarity").alias("near"),
     )
-    return exact.join(twins, "kept_doc_id", "left").select(
-        "content_hash",
-        F.coalesce("twin", "kept_doc_id").alias("kept_doc_id"),
-        F.coalesce("near", F.lit(1.0)).alias("similarity"),
-        F.col("twin").isNotNull().alias("is_near"),
+    own_id = F.when(F.col("kept_in").isNull(), F.col("kept_doc_id"))  # no earlier document is dropped
+    has_twin = F.col("twin").isNotNull()
+    return (
+        exact.withColumn("own_id", own_id)
+        .join(twins, "own_id", "left")
+        .select(
+            "content_hash",
+            F.coalesce("twin", "kept_doc_id").alias("kept_doc_id"),
+            F.when(has_twin, F.col("twin_in")).otherwise(F.col("kept_in")).alias("kept_in"),
+            F.coalesce("near", F.lit(1.0)).alias("similarity"),
+            has_twin.alias("is_near"),
+        )
     )
 
 
 def _described(marked: DataFrame, threshold: float) -> DataFrame:
-    is_dropped = F.col("doc_id") != F.col("kept_doc_id")
+    is_dropped = ~F.expr(_STAYS)
     rule = F.when(F.col("is_near"), NEAR_DUPLICATE).otherwise(EXACT_DUPLICATE)
     return marked.withColumns(
         {

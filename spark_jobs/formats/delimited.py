@@ -10,7 +10,8 @@ from spark_jobs.formats.lines import numbered_lines
 from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode
 from spark_jobs.segments import Segment
 
-_LONGEST_QUOTE_LINES = 1000  # a quote that stays open for longer is taken for a stray one
+_LONGEST_QUOTE = 1 << 26  # characters; a quote that stays open for longer is taken for a stray one
+_TRIED_LINES = 1000  # of an open quote that are tried one by one; beyond, only where the quotes could be whole
 csv.field_size_limit(1 << 30)  # the module's default would refuse a text of more than 131,072 characters
 
 
@@ -57,36 +58,69 @@ def _header_position(names: list[str], column: str | None, encoding: str) -> int
 def _csv_records(lines: Iterator[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """Fields of each record, numbered by the line it begins on; lines of a quoted field are joined.
 
-    A stray quote would swallow the lines up to the next one, or the rest of the file. So where
-    joined lines make no record as wide as the header, or none within 1,000 lines, only the line with
-    the stray quote is given up, and reading goes on below it.
+    A stray quote would swallow the lines up to the next one, or the rest of the file. So where joined lines make no
+    record, or one of another width whose lines are records by themselves, or none within 64 Mi characters, only the
+    line with the stray quote is given up, and reading goes on below it.
     """
     again: list[tuple[int, str]] = []  # lines to be read once more, the next one last
-    waiting: list[tuple[int, str]] = []  # lines of a record whose quote is still open
+    open_quote = _OpenQuote()
     width: int | None = None
     while True:
         item = again.pop() if again else next(lines, None)
         fields: list[str] | csv.Error | None = None
-        if item is not None and len(waiting) < _LONGEST_QUOTE_LINES:
-            if not waiting and not item[1]:
+        if item is not None and open_quote.characters < _LONGEST_QUOTE:
+            if not open_quote.lines and not item[1]:
                 continue
-            waiting.append(item)
-            if len(waiting) > 1 and '"' not in item[1]:
+            if not open_quote.add(item):
                 continue
-            fields = _csv_fields("\n".join(line for _, line in waiting), separator)
+            fields = _csv_fields("\n".join(line for _, line in open_quote.lines), separator)
             if fields is None:
                 continue
             item = None
-        elif not waiting:
+        elif not open_quote.lines:
             return
-        number, rest = waiting[0][0], [*waiting[1:], *([item] if item is not None else [])]
-        waiting = []
-        is_stray = fields is None or (rest and (isinstance(fields, csv.Error) or len(fields) != (width or len(fields))))
-        if is_stray:
+        (number, _), *rest = open_quote.lines
+        rest += [item] if item is not None else []
+        open_quote = _OpenQuote()
+        if fields is None or (rest and _is_stray(fields, [line for _, line in rest], width, separator)):
             again.extend(reversed(rest))
             fields = csv.Error("a quote is opened and not closed")
         width = width or (len(fields) if isinstance(fields, list) else None)
         yield number, fields or []
+
+
+class _OpenQuote:
+    """Lines of a record whose quote is still open."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[int, str]] = []
+        self.characters = self._quotes = 0
+
+    def add(self, item: tuple[int, str]) -> bool:
+        """Take one more line; whether the lines may be a whole record now, so that reading them is worth its time.
+
+        A quoted text of a hundred thousand lines with quotes of its own would be read as often. Where a record is as it
+        should be its quotes are even in number, for those within a text are doubled.
+        """
+        _, line = item
+        self.lines.append(item)
+        self.characters += len(line) + 1
+        quotes = line.count('"')
+        self._quotes += quotes
+        if len(self.lines) == 1:
+            return True
+        return quotes > 0 and (len(self.lines) <= _TRIED_LINES or self._quotes % 2 == 0)
+
+
+def _is_stray(fields: list[str] | csv.Error, inner: list[str], width: int | None, separator: str) -> bool:
+    """Whether the lines below a record's first one are no part of it."""
+    if isinstance(fields, csv.Error):
+        return True
+    if width is None or len(fields) == width:
+        return False
+    found = (_csv_fields(line, separator) for line in inner)
+    records = sum(isinstance(own, list) and len(own) == width for own in found)
+    return 2 * records > len(inner)
 
 
 def _csv_fields(text: str, separator: str) -> list[str] | csv.Error | None:

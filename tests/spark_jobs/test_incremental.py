@@ -153,7 +153,7 @@ def test_an_input_that_changes_while_it_is_scored_is_not_committed(
         return written
 
     monkeypatch.setattr(scored_inputs, "write_scores", write_then_change)
-    with pytest.raises(StageError, match=r"a\.txt: changed while it was scored"):
+    with pytest.raises(StageError, match=r"a\.txt: changed while it was read"):
         score(world.plan())
     assert read_table(world.plan().run.scores) is None
     monkeypatch.undo()

@@ -19,5 +19,5 @@ def test_a_changed_file_is_told_and_the_same_one_is_not(tmp_path: Path) -> None:
     files = list_sources("c.yaml", "score.inputs", inputs)
     check_unchanged(files)
     (tmp_path / "b.txt").write_text("awful\n")
-    with pytest.raises(StageError, match=r"b\.txt: changed while it was scored \(found sha256:"):
+    with pytest.raises(StageError, match=r"b\.txt: changed while it was read \(found sha256:"):
         check_unchanged(files)

@@ -12,7 +12,7 @@ import yaml
 from mapring.contract import read_manifest
 from mapring.contract.schemas import SKETCH
 from mapring.contract.verify import verify
-from mapring.errors import SettingsError
+from mapring.errors import InputError, SettingsError
 from mapring.plan import Plan, make_plan
 from spark_jobs.explain import explain
 from spark_jobs.preprocess import preprocess
@@ -138,3 +138,64 @@ def test_sketches_that_cannot_be_compared_are_refused_before_a_start(first: Plan
     preprocess(bare)
     with pytest.raises(SettingsError, match="has no sketches; preprocess it again with"):
         lines_of(root, "third", ["a"], near=NEAR, earlier=[bare.shards_directory])
+
+
+def grown(root: Path, name: str, file: str, texts: list[str], **duplicates: object) -> Plan:
+    """A plan over an input of one name, as a feed that is written in place: its documents have the ids of last time."""
+    plan = lines_of(root, name, texts, **duplicates)
+    place = root / name / file
+    place.parent.mkdir(exist_ok=True)
+    (root / f"{name}.txt").rename(place)
+    values = yaml.safe_load(Path(plan.config).read_text())
+    values["preprocess"]["inputs"] = [{"name": "feed", "path": str(place.parent), "format": "text"}]
+    Path(plan.config).write_text(yaml.safe_dump(values))
+    return make_plan(plan.config)
+
+
+def kept_texts(plan: Plan) -> list[str]:
+    return sorted(
+        row["text"]
+        for entry in read_manifest(plan.shards_directory).files_below("data")
+        for row in pq.read_table(Path(plan.shards_directory, entry.path), columns=["text"]).to_pylist()
+    )
+
+
+def dropped(plan: Plan) -> dict[int, tuple[str, str | None]]:
+    """Rule and detail by record."""
+    return {
+        row["record"]: (row["rule"], row["detail"])
+        for entry in read_manifest(plan.shards_directory).files_below("drops")
+        for row in pq.read_table(Path(plan.shards_directory, entry.path)).to_pylist()
+    }
+
+
+def test_a_feed_that_grew_is_compared_with_itself_though_its_documents_have_the_same_ids(tmp_path: Path) -> None:
+    write_world(tmp_path)
+    old, near = [made(n) for n in range(6)], made(3).replace(made(3).split()[0], "changed", 1)
+    monday = grown(tmp_path, "monday", "posts.txt", old, near=NEAR, keep_sketches=True)
+    preprocess(monday)
+    texts = [*old[:3], near, *old[4:], made(100), made(101)]
+    tuesday = grown(
+        tmp_path, "tuesday", "posts.txt", texts, near=NEAR, keep_sketches=True, earlier=[monday.shards_directory]
+    )
+    preprocess(tuesday)
+    in_monday = f"kept in shards {monday.shards}"
+    assert kept_texts(tuesday) == sorted([made(100), made(101)])
+    exact = dict.fromkeys((1, 2, 3, 5, 6), ("exact_duplicate", in_monday))
+    assert dropped(tuesday) == {**exact, 4: ("near_duplicate", in_monday)}
+    # Both earlier corpora have documents of the same ids, with other texts; and one of this corpus has one, too.
+    other = [made(200), made(101), made(101), old[0], made(201)]
+    earlier = [monday.shards_directory, tuesday.shards_directory, monday.shards_directory]
+    wednesday = grown(tmp_path, "wednesday", "posts.txt", other, near=NEAR, earlier=earlier)
+    preprocess(wednesday)
+    in_tuesday = ("exact_duplicate", f"kept in shards {tuesday.shards}")
+    assert kept_texts(wednesday) == sorted([made(200), made(201)])
+    assert dropped(wednesday) == {2: in_tuesday, 3: in_tuesday, 4: ("exact_duplicate", in_monday)}
+    assert verify(wednesday.shards_directory) == []
+
+
+def test_where_all_is_in_earlier_shards_there_is_nothing_to_publish(first: Plan) -> None:
+    root = Path(first.config).parent
+    known = lines_of(root, "known", [made(1), made(2)], near=NEAR, earlier=[first.shards_directory])
+    with pytest.raises(InputError, match="each of the 2 documents that can be kept is in earlier shards already"):
+        preprocess(known)
