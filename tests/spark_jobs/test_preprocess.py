@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mapring.contract import Manifest, read_manifest
+from mapring.contract import Manifest, is_published, read_manifest
 from mapring.contract.schemas import DROP, SHARD
 from mapring.contract.verify import verify
-from mapring.errors import InputError
+from mapring.errors import InputError, StageError
 from mapring.plan import Plan, make_plan
 from spark_jobs.preprocess import preprocess
 from tests.tiny import write_world
@@ -195,3 +195,13 @@ def test_too_much_quarantine_fails_before_anything_is_published(world: World, tm
     with pytest.raises(InputError, match=r"3 of 310 records \(1\.0%\) are malformed.*allowed are 0\.5%.*a/a\.csv:79"):
         preprocess(other)
     assert not Path(other.shards_directory, "published.json").exists()
+
+
+def test_an_input_that_changed_is_not_published_under_what_it_was(tmp_path: Path) -> None:
+    config, _ = write_world(tmp_path)
+    plan = make_plan(config)
+    place = Path(plan.preprocess_sources[0].uri.removeprefix("file://"))
+    place.write_bytes(place.read_bytes().replace(b"the", b"eht"))
+    with pytest.raises(StageError, match=rf"{place.name}: changed while it was read .* nothing was published"):
+        preprocess(plan)
+    assert not is_published(plan.shards_directory)

@@ -65,3 +65,13 @@ def test_equal_tables_make_equal_bytes_and_names(tmp_path: Path) -> None:
     assert content == parquet_bytes(pa.concat_tables([table.slice(0, 30), table.slice(30)]), 10)
     entry = write_file(str(tmp_path), content_name("part", content, ".parquet"), content, 100)
     assert pq.read_metadata(tmp_path / entry.path).num_row_groups == 10
+
+
+def test_the_same_rows_make_the_same_bytes_however_they_came() -> None:
+    texts = [f"{number:04d} " + "a text of three thousand characters " * 85 for number in range(1200)]
+    whole = pa.table({"text": texts})
+    found = [
+        parquet_bytes(pa.concat_tables([whole.slice(start, rows) for start in range(0, len(texts), rows)]), 4096)
+        for rows in (1200, 300, 7)
+    ]
+    assert found[0] == found[1] == found[2]
