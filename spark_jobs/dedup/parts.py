@@ -4,8 +4,9 @@ As in CCNet (Wenzek et al. 2020) this comes before whole documents are compared,
 split and sketched by the text that is published. A part counts by the different texts that hold it. Where
 these are more than `most_documents`, one occurrence in the corpus stays: the first in the document that is first by
 class (`dedup.classes`, so an official test file keeps what training text repeats), then in a seeded order of contents.
-Equal documents lose the same parts, and stay equal. A part that one document repeats and no other holds is left alone:
-that is a matter of the filters of repetition.
+A document that loses so much that it is dropped itself keeps nothing that another one has. Equal documents lose the
+same parts, and stay equal. A part that one document repeats and no other holds is left alone: that is a matter of the
+filters of repetition.
 """
 
 from __future__ import annotations
@@ -27,12 +28,22 @@ from spark_jobs.dedup.shingles import Hashes, Offsets, hash_strings, mix, odd_nu
 from spark_jobs.records import RECORD, document_id
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 DUPLICATE_PARTS = "duplicate_parts"
 REMOVED = pa.schema([pa.field("parts_removed", pa.int32()), pa.field("characters_removed", pa.int64())])
 _SEPARATOR = {"line": "\n", "paragraph": "\n\n"}
-_LISTED = "content_hash string, place int, part bigint, again boolean"
+_LISTED = pa.schema(
+    [
+        ("content_hash", pa.string()),
+        ("place", pa.int32()),
+        ("part", pa.int64()),
+        ("again", pa.bool_()),  # whether the text has it more than once
+        ("characters", pa.int64()),  # of all its occurrences in the text
+        ("again_characters", pa.int64()),  # of all but the first
+        ("total", pa.int64()),  # of all parts of the text
+    ]
+)
 
 
 class Parts(NamedTuple):
@@ -70,15 +81,28 @@ class PartLister:
     settings: DuplicateParts
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Of batches of `content_hash`, `place` and `text`: these two, `part`, and whether the text has it `again`."""
+        """_LISTED rows of batches of `content_hash`, `place` and `text`: one for each different part of a text."""
         for batch in batches:
             parts = parts_of(batch.column("text"), self.settings)
+            keys, lengths = _keyed(parts.hashes, parts.owner), _lengths(parts)
+            total = np.bincount(parts.owner, lengths, batch.num_rows).astype(np.int64)
+            again = (lengths * ~_first_ones(keys))[parts.comparable]
             hashes, owner = parts.hashes[parts.comparable], parts.owner[parts.comparable]
-            _, first, times = np.unique(_keyed(hashes, owner), return_index=True, return_counts=True)
-            rows = pa.array(owner[first])
-            told = [batch.column(name).take(rows) for name in ("content_hash", "place")]
-            columns = [*told, pa.array(hashes[first].view(np.int64)), pa.array(times > 1)]
-            yield pa.RecordBatch.from_arrays(columns, names=["content_hash", "place", "part", "again"])
+            _, first, number, times = np.unique(
+                keys[parts.comparable], return_index=True, return_inverse=True, return_counts=True
+            )
+            rows = owner[first]
+            columns = [
+                *(batch.column(name).take(pa.array(rows)) for name in ("content_hash", "place")),
+                pa.array(hashes[first].view(np.int64)),
+                pa.array(times > 1),
+                *(
+                    pa.array(np.bincount(number, values, len(first)).astype(np.int64))
+                    for values in (lengths[parts.comparable], again)
+                ),
+                pa.array(total[rows]),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=_LISTED)
 
 
 @dataclass(frozen=True)
@@ -110,7 +134,7 @@ class PartRemover:
         """New values of the rows that lose parts, which `found` marks; and for all rows how much they lose."""
         parts = parts_of(batch.column("text"), self.settings)
         stays = ~_removable(parts, batch.column("gone"), batch.column("once"))
-        lengths = pc.utf8_length(parts.texts).to_numpy().astype(np.int64)
+        lengths = _lengths(parts)
         texts = _joined(parts, stays, _SEPARATOR[self.settings.unit])
         total, lost = (
             np.bincount(parts.owner, lengths * kept, batch.num_rows).astype(np.int64) for kept in (1, ~stays)
@@ -141,9 +165,20 @@ class PartRemover:
 def _removable(parts: Parts, gone: pa.ListArray, once: pa.ListArray) -> npt.NDArray[np.bool_]:
     """Which of the parts must go, by the lists of hashes of their texts."""
     keys = _keyed(parts.hashes, parts.owner)
+    is_again = np.isin(keys, _listed_keys(once)) & ~_first_ones(keys)
+    return parts.comparable & (np.isin(keys, _listed_keys(gone)) | is_again)
+
+
+def _first_ones(keys: Hashes) -> npt.NDArray[np.bool_]:
+    """Where a key stands for the first time."""
     first = np.zeros(len(keys), bool)
     first[np.unique(keys, return_index=True)[1]] = True
-    return parts.comparable & (np.isin(keys, _listed_keys(gone)) | (np.isin(keys, _listed_keys(once)) & ~first))
+    return first
+
+
+def _lengths(parts: Parts) -> Offsets:
+    """Characters of each part, shape (N,)."""
+    return np.asarray(pc.utf8_length(parts.texts).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _keyed(hashes: Hashes, owner: Offsets) -> Hashes:
@@ -184,28 +219,54 @@ def remove_duplicate_parts(records: DataFrame, settings: DuplicateParts, *, seed
 
     place = F.conv(F.hex(class_of_new(F.col("given_split"))), 16, 10).cast("int")
     texts = records.where(F.col("rule").isNull()).select("content_hash", place.alias("place"), "text")
-    listed = texts.mapInArrow(PartLister(settings).__call__, _LISTED)
+    listed = texts.mapInArrow(PartLister(settings).__call__, from_arrow_schema(_LISTED))
     # Equal documents list the same, and count once, in the first class that one of them has.
     contents = listed.repartition(partitions, "part").groupBy("part", "content_hash")
-    listed = contents.agg(F.min("place").alias("place"), F.max("again").alias("again")).persist()
-    order = F.struct("place", F.xxhash64(F.lit(seed), "content_hash"), "content_hash")
-    counted = listed.groupBy("part").agg(F.count("*").alias("documents"), F.min(order).alias("first"))
-    repeated = counted.where(F.col("documents") > settings.most_documents).select("part", "first.content_hash")
-    repeated = repeated.withColumnRenamed("content_hash", "keeper")
-    is_keeper = F.col("content_hash") == F.col("keeper")
-    lists = listed.join(repeated, "part").where(~is_keeper | F.col("again")).groupBy("content_hash")
-    removable = lists.agg(
-        F.collect_list(F.when(~is_keeper, F.col("part"))).alias("gone"),
-        F.collect_list(F.when(is_keeper, F.col("part"))).alias("once"),
+    sizes = (F.max(name).alias(name) for name in ("again", "characters", "again_characters", "total"))
+    listed = contents.agg(F.min("place").alias("place"), *sizes).persist()
+    lost = _lost_parts(listed, settings, seed)
+    dropped = _contents_to_drop(lost, settings).persist()
+    if not dropped.isEmpty():
+        lost = _lost_parts(listed, settings, seed, dropped)
+    removable = lost.groupBy("content_hash").agg(
+        F.collect_list(F.when(~F.col("is_keeper"), F.col("part"))).alias("gone"),
+        F.collect_list(F.when(F.col("is_keeper"), F.col("part"))).alias("once"),
     )
     removable = removable.repartition(partitions, "content_hash").persist()
     removable.count()
-    listed.unpersist()
+    for frame in (listed, dropped):
+        frame.unpersist()
     alive = records.where(F.col("rule").isNull()).join(removable.hint("shuffle_hash"), "content_hash", "left")
     others = records.where(F.col("rule").isNotNull())
     cleaned = alive.mapInArrow(PartRemover(settings).__call__, from_arrow_schema(pa.schema([*RECORD, *REMOVED])))
     nothing = {field.name: F.lit(0).cast("int" if field.type == pa.int32() else "bigint") for field in REMOVED}
     return cleaned.unionByName(others.withColumns(nothing)).repartition(partitions, "content_hash")
+
+
+def _lost_parts(listed: DataFrame, settings: DuplicateParts, seed: int, dropped: DataFrame | None = None) -> DataFrame:
+    """The parts that contents lose, as in _LISTED; where one `is_keeper` of a part, all occurrences but the first.
+
+    Contents in `dropped` keep parts only that no other content has. That takes from no other one: what it kept another
+    one keeps now, and nothing else changes. So no further content loses too much.
+    """
+    order: tuple[str | Column, ...] = ("place", F.xxhash64(F.lit(seed), "content_hash"), "content_hash")
+    if dropped is not None:
+        marked = dropped.select("content_hash", F.lit(True).alias("is_dropped"))
+        listed = listed.join(marked, "content_hash", "left").fillna(False, "is_dropped")
+        order = ("is_dropped", *order)
+    counted = listed.groupBy("part").agg(F.count("*").alias("documents"), F.min(F.struct(*order)).alias("first"))
+    repeated = counted.where(F.col("documents") > settings.most_documents).select("part", "first.content_hash")
+    repeated = repeated.withColumnRenamed("content_hash", "keeper")
+    told = listed.join(repeated, "part").withColumn("is_keeper", F.col("content_hash") == F.col("keeper"))
+    return told.where(~F.col("is_keeper") | F.col("again"))
+
+
+def _contents_to_drop(lost: DataFrame, settings: DuplicateParts) -> DataFrame:
+    """The contents of which too little would be left, as `PartRemover` finds it."""
+    characters = F.when(F.col("is_keeper"), F.col("again_characters")).otherwise(F.col("characters"))
+    sums = lost.groupBy("content_hash").agg(F.sum(characters).alias("lost"), F.max("total").alias("total"))
+    share = F.col("lost") / F.greatest("total", F.lit(1))
+    return sums.where(share >= settings.maximum_share).select("content_hash")
 
 
 def describe_parts(records: DataFrame, settings: DuplicateParts) -> dict[str, Any]:

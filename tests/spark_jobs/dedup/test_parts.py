@@ -166,6 +166,32 @@ def test_an_official_test_file_keeps_the_lines_that_training_text_repeats(tmp_pa
     assert manifest.details["counts"]["dropped"] == {"exact_duplicate": 1}
 
 
+def test_what_a_dropped_document_held_stays_in_another_one(tmp_path: Path) -> None:
+    write_world(tmp_path)
+    p, q, r = (f"The paragraph {name} of some length that others repeat" for name in "PQR")
+    own = ["Words of the test file alone and of no other", "Words of the training file alone, and enough of them"]
+    texts = {"test": [q, r, own[0]], "validation": [p, q, r], "train": [p, own[1]]}
+    plan = plan_of(tmp_path, ["unused"], unit="paragraph", minimum_characters=5, maximum_share=0.5)
+    values = yaml.safe_load(Path(plan.config).read_text())
+    values["preprocess"]["inputs"] = []
+    for split, parts in texts.items():
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps({"text": "\n\n".join(parts)}) + "\n")
+        source = {"name": split, "path": str(tmp_path / f"{split}.jsonl"), "format": "jsonl", "split": split}
+        values["preprocess"]["inputs"].append(source)
+    Path(plan.config).write_text(yaml.safe_dump(values))
+    plan = make_plan(plan.config)
+    preprocess(plan)
+    manifest = read_manifest(plan.shards_directory)
+    assert manifest.details["counts"]["dropped"] == {"duplicate_parts": 1}, "the validation file, of which P is left"
+    kept = [
+        part
+        for entry in manifest.files_below("data")
+        for row in pq.read_table(Path(plan.shards_directory, entry.path)).to_pylist()
+        for part in row["text"].split("\n\n")
+    ]
+    assert sorted(kept) == sorted([p, q, r, *own])
+
+
 def test_parts_need_lines(tmp_path: Path) -> None:
     config, _ = write_world(tmp_path, duplicates={"parts": {"unit": "line"}})
     with pytest.raises(SettingsError, match=r"parts\.unit: found line, but there are no lines; set normalization"):
