@@ -129,7 +129,7 @@ class _Duplicates:
     """
 
     def __init__(self, directory: str, manifest: Manifest) -> None:
-        parts = [pa.schema([DROP.field("doc_id"), DROP.field("kept_doc_id")]).empty_table()]
+        parts = [_own_twins(DROP.empty_table())]
         for entry in manifest.files_below("drops"):
             with storage.open_read(storage.join(directory, entry.path)) as handle:
                 is_later = ~pc.field("stage").isin(["read", "filter"])
@@ -160,7 +160,7 @@ def _own_twins(drops: pa.Table) -> pa.Table:
     """`doc_id` and `kept_doc_id`, null where the twin is in earlier shards: a document here may have the same id."""
     is_earlier = pc.starts_with(drops["detail"], KEPT_IN_SHARDS).fill_null(False)
     own = pc.if_else(is_earlier, pa.scalar(None, pa.string()), drops["kept_doc_id"])
-    return pa.table([drops["doc_id"], own], ["doc_id", "kept_doc_id"])
+    return pa.table({"doc_id": drops["doc_id"], "kept_doc_id": own})
 
 
 def _among(values: Any, ids: pa.StringArray) -> npt.NDArray[np.bool_]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from mapring.contract import read_manifest
+from mapring.contract.schemas import DROP
 from mapring.errors import MapringError, PublishedError, SettingsError
 from mapring.filter_rules import RULE_NAMES
 from mapring.plan import Plan, make_plan
 from mapring.settings import load_settings
 from pipelines.cli import app
-from pipelines.replay import print_replay, replay
+from pipelines.replay import _own_twins, print_replay, replay
 from spark_jobs.preprocess import preprocess
 from tests.spark_jobs.filters.dirty import write_dirty_world
 
@@ -73,6 +75,13 @@ def test_what_later_rules_dropped_is_not_counted_as_left(plan: Plan, tmp_path: P
     assert counts["dropped"]["contaminated"] >= 1
     found = replay(other.shards_directory, other.settings.preprocess.filters)
     assert found.after == found.before and found.after_duplicates == counts["kept"]
+
+
+def test_a_twin_of_earlier_shards_is_not_taken_for_a_document_of_the_same_id() -> None:
+    row = dict.fromkeys(DROP.names) | {"doc_id": "a", "kept_doc_id": "b", "record": 1}
+    rows = [row, row | {"doc_id": "c", "detail": "kept in shards 0123456789abcdef"}]
+    drops = pa.table({name: pa.array([one[name] for one in rows], DROP.field(name).type) for name in DROP.names})
+    assert _own_twins(drops).to_pylist() == [{"doc_id": "a", "kept_doc_id": "b"}, {"doc_id": "c", "kept_doc_id": None}]
 
 
 def test_the_command_prints_a_table(plan: Plan) -> None:

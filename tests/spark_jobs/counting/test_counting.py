@@ -111,10 +111,15 @@ def test_a_corpus_without_words_has_empty_tables(spark: SparkSession) -> None:
 def test_clusters_are_counted_by_size_and_rule(spark: SparkSession) -> None:
     rows = [("a", "a", None), ("b", "a", "exact"), ("c", "a", "exact"), ("d", "d", None), ("e", "d", "near")]
     rows += [("f", "f", None), ("g", "f", "near"), ("h", "h", None)]
-    marked = spark.createDataFrame(rows, "doc_id string, kept_doc_id string, duplicate_rule string")
+    own = [(*row, None) for row in rows]
+    earlier = [("h", "h", "near", "shards"), ("i", "h", "near", "shards")]  # of earlier ones, and of the same id
+    marked = spark.createDataFrame(
+        [*own, *earlier], "doc_id string, kept_doc_id string, duplicate_rule string, kept_in string"
+    )
     assert cluster_sizes(marked).to_pylist() == [
         {"rule": "exact", "documents": 3, "clusters": 1},
         {"rule": "near", "documents": 2, "clusters": 2},
+        {"rule": "near", "documents": 3, "clusters": 1},
     ]
 
 
