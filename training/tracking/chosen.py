@@ -38,7 +38,7 @@ def tracked(plan: Plan, ring: Ring) -> Iterator[list[Tracker]]:
             trackers.append(tracker)
 
     try:
-        first_rank_only(ring, open_all)
+        first_rank_only(ring, open_all, may_take_long=True)  # MLflow asks a silent server for four minutes
         yield trackers
     finally:
         for tracker in trackers:
