@@ -16,6 +16,7 @@ from pipelines import plots
 from pipelines.names import BASELINES, figures_of
 from pipelines.report_data import Data, draw_data, gather_data
 from pipelines.report_lineage import draw_lineage, nodes_of
+from pipelines.report_recommendations import Recommendations, draw_recommendations, gather_recommendations
 from pipelines.report_scores import Scores, draw_scores, gather_scores
 from pipelines.report_settings import shown_overrides, shown_settings
 from pipelines.report_training import Model, calibration_lines, draw_training, gather_model, loss_lines
@@ -26,6 +27,7 @@ _SECTIONS: Mapping[str, Sequence[str]] = {  # and parts of them that the index n
     "training": (),
     "evaluation": ("mistakes",),
     "scores": (),
+    "recommendations": (),
     "watch": ("drift", "alerts"),
     "lineage": (),
     "settings": (),
@@ -35,7 +37,7 @@ _SECTIONS: Mapping[str, Sequence[str]] = {  # and parts of them that the index n
 def write_report(plan: Plan) -> None:
     """Gather what is published of a plan and write the page; what is missing is said on it."""
     data, model, now = gather_data(plan), gather_model(plan), datetime.now(UTC)
-    page = render(plan, data, model, gather_scores(plan), now, gather_watch(plan, now))
+    page = render(plan, data, model, gather_scores(plan), now, gather_watch(plan, now), gather_recommendations(plan))
     storage.replace(plan.run.report, page.encode())
 
 
@@ -46,6 +48,7 @@ def render(
     scores: Scores | None,
     now: datetime,
     watch: WatchPage | None = None,
+    recommendations: Recommendations | None = None,
 ) -> str:
     """The page, with all text escaped."""
     loader = FunctionLoader(lambda name: files("pipelines").joinpath(name).read_text())
@@ -54,18 +57,19 @@ def render(
     )
     environment.filters.update(thousands=_thousands, share=_share, figure=_figure, short=_short)
     template = environment.get_template("report.html")
-    drawn, legends = _plots(plan, data, model, scores)
+    drawn, legends = _plots(plan, data, model, scores, recommendations)
     return template.render(
         plan=plan,
         data=data,
         model=model,
         scores=scores,
         watch=watch,
+        recommendations=recommendations,
         written=now.isoformat(sep=" ", timespec="minutes")[:16],
         code_version=code_version(),
         baselines=BASELINES,
         figures_of=figures_of,
-        index=_index(data, model, watch),
+        index=_index(plan, data, model, watch),
         plots=drawn,
         legends=legends,
         settings=shown_settings(plan.settings.model_dump(mode="json")),
@@ -73,8 +77,8 @@ def render(
     )
 
 
-def _index(data: Data | None, model: Model | None, watch: WatchPage | None) -> list[tuple[str, list[str]]]:
-    """The sections, and the parts of each that are worth a link of their own and are there."""
+def _index(plan: Plan, data: Data | None, model: Model | None, watch: WatchPage | None) -> list[tuple[str, list[str]]]:
+    """The sections of a plan, and the parts of each that are worth a link of their own and are there."""
     there = {
         "drops": data is not None and data.manifest.details["counts"]["dropped"],
         "duplicates": data is not None and data.corpus.clusters,
@@ -82,11 +86,17 @@ def _index(data: Data | None, model: Model | None, watch: WatchPage | None) -> l
         "drift": watch is not None and watch.episodes,
         "alerts": watch is not None and watch.alerts,
     }
-    return [(section, [part for part in parts if there[part]]) for section, parts in _SECTIONS.items()]
+    left_out = () if plan.settings.recommend else ("recommendations",)
+    sections = ((section, parts) for section, parts in _SECTIONS.items() if section not in left_out)
+    return [(section, [part for part in parts if there[part]]) for section, parts in sections]
 
 
 def _plots(
-    plan: Plan, data: Data | None, model: Model | None, scores: Scores | None
+    plan: Plan,
+    data: Data | None,
+    model: Model | None,
+    scores: Scores | None,
+    recommendations: Recommendations | None,
 ) -> tuple[dict[str, Markup], dict[str, list[tuple[str, str]]]]:
     """SVG of every plot, of which the functions that draw them have escaped the text; and what lines stand for."""
     drawn: dict[str, str] = {}
@@ -99,6 +109,8 @@ def _plots(
         legends["calibration"] = plots.legend(calibration_lines(model))
     if scores is not None:
         drawn["scores"] = draw_scores(scores)
+    if recommendations is not None:
+        drawn["recommendations"] = draw_recommendations(recommendations)
     manifests = [None if one is None else one.manifest for one in (data, model)]
     drawn["lineage"] = draw_lineage(nodes_of(plan, manifests[0], manifests[1], scores))
     return {name: Markup(svg) for name, svg in drawn.items()}, legends
