@@ -22,6 +22,7 @@ from training.golden import golden_rows, to_parquet
 from training.loop import Training
 from training.methods import is_stock, save_parts
 from training.mistakes import Mistake
+from training.model import config_of
 from training.onnx_export import can_export, export_onnx
 
 
@@ -89,6 +90,7 @@ def _publish(
         "text": output_settings(plan.settings.preprocess.normalization),
         "transformers": name if is_stock(model) else None,
         "tokenizer": name,
+        "padding_id": int(config_of(model).pad_token_id or 0),  # decoders look for it to find a row's last token
         "base_license": None if base is None else license_of(base),
         "reference": None,
         "mistakes": None,

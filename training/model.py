@@ -273,6 +273,9 @@ def try_model(model: nn.Module, task: Task, max_length: int, source: ModelSource
     """One forward and backward at full length: freezes what gets no gradient, and finds a model too short."""
     vocabulary = int(config_of(model).vocab_size)
     batch = task.sample_batch(1, max_length, vocabulary)
+    padding = config_of(model).pad_token_id
+    for ids in batch.input_ids:  # RoBERTa and its like count no positions of padding
+        ids[ids == padding] = ((padding or 0) + 1) % vocabulary
     (piece,) = task.pieces(batch, model, 0, max_length)
     model.train()
     piece = piece.on(device_of(model))

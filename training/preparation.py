@@ -30,6 +30,7 @@ from training.methods import apply_method
 from training.model import BuiltModel, build_model, check_vocabulary, config_of, freeze_embeddings, try_model
 from training.older_shards import digest_of_all, open_older
 from training.optimizers import make_optimizer
+from training.packed_rows import check_packed_rows
 from training.precision import choose_precision
 from training.reader import ShardReader
 from training.replay import ReplayReader, open_reader, rows_of_an_epoch
@@ -168,6 +169,8 @@ def build_trainable(plan: Plan, task: Task, total_steps: int, device: torch.devi
     adapted = apply_method(model, settings.train.method, task=settings.train.task, head=head, total_steps=total_steps)
     adapted.to(device)  # and what the method has added
     try_model(adapted, task, max_length, source)
+    if details.get("packing") is not None:
+        check_packed_rows(adapted, task, max_length, source)
     return BuiltModel(adapted, head)
 
 

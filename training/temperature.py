@@ -13,13 +13,16 @@ from training.batches import Integers
 from training.figures.fixed_point import Floats, to_fixed_point
 from training.ring import Ring
 
-LOWEST, HIGHEST = 0.05, 20.0  # what lies beyond says that there is no best one
+LOWEST, HIGHEST = 0.05, 20.0
 _POINTS, _ROUNDS = 33, 5  # each round leaves one of 32 parts: 25 bits of the temperature's logarithm
 _FRACTION_BITS = 20  # of a row's slope, which is at most the range of its logits
 
 
 def fit_temperature(ring: Ring, logits: Floats, labels: Integers) -> float | None:
-    """The best temperature for all ranks' rows; None where there are no rows, or one label alone was ever right.
+    """The best temperature for all ranks' rows; None where there are no rows, or no best one.
+
+    Where all rows are answered right, as a small split may be, the colder the better without an end: that says nothing
+    of how sure the model may be elsewhere. Where answers are worse than chance `HIGHEST` is given, which is near even.
 
     Args:
         ring: all of its ranks call this.
@@ -39,7 +42,7 @@ def fit_temperature(ring: Ring, logits: Floats, labels: Integers) -> float | Non
         rising = np.flatnonzero(slopes.numpy() > 0)
         at = int(rising[0]) if len(rising) else _POINTS
         if at in (0, _POINTS):  # falls or rises all the way: only in the first round
-            return HIGHEST if at == 0 else LOWEST
+            return HIGHEST if at == 0 else None
         lowest, highest = float(points[at - 1]), float(points[at])
     return float(np.exp(-(lowest + highest) / 2))
 

@@ -27,7 +27,7 @@ def load_backend(
     """
     if details["transformers"] is not None:
         return TorchBackend(directory / details["transformers"], threads, device=device, vectors=vectors)
-    return OnnxBackend(directory / details["onnx"], threads, vectors=vectors)
+    return OnnxBackend(directory / details["onnx"], threads, padding_id=_padding(details), vectors=vectors)
 
 
 def load_named(
@@ -65,17 +65,23 @@ def load_named(
             raise PublishedError("the model is none that transformers loads")
         return TorchBackend(directory / details["transformers"], threads, dtype="bfloat16", device=device)
     path = own_graph(directory, details) if graph is None else graph
+    padding = _padding(details)
     if name.startswith("onnx"):
-        return OnnxBackend(path, threads, vectors=vectors)
+        return OnnxBackend(path, threads, padding_id=padding, vectors=vectors)
     if name == "openvino":
-        return OpenVinoBackend(path, threads, precision="f32", vectors=vectors)
+        return OpenVinoBackend(path, threads, precision="f32", padding_id=padding, vectors=vectors)
     if name not in BY_TOKEN:
-        return OpenVinoBackend(path, threads, precision="bf16")
-    quick = OpenVinoBackend(path, threads, precision="bf16", token_group=TOKEN_GROUP)
+        return OpenVinoBackend(path, threads, precision="bf16", padding_id=padding)
+    quick = OpenVinoBackend(path, threads, precision="bf16", token_group=TOKEN_GROUP, padding_id=padding)
     if margin is None:
         return quick
-    exact = OpenVinoBackend(own_graph(directory, details), threads, precision="f32")
+    exact = OpenVinoBackend(own_graph(directory, details), threads, precision="f32", padding_id=padding)
     return CheckedBackend(quick, exact, margin)
+
+
+def _padding(details: Mapping[str, Any]) -> int:
+    """The id that rows are filled up with; models that were published before it was noted take any."""
+    return int(details.get("padding_id", 0))
 
 
 def own_graph(directory: Path, details: Mapping[str, Any]) -> Path:

@@ -20,12 +20,13 @@ class OnnxBackend:
     Args:
         path: of the ONNX file.
         threads: of ONNX Runtime.
+        padding_id: the id that rows are filled up with. It is masked out, but the graph of a decoder looks for it to
+            find the last token.
         vectors: whether to give the vectors of the texts behind the logits, see text_vectors.py.
     """
 
-    padding_id = 0  # masked out, so any id will do
-
-    def __init__(self, path: Path, threads: int, *, vectors: bool = False) -> None:
+    def __init__(self, path: Path, threads: int, *, padding_id: int = 0, vectors: bool = False) -> None:
+        self.padding_id = padding_id
         self._session = open_graph(path, threads, vectors=vectors)
         made = {entry.name for entry in self._session.get_outputs()}
         self._outputs = ["logits", *(name for name in OUTPUTS if name in made)]

@@ -26,10 +26,9 @@ class OpenVinoBackend:
         precision: of everything that is not int8 in the graph; bf16 becomes f32 where the CPU has no bf16.
         token_group: channels of one token that share a scale where a layer has int8 weights and float inputs, which
             are then rounded to int8, too; 0 leaves them as they are.
+        padding_id: the id that rows are filled up with, as OnnxBackend has it.
         vectors: whether to give the vectors of the texts behind the logits, see text_vectors.py.
     """
-
-    padding_id = 0  # masked out, so any id will do
 
     def __init__(
         self,
@@ -38,8 +37,10 @@ class OpenVinoBackend:
         *,
         precision: Literal["f32", "bf16"],
         token_group: int = 0,
+        padding_id: int = 0,
         vectors: bool = False,
     ) -> None:
+        self.padding_id = padding_id
         compiled = _core().compile_model(
             _core().read_model(graph_with_vectors(path) if vectors else str(path)),
             "CPU",

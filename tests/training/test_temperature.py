@@ -50,7 +50,9 @@ def test_it_has_the_same_bits_on_any_number_of_ranks(size: int) -> None:
 
 def test_rows_that_tell_no_temperature() -> None:
     sure = np.eye(3) * 8
-    assert fit_temperature(SingleRing(), sure, np.array([0, 1, 2])) == LOWEST
+    assert fit_temperature(SingleRing(), sure, np.array([0, 1, 2])) is None
+    barely = np.tile([0.1, -0.1], (40, 1))
+    assert fit_temperature(SingleRing(), barely, np.zeros(40, np.int64)) is None, "all right says nothing of hard texts"
     assert fit_temperature(SingleRing(), sure, np.array([1, 2, 0])) == HIGHEST
     assert fit_temperature(SingleRing(), np.zeros((0, 3)), np.zeros(0, np.int64)) is None
     enormous = np.array([[1e5, 0.0], [1e5, 0.0], [0.0, 1e5]])

@@ -1,4 +1,4 @@
-"""Documents packed into one sequence that do not see each other: block-diagonal attention, positions from 0 in each."""
+"""Documents packed into one sequence that do not see each other: their attention, and positions that begin anew."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def document_numbers(starts: list[Ids], lengths: Integers, width: int) -> Intege
     numbers = np.full((len(starts), width), _PADDING, np.int64)
     for line, (begins, length) in enumerate(zip(starts, lengths.tolist(), strict=True)):
         marks = np.zeros(length, np.int64)
-        marks[begins] = 1
+        marks[begins[begins < length]] = 1  # a document without tokens may stand last, or alone
         numbers[line, :length] = np.cumsum(marks) - 1
     return numbers
 
 
-def restarting_positions(numbers: Integers) -> Integers:
-    """The place of each cell within its document, (B, T)."""
+def restarting_positions(numbers: Integers, first_position: int = 0) -> Integers:
+    """The position of each cell within its document, (B, T), counted from `first_position`."""
     places = np.broadcast_to(np.arange(numbers.shape[1]), numbers.shape)
     begins = np.zeros_like(numbers, bool)
     begins[:, 1:] = numbers[:, 1:] != numbers[:, :-1]
-    first: Integers = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
-    return places - first
+    start: Integers = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+    return places - start + first_position
 
 
 def attention_between(numbers: Integers, *, causal: bool) -> torch.Tensor:

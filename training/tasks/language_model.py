@@ -61,6 +61,8 @@ class _LanguageModel(LogitsOfRows, ABC):
     def pieces(self, batch: Batch, model: nn.Module, epoch: int, max_tokens: int) -> Iterator[Piece]:
         """Rows of similar length; the targets are `where`, bool (B, T), and the `tokens` that belong there, (N,)."""
         for padded in padded_rows(batch.input_ids, config_of(model).pad_token_id, max_tokens):
+            if not padded.input_ids.shape[1]:
+                continue  # rows without tokens, of which nothing is predicted
             numbers = _documents(batch, padded)
             ids, where, tokens = self._targets(batch, padded, numbers, epoch)
             yield Piece(
@@ -129,7 +131,7 @@ class _LanguageModel(LogitsOfRows, ABC):
         forgets = isinstance(model, LstmLanguageModel)  # where positions restart, and pays attention to nothing else
         return {
             "attention_mask": padded.attention_mask if forgets else attention_between(numbers, causal=self._is_causal),
-            "position_ids": torch.from_numpy(restarting_positions(numbers)),
+            "position_ids": torch.from_numpy(restarting_positions(numbers, first_position(model))),
         }
 
 
@@ -172,6 +174,13 @@ class CausalLanguageModel(_LanguageModel):
         where = torch.zeros(padded.input_ids.shape, dtype=torch.bool)
         where[:, :-1] = torch.from_numpy(goes_on)
         return padded.input_ids, where, padded.input_ids[:, 1:][where[:, :-1]]
+
+
+def first_position(model: nn.Module) -> int:
+    """The position of a text's first token: RoBERTa and its like count from behind that of padding."""
+    tables = (module for name, module in model.named_modules() if name.endswith("position_embeddings"))
+    padding = next((getattr(table, "padding_idx", None) for table in tables), None)
+    return 0 if padding is None else int(padding) + 1
 
 
 def _documents(batch: Batch, padded: PaddedRows) -> Integers:

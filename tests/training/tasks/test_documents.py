@@ -28,3 +28,13 @@ def test_attention_stays_within_documents() -> None:
     causal = attention_between(NUMBERS, causal=True)
     assert causal[0, 0, 1].tolist() == [True, True, False, False, False, False]
     assert causal[0, 0, 3].tolist() == [False, False, False, True, False, False]
+
+
+def test_a_document_without_tokens_has_no_cells() -> None:
+    starts = [np.array([0, 5], np.int32), np.array([0], np.int32), np.array([0, 2, 2], np.int32)]
+    found = document_numbers(starts, np.array([5, 0, 4]), 5).tolist()
+    assert found == [[0] * 5, [-1] * 5, [0, 0, 1, 1, -1]]
+
+
+def test_positions_may_begin_behind_that_of_padding() -> None:
+    assert restarting_positions(NUMBERS, 2)[0].tolist() == [2, 3, 4, 2, 3, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,8 +29,10 @@ from tests.training.tasks.helpers import (
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import BAD, COMMON, GOOD
 from training import preparation
+from training.precision import choose_precision
 from training.reader import Batch, ShardReader
 from training.ring.interface import AgreedError
+from training.ring.single import SingleRing
 from training.tasks import open_task
 
 TOPICS = [*GOOD, *BAD]
@@ -179,3 +182,11 @@ def test_a_lane_s_part_of_a_batch_must_hold_two_pairs(make_tiny_plan: PlanMaker)
         make_tiny_plan("train.task=embed", "train.global_batch=4", shards=False)
     with pytest.raises(SettingsError, match="prefix with task=embed"):
         make_tiny_plan("train.task=embed", "train.method=prefix", shards=False)
+
+
+@pytest.mark.parametrize(("length", "group_rows"), [(30, 2), (60, 2), (20, 4)])
+def test_arithmetic_is_chosen_on_groups_as_they_are(plan: Plan, length: int, group_rows: int) -> None:
+    training, _ = prepare(plan)
+    task = replace(training.task, group_rows=group_rows)  # type: ignore[type-var]
+    precision, speedup = choose_precision(task, training.model, SingleRing(), rows=32, length=length)
+    assert precision in ("fp32", "bf16") and speedup > 0
