@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pyarrow as pa
 import pytest
 
@@ -26,11 +28,41 @@ def one(text: str, *kinds: Kind) -> str:
         ("call +44 20 7946 0958 or (030) 901820 now", "call <phone> or <phone> now"),
         ("or 555-123-4567, or 0049 30 901820", "or <phone>, or <phone>"),
         ("on 2024-01-31, order 12345678, 3.14159265", "on 2024-01-31, order 12345678, 3.14159265"),
+        # beside letters of scripts without spaces, and within Markdown
+        ("请发邮件到john@example.com联系我", "请发邮件到<email>联系我"),
+        ("メールjohn@example.comまで", "メール<email>まで"),
+        ("_john@example.com_ and __10.0.0.1__", "_<email>_ and __<ip>__"),
+        ("服务器10.0.0.1是, 192.168.1.1です, 2001:db8::1です", "服务器<ip>是, <ip>です, <ip>です"),
+        ("請致電(02)2345-6789找我", "請致電<phone>找我"),
+        ("電話+49 170 1234567まで", "電話<phone>まで"),
+        ("in img_0012345678 and v_1.2.3.4", "in img_0012345678 and v_1.2.3.4"),
+        # beside other numbers
+        ("card 4111 1111 1111 1111 12/25", "card <card> 12/25"),
+        ("4111 1111 1111 1111 123", "<card> 123"),
+        ("4111-1111-1111-1111 1225 123", "<card> 1225 123"),
+        ("order 77 4111 1111 1111 1111", "order 77 <card>"),
+        ("3782 822463 10005 1234", "<card> 1234"),
+        ("4111111111111111 12 5500 0000 0000 0004", "<card> 12 <card>"),
+        ("id-4111 1111 1111 1111-7", "id-4111 1111 1111 1111-7"),
+        ("in 2016 2017 2018 2019 2020 2021 2022", "in 2016 2017 2018 2019 2020 2021 2022"),
+        ("+49 170 1234567 2024", "<phone> 2024"),
+        ("+49 170 1234567890 555 123 4567", "<phone> <phone>"),
+        # IPv4 addresses written as IPv6 ones, and colons that are none
+        ("from ::ffff:10.0.0.1: refused, [::ffff:10.0.0.1]:80", "from <ip>: refused, [<ip>]:80"),
+        ("map :: Int, std::string", "map :: Int, std::string"),
     ],
 )
 def test_redact(raw: str, expected: str) -> None:
     assert one(raw) == expected
     assert one(expected) == expected
+
+
+@pytest.mark.parametrize("part", ["4111 ", "1 ", "4111-", "+49 1 2 3 ", "1.", "a:", "a@", "(02)", "00"])
+def test_time_grows_with_the_length_of_a_text(part: str) -> None:
+    """Less than a second; a pattern that reads again for each character what it has read would take minutes."""
+    begun = time.monotonic()
+    one(part * 20_000)
+    assert time.monotonic() - begun < 20
 
 
 def test_only_the_kinds_asked_for_go() -> None:
