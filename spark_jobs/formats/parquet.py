@@ -15,6 +15,11 @@ from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode, li
 from spark_jobs.segments import Segment
 
 _BATCH_ROWS = 1024
+_TEXTS = {  # Arrow's types of texts, and of the same bytes
+    pa.types.is_string: pa.binary(),
+    pa.types.is_large_string: pa.large_binary(),
+    pa.types.is_string_view: pa.binary_view(),
+}
 
 
 def read_parquet(segment: Segment) -> Iterator[RawRecord]:
@@ -60,10 +65,9 @@ def _values(column: pa.Array) -> list[Any]:
     """Python values of a column; texts as bytes, for Arrow does not check that a file's texts are UTF-8."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_string(column.type):
-        return _Text.of(column.cast(pa.binary()))
-    if pa.types.is_large_string(column.type):
-        return _Text.of(column.cast(pa.large_binary()))
+    for is_text, as_bytes in _TEXTS.items():
+        if is_text(column.type):
+            return _Text.of(column.cast(as_bytes))
     values: list[Any] = column.to_pylist()
     return values
 

@@ -117,6 +117,17 @@ def test_dictionary_columns_of_parquet_are_texts(read: Read) -> None:
     assert [row["text"] for row in read(parquet(table), "parquet")] == ["x", "y", "x"]
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
+def test_every_type_of_texts_of_parquet_is_read(read: Read, kind: pa.DataType) -> None:
+    table = pa.table({"text": pa.array(["x", None, "é" * 20], kind), "who": pa.array(["ann", "bo", None], kind)})
+    rows = read(parquet(table), "parquet", group_column="who")
+    assert [(row["text"], row["group"], row["rule"]) for row in rows] == [
+        ("x", "ann", None),
+        (None, "bo", None),
+        ("é" * 20, None, None),
+    ]
+
+
 @pytest.mark.parametrize("megabytes", [9, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("file_format", ["text", "text_file", "jsonl", "csv", "tsv", "parquet"])
 def test_one_huge_document_comes_out_whole(read: Read, file_format: str, megabytes: int) -> None:
