@@ -9,7 +9,15 @@ from typing import Any
 
 from mapring.settings import Input
 from spark_jobs.formats.lines import numbered_lines
-from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode, list_of_labels, without_surrogates
+from spark_jobs.formats.raw import (
+    MALFORMED,
+    RawRecord,
+    RecordError,
+    decode,
+    list_of_labels,
+    number_text,
+    without_surrogates,
+)
 from spark_jobs.segments import Segment
 
 _LINES_AT_ONCE = 256
@@ -109,7 +117,7 @@ def _scalar(value: dict[str, Any], column: str | None) -> str | None:
     if found is None or isinstance(found, str):
         return found
     if isinstance(found, int | float):
-        return json.dumps(found)
+        return number_text(found)
     raise RecordError(MALFORMED, f"{column!r} is a {type(found).__name__}, expected text or a number")
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mapring import storage
-from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode, list_of_labels
+from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode, list_of_labels, number_text
 from spark_jobs.segments import Segment
 
 _BATCH_ROWS = 1024
@@ -93,6 +93,8 @@ def _plain(value: Any) -> str | None:
         return decode(value, "utf-8")
     if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
         return value.isoformat()
+    if isinstance(value, int | float):
+        return number_text(value)
     return None if value is None else str(value)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -64,11 +66,20 @@ def list_of_labels(names: Sequence[Any], column: str | None) -> str:
     Raises:
         RecordError: an item is no text or number, or holds the character that ends it.
     """
-    for name in names:
-        if not isinstance(name, str | int | float) or LIST_END in str(name):
+    texts = [number_text(name) if isinstance(name, int | float) else name for name in names]
+    for name, text in zip(names, texts, strict=True):
+        if not isinstance(text, str) or LIST_END in text:
             shown = str(name)[:40]
             raise RecordError(MALFORMED, f"{column!r} has {shown!r} in its list, expected texts or numbers")
-    return "".join(f"{name}{LIST_END}" for name in names) or LIST_END
+    return "".join(f"{text}{LIST_END}" for text in texts) or LIST_END
+
+
+def number_text(value: float) -> str | None:
+    """A number or truth value as JSON writes it, whatever the format; None where it is no finite number.
+
+    NaN is how other libraries write that there is no value: as a text it would be a label and a group like others.
+    """
+    return None if isinstance(value, float) and not math.isfinite(value) else json.dumps(value)
 
 
 def decode(content: bytes, encoding: str) -> str:

@@ -106,6 +106,34 @@ def test_time_and_group_of_every_format_with_columns(read: Read) -> None:
         assert (rows[1]["time"] or None, rows[1]["group"] or None) == (None, None)
 
 
+@pytest.mark.parametrize("odd", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_what_is_no_finite_number_is_no_label_group_or_time(read: Read, odd: str) -> None:
+    columns = {"label_column": "label", "group_column": "who", "time_column": "when", "id_column": "id"}
+    table = pa.table({"text": ["x"], **{name: [float(odd)] for name in columns.values()}})
+    line = f'{{"text": "x", "label": {odd}, "who": {odd}, "when": {odd}, "id": {odd}}}'
+    for rows in (read(parquet(table), "parquet", **columns), read(line.encode(), "jsonl", **columns)):
+        assert [(row["label"], row["group"], row["time"], row["source_id"]) for row in rows] == [(None,) * 4]
+
+
+def test_what_is_no_finite_number_is_no_name_in_a_list_of_labels(read: Read) -> None:
+    table = pa.table({"text": ["x"], "label": [[1.0, float("nan")]]})
+    for rows in (
+        read(parquet(table), "parquet", label_column="label"),
+        read(b'{"text": "x", "label": [1.0, NaN]}', "jsonl", label_column="label"),
+    ):
+        assert rows[0]["rule"] == MALFORMED
+        assert rows[0]["detail"] == "'label' has 'nan' in its list, expected texts or numbers"
+
+
+def test_labels_are_written_alike_in_every_format_with_types(read: Read) -> None:
+    for values in ([True, False], [1, 2], [1.5, 1e20], [[True], [False, True]], [["a"], ["b", "c"]], [[1], [2]]):
+        lines = "".join(json.dumps({"text": "x", "label": value}) + "\n" for value in values)
+        table = pa.table({"text": ["x", "x"], "label": values})
+        from_json = [row["label"] for row in read(lines.encode(), "jsonl", label_column="label")]
+        assert [row["label"] for row in read(parquet(table), "parquet", label_column="label")] == from_json
+    assert [row["label"] for row in read(b'{"text": "x", "label": true}', "jsonl", label_column="label")] == ["true"]
+
+
 def test_one_column_can_serve_twice(read: Read) -> None:
     table = pa.table({"text": ["x"], "who": ["ann"]})
     [row] = read(parquet(table), "parquet", id_column="who", group_column="who")
