@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mapring import storage
-from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode, list_of_labels, number_text
+from mapring.errors import InputError
+from spark_jobs.formats.raw import MALFORMED, UNDECODABLE, RawRecord, RecordError, decode, list_of_labels, number_text
 from spark_jobs.segments import Segment
 
 _BATCH_ROWS = 1024
+# How Arrow tells that Python has no such value: a date beyond the year 9999, bytes in a list that are not UTF-8, an
+# unknown time zone.
+_NO_VALUE = (OverflowError, ValueError, KeyError)
 _TEXTS = {  # Arrow's types of texts, and of the same bytes
     pa.types.is_string: pa.binary(),
     pa.types.is_large_string: pa.large_binary(),
@@ -40,10 +44,13 @@ def read_parquet(segment: Segment) -> Iterator[RawRecord]:
         is_id = source.text_column == source.id_column  # of interactions, whose item is all they have: also a number
         groups = list(range(segment.start, segment.end or file.num_row_groups))
         wanted = list(dict.fromkeys(column for column in columns if column))
+        _check_names(segment.uri, file.schema_arrow.names, wanted)
         for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=wanted):
             found = [_values(batch.column(column)) if column else [None] * batch.num_rows for column in columns]
-            for row_id, text, label, time, group, second, *features in zip(*found, strict=True):
+            for row in zip(*found, strict=True):
                 try:
+                    _raise_unreadable(columns, row)
+                    row_id, text, label, time, group, second, *features = row
                     if isinstance(label, dict):  # no text of it would be a label
                         raise RecordError(MALFORMED, "the label is a dict, expected one value or a list")
                     yield RawRecord(
@@ -68,8 +75,36 @@ def _values(column: pa.Array) -> list[Any]:
     for is_text, as_bytes in _TEXTS.items():
         if is_text(column.type):
             return _Text.of(column.cast(as_bytes))
-    values: list[Any] = column.to_pylist()
+    try:
+        values: list[Any] = column.to_pylist()
+    except _NO_VALUE:
+        return [_value(scalar) for scalar in column]
     return values
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except _NO_VALUE as error:
+        return error
+
+
+def _raise_unreadable(columns: Sequence[str | None], row: Sequence[Any]) -> None:
+    for column, value in zip(columns, row, strict=True):
+        if isinstance(value, Exception):
+            is_decoded = not isinstance(value, UnicodeDecodeError)
+            told = "cannot be read" if is_decoded else "is not utf-8"
+            raise RecordError(MALFORMED if is_decoded else UNDECODABLE, f"{column!r} {told}: {value}")
+
+
+def _check_names(uri: str, names: Sequence[str], wanted: Sequence[str]) -> None:
+    """The driver has checked this before; a file may have changed since."""
+    for column in wanted:
+        if names.count(column) != 1:
+            raise InputError(
+                f"{uri}: found {names.count(column)} columns named {column!r}, expected one; rename columns in the "
+                "file, or take it out of the inputs"
+            )
 
 
 class _Text(bytes):

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mapring.errors import SettingsError
+from mapring.columns import check_columns
+from mapring.errors import InputError, SettingsError
 from mapring.lineage import list_sources
 from mapring.settings import Input
 from spark_jobs.formats.raw import MALFORMED, UNDECODABLE
@@ -143,6 +144,41 @@ def test_one_column_can_serve_twice(read: Read) -> None:
 def test_dictionary_columns_of_parquet_are_texts(read: Read) -> None:
     table = pa.table({"text": pa.array(["x", "y", "x"]).dictionary_encode()})
     assert [row["text"] for row in read(parquet(table), "parquet")] == ["x", "y", "x"]
+
+
+ODD_VALUES = {
+    "year 10000": pa.array([0, 253_402_300_800_000_000, None], pa.int64()).cast(pa.timestamp("us")),
+    "a date far away": pa.array([0, 2**31 - 1, None], pa.int32()).view(pa.date32()),
+}
+
+
+@pytest.mark.parametrize("odd", list(ODD_VALUES))
+def test_a_value_that_python_has_not_costs_its_own_record(read: Read, odd: str) -> None:
+    table = pa.table({"text": ["x", "y", "z"], "when": ODD_VALUES[odd]})
+    rows = read(parquet(table), "parquet", time_column="when")
+    assert [(row["text"], row["rule"]) for row in rows] == [("x", None), (None, MALFORMED), ("z", None)]
+    assert rows[0]["time"].startswith("1970-01-01") and rows[2]["time"] is None
+    assert rows[1]["record"] == 2 and rows[1]["detail"].startswith("'when' cannot be read: ")
+
+
+def test_bytes_in_a_list_that_are_not_utf8_cost_their_own_record(read: Read) -> None:
+    lists = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), unchecked([b"good", DIRTY]))
+    rows = read(parquet(pa.table({"text": ["x", "y"], "label": lists})), "parquet", label_column="label")
+    assert [row["rule"] for row in rows] == [None, UNDECODABLE]
+    assert rows[1]["detail"].startswith("'label' is not utf-8: ")
+
+
+def test_two_columns_of_one_name_are_refused(read: Read, tmp_path: Path) -> None:
+    content = parquet(pa.Table.from_arrays([pa.array(["x"]), pa.array(["y"])], ["text", "text"]))
+    path = tmp_path / "twice.parquet"
+    path.write_bytes(content)
+    source = Input(name="s", path=str(path), format="parquet")
+    with pytest.raises(SettingsError, match=r"inputs\.0\.text_column: .* has 2 columns named 'text', .*; rename"):
+        check_columns("c.yaml", "inputs.0", source, str(path))
+    with pytest.raises(InputError, match=r"file: found 2 columns named 'text', expected one; rename"):
+        read(content, "parquet")
+    with pytest.raises(InputError, match=r"file: found 0 columns named 'who', expected one"):
+        read(content, "parquet", text_column="who")
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()])
