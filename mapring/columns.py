@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import re
+from itertools import chain
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +36,8 @@ def column_names(uri: str, file_format: str, encoding: str, separator: str = ","
             names: list[str] = pq.read_schema(handle).names
         return names
     with storage.open_text_bytes(uri) as handle:
-        line = handle.readline().rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf")
+        lines = (line.rstrip(b"\r\n") for line in chain([handle.readline().removeprefix(b"\xef\xbb\xbf")], handle))
+        line = next(filter(None, lines), b"")  # the readers pass over blank lines, too
     return split_record(line.decode(encoding), file_format, separator) if line else []
 
 

@@ -6,10 +6,12 @@ import csv
 from collections.abc import Iterator
 
 from mapring.columns import split_record
+from mapring.errors import InputError
 from spark_jobs.formats.lines import numbered_lines
 from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode
 from spark_jobs.segments import Segment
 
+_SHOWN_CHARACTERS = 60  # of a column's name; what is longer is a text
 _LONGEST_QUOTE = 1 << 26  # characters; a quote that stays open for longer is taken for a stray one
 _TRIED_LINES = 1000  # of an open quote that are tried one by one; beyond, only where the quotes could be whole
 csv.field_size_limit(1 << 30)  # the module's default would refuse a text of more than 131,072 characters
@@ -32,7 +34,7 @@ def read_delimited(segment: Segment) -> Iterator[RawRecord]:
         source.second_text_column,
         *source.feature_columns,
     )
-    positions = [_header_position(names, column, source.encoding) for column in wanted]
+    positions = [_header_position(segment, names, column) for column in wanted]
     for number, fields in records:
         try:
             if isinstance(fields, csv.Error):
@@ -49,10 +51,18 @@ def read_delimited(segment: Segment) -> Iterator[RawRecord]:
             yield problem.to_record(number)
 
 
-def _header_position(names: list[str], column: str | None, encoding: str) -> int | None:
+def _header_position(segment: Segment, names: list[str], column: str | None) -> int | None:
+    """Where in the header a column stands; the driver has checked this before, but a file may have changed since."""
     if column is None or not names:
         return None
-    return [name.encode("latin-1").decode(encoding) for name in names].index(column)
+    found = [name.encode("latin-1").decode(segment.source.encoding, "replace") for name in names]
+    if column not in found:
+        told = ", ".join(repr(name[:_SHOWN_CHARACTERS]) for name in found)
+        raise InputError(
+            f"{segment.uri}: found no column {column!r} among {told}; correct the first line of the file, or take it "
+            "out of the inputs"
+        )
+    return found.index(column)
 
 
 def _csv_records(lines: Iterator[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str] | csv.Error]]:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mapring.errors import InputError
+from mapring.columns import check_columns, column_names
+from mapring.errors import InputError, SettingsError
 from mapring.lineage import SourceFile
 from mapring.settings import Input
 from spark_jobs.formats.raw import MALFORMED, UNDECODABLE
@@ -107,6 +109,22 @@ def test_a_csv_may_have_other_separators(read: Read, separator: str) -> None:
 def test_a_csv_may_be_in_the_encodings_of_windows(read: Read, encoding: str, word: str) -> None:
     content = f"été,text\n1,{word}\n".replace("été", "id" if encoding == "gb18030" else "été").encode(encoding)
     assert texts(read(content, "csv", encoding=encoding)) == [(2, word)]
+
+
+@pytest.mark.parametrize(("file_format", "separator"), [("csv", b","), ("tsv", b"\t")])
+@pytest.mark.parametrize("blank", [b"\n", b"\r\n\n", b"\xef\xbb\xbf\n"])
+def test_blank_lines_above_the_header_are_passed_over(
+    read: Read, tmp_path: Path, file_format: str, separator: bytes, blank: bytes
+) -> None:
+    content = blank + b"n,text\n1,x\n".replace(b",", separator)
+    [row] = read(content, file_format)
+    assert (row["text"], row["record"]) == ("x", content.count(b"\n"))
+    assert column_names(str(tmp_path / "file"), file_format, "utf-8") == ["n", "text"]
+    source = Input(name="s", path="s", format=file_format, text_column="words")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"inputs\.0\.text_column: .* has no column 'words'; it has 'n', 'text'"):
+        check_columns("c.yaml", "inputs.0", source, str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"file: found no column 'words' among 'n', 'text'; correct the first line"):
+        read(content, file_format, text_column="words")
 
 
 def test_a_quote_in_the_middle_of_a_csv_field_is_text(read: Read) -> None:
