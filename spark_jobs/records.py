@@ -97,7 +97,8 @@ class FirstPass:
         gone = pa.array(self._is_left_out(doc_ids, hashes), pa.bool_())
         rule = pc.if_else(gone, FORGOTTEN, rule)
         is_pair = source.second_text_column is not None
-        verdict = apply_filters(as_lines(text) if is_pair else text, rule, self.filters)
+        judged = as_lines(text) if is_pair else text
+        verdict = apply_filters(judged, rule, self.filters, self.normalization.unicode_form)
         group = pc.utf8_trim_whitespace(raw.column("group"))
         columns = {
             "doc_id": pa.array(doc_ids),

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from mapring.filter_rules import judge, measures_of, rules_of
 from mapring.settings.filters import Filters
+from mapring.settings.normalization import UnicodeForm
 from spark_jobs.filters.measuring import measure
 
 
@@ -23,15 +24,17 @@ class Verdict(NamedTuple):
     measures: pa.ListArray
 
 
-def apply_filters(texts: pa.StringArray, rule: pa.StringArray, settings: Filters | None) -> Verdict:
-    """Measure and judge the texts that no rule has dropped yet; the others stay as they are."""
+def apply_filters(
+    texts: pa.StringArray, rule: pa.StringArray, settings: Filters | None, unicode_form: UnicodeForm = "NFC"
+) -> Verdict:
+    """Measure and judge the texts, in this Unicode form, that no rule has dropped yet; the others stay as they are."""
     rules = rules_of(settings) if settings is not None else ()
     nothing = pa.nulls(len(texts), pa.string())
     if settings is None or not rules:
         return Verdict(rule, nothing, nothing, nothing, pa.nulls(len(texts), pa.list_(pa.float32())))
     alive = pc.is_null(rule)
     names = measures_of(rules)
-    found = measure(texts.filter(alive), names, blocklist=settings.blocklist)
+    found = measure(texts.filter(alive), names, blocklist=settings.blocklist, unicode_form=unicode_form)
     count = pc.sum(alive).as_py() or 0
     position, seen = judge(found.values, found.languages, rules, settings, count)
     dropped = pa.array(position < 0)

@@ -17,6 +17,7 @@ silent:
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mapring.filter_rules import Measures
+from mapring.settings.normalization import UnicodeForm
 from spark_jobs.filters.language import identify_languages
 from spark_jobs.filters.pieces import Batch, Floats
 from spark_jobs.filters.repetition import DUPLICATE, TOP, ngram_measures
@@ -43,14 +45,16 @@ class Measured:
     languages: pa.StringArray | None
 
 
-def measure(texts: pa.StringArray, wanted: Collection[str], *, blocklist: Sequence[str] = ()) -> Measured:
-    """The wanted measures of texts without nulls, each computed once."""
+def measure(
+    texts: pa.StringArray, wanted: Collection[str], *, blocklist: Sequence[str] = (), unicode_form: UnicodeForm = "NFC"
+) -> Measured:
+    """The wanted measures of texts without nulls, each computed once; `unicode_form` is that of the texts."""
     batch = Batch(texts)
     found = {name: _MEASURES[name](batch) for name in wanted if name in _MEASURES}
     if any(name in wanted for name in NGRAM_MEASURES):
         found.update(ngram_measures(batch, wanted))
     if "blocklisted" in wanted:
-        found["blocklisted"] = batch.occurrences(_blocklist_pattern(blocklist))
+        found["blocklisted"] = batch.occurrences(_blocklist_pattern(blocklist, unicode_form))
     values = {name: column.astype(np.float32) for name, column in found.items()}
     codes: pa.StringArray | None = None
     if "language_score" in wanted:
@@ -58,10 +62,14 @@ def measure(texts: pa.StringArray, wanted: Collection[str], *, blocklist: Sequen
     return Measured(values, codes)
 
 
-def _blocklist_pattern(phrases: Sequence[str]) -> str:
-    """One pattern for all phrases, in any case, at word boundaries, with any white space between words."""
-    alternatives = "|".join(r"\s+".join(re.escape(word) for word in phrase.split()) for phrase in sorted(phrases))
-    return rf"(?i)(?:^|[^\p{{L}}\p{{N}}_])(?:{alternatives})(?:$|[^\p{{L}}\p{{N}}_])"
+def _blocklist_pattern(phrases: Sequence[str], unicode_form: UnicodeForm) -> str:
+    """One pattern for all phrases, in any case, at word boundaries, with any white space between words.
+
+    Marks are parts of words: many scripts write vowels by them.
+    """
+    phrases = sorted(unicodedata.normalize(unicode_form, phrase) for phrase in phrases)
+    alternatives = "|".join(r"\s+".join(re.escape(word) for word in phrase.split()) for phrase in phrases)
+    return rf"(?i)(?:^|[^\p{{L}}\p{{M}}\p{{N}}_])(?:{alternatives})(?:$|[^\p{{L}}\p{{M}}\p{{N}}_])"
 
 
 def _mean_word_length(batch: Batch) -> Floats:

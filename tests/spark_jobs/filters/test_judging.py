@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from mapring.settings import Input
 from mapring.settings.filters import Filters
+from mapring.settings.normalization import Normalization
 from spark_jobs.filters.judging import apply_filters
+from spark_jobs.formats.raw import RAW, RawRecord
+from spark_jobs.records import FirstPass
 
 TEXTS = pa.array(["one two three", None, "one", "buy spam now"])
 RULES = pa.array([None, "malformed_record", None, None], pa.string())
@@ -41,3 +45,15 @@ def test_batches_without_a_text_to_judge_pass() -> None:
     for texts, rules in ((TEXTS.slice(1, 1), RULES.slice(1, 1)), (TEXTS.slice(0, 0), RULES.slice(0, 0))):
         verdict = apply_filters(texts, rules, Filters(minimum_words=2, presets=("gopher_repetition",)))
         assert verdict.rule.equals(rules) and verdict.measures.null_count == len(texts)
+
+
+def test_phrases_of_the_blocklist_are_normalized_as_the_texts_are() -> None:
+    first_pass = FirstPass(
+        segments=(),
+        normalization=Normalization(unicode_form="NFKC"),
+        filters=Filters(blocklist=("the ofﬁce",)),
+        on_rows=lambda _: None,
+    )
+    raw = pa.RecordBatch.from_pylist([RawRecord(1, text="In the ofﬁce")._asdict()], RAW)
+    found = first_pass.classify(Input(name="s", path="s", format="text"), ["s"], raw)
+    assert found.column("rule").to_pylist() == ["blocklist"]

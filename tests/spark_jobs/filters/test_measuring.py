@@ -90,10 +90,23 @@ def test_ngrams_do_not_reach_from_one_text_into_the_next() -> None:
         (("über",), "ÜBER alles", 1),
         (("spam", "eggs"), "spam or eggs", 2),
         (("spam",), "spammer spam_x 1spam", 0),
+        (("राम",), "यह रामायण है", 0),  # a vowel sign goes on with the word
+        (("राम",), "यह राम है", 1),
+        (("คน",), "\u0e01\u0e31คน", 0),  # as does one in front
+        (("cafe\u0301",), "un café noir", 1),  # written in two characters here, in one there
+        (("café",), "un café noir", 1),
     ],
 )
 def test_a_blocklist_is_matched_as_words(phrases: tuple[str, ...], text: str, expected: int) -> None:
     assert one("blocklisted", text, blocklist=phrases) == expected
+
+
+def test_phrases_are_in_the_unicode_form_of_the_texts() -> None:
+    texts = pa.array(["the ofﬁce"])
+    assert measure(texts, ("blocklisted",), blocklist=("ofﬁce",)).values["blocklisted"][0] == 1
+    for text in ("the office", "office"):
+        found = measure(pa.array([text]), ("blocklisted",), blocklist=("ofﬁce",), unicode_form="NFKC")
+        assert found.values["blocklisted"][0] == 1
 
 
 TEXTS = st.lists(st.text(st.characters(codec="utf-8"), max_size=60) | st.text("ab .\n-#", max_size=60), max_size=5)
