@@ -84,7 +84,7 @@ def list_sources(
     """List the files of every input with their identities; of those that `only` picks by their URIs, where given.
 
     Raises:
-        SettingsError: an input names nothing.
+        SettingsError: an input names nothing, or a file whose name is not UTF-8.
     """
     found: list[tuple[str, storage.FileInfo]] = []
     for position, source in enumerate(inputs):
@@ -92,13 +92,24 @@ def list_sources(
         if not files:
             remedy = _path_remedy(config, source.path)
             raise SettingsError(f"{config}: {key}.{position}.path: found no file at {source.path!r}; {remedy}")
-        found.extend((source.name, info) for info in files if only(info.uri))
+        picked = [info for info in files if only(info.uri)]
+        _check_names(f"{config}: {key}.{position}.path", picked)
+        found.extend((source.name, info) for info in picked)
     with ThreadPoolExecutor(4) as pool:
         identities = list(pool.map(lambda item: content_identity(item[1].uri), found))
     return tuple(
         SourceFile(name, info.uri, info.relative, info.bytes, identity)
         for (name, info), identity in zip(found, identities, strict=True)
     )
+
+
+def _check_names(where: str, files: Sequence[storage.FileInfo]) -> None:
+    """Names of files stand in fingerprints, manifests and tables, which are UTF-8."""
+    for info in files:
+        try:
+            info.uri.encode()
+        except UnicodeEncodeError:
+            raise SettingsError(f"{where}: found the file {info.uri!r}, whose name is not UTF-8; rename it") from None
 
 
 def _path_remedy(config: str, path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import io
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -84,6 +85,20 @@ def test_empty_files_hold_nothing_but_an_empty_text_file_is_an_empty_document(re
 def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
     source = Input(name="s", path=str(tmp_path), format="text_file")
     with pytest.raises(SettingsError, match=r"c\.yaml: preprocess\.inputs\.0\.path: found no file at"):
+        list_sources("c.yaml", "preprocess.inputs", (source,))
+
+
+@pytest.mark.parametrize("path", ["", "/*.txt", "/sub"])
+def test_a_file_whose_name_is_not_utf8_is_refused(tmp_path: Path, path: str) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "fine.txt").write_text("x")
+    for folder in (tmp_path, tmp_path / "sub"):
+        Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).write_text("x")
+    source = Input(name="s", path=f"{tmp_path}{path}", format="text")
+    told = (
+        r"c\.yaml: preprocess\.inputs\.0\.path: found the file '.*/caf\\udce9\.txt', whose name is not UTF-8; rename it"
+    )
+    with pytest.raises(SettingsError, match=told):
         list_sources("c.yaml", "preprocess.inputs", (source,))
 
 
