@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import pyarrow.parquet as pq
 
 from mapring import storage
+from mapring.errors import InputError
 from mapring.lineage import SourceFile
 from mapring.progress import say
 from mapring.settings import Input
@@ -38,6 +39,9 @@ def plan_segments(inputs: Iterable[Input], files: Iterable[SourceFile], split_by
 
     Line numbers of the later segments of a file need one pass over the earlier ones: newlines are
     counted here, at the speed of the disk, and only in files larger than `split_bytes`.
+
+    Raises:
+        InputError: a file that is compressed by its name has no bytes.
     """
     by_name = {source.name: source for source in inputs}
     whole = [Segment(source=by_name[file.source], uri=file.uri, relative=file.relative) for file in files]
@@ -48,6 +52,12 @@ def plan_segments(inputs: Iterable[Input], files: Iterable[SourceFile], split_by
 
 
 def _split(segment: Segment, size: int, split_bytes: int) -> list[Segment]:
+    packed = storage.compression(segment.uri) if segment.source.format != "parquet" else None
+    if size == 0 and packed is not None:  # not even an empty file is that short when it is compressed
+        raise InputError(
+            f"{segment.uri}: found 0 bytes, expected a file compressed by {packed}: it was not written to its end, as "
+            "on a full disk; replace it or take it out of the inputs"
+        )
     if size == 0 and segment.source.format != "text_file":  # an empty one is an empty document
         return []
     if segment.source.format == "parquet":

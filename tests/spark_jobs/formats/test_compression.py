@@ -71,6 +71,15 @@ def test_a_damaged_file_is_refused_by_name(read: Read, file_format: str, ending:
 
 
 @ENDINGS
+@pytest.mark.parametrize("file_format", [*CONTENT, "warc"])
+def test_a_compressed_file_without_bytes_is_no_empty_file(read: Read, file_format: str, ending: str) -> None:
+    with pytest.raises(InputError, match=rf"f\.{ending}: found 0 bytes, expected a file compressed by .*replace it"):
+        read(b"", file_format, name=f"f.{ending}")
+    if file_format != "text_file":
+        assert read(COMPRESS[ending](b""), file_format, name=f"f.{ending}") == []
+
+
+@ENDINGS
 def test_headers_are_read_and_damage_is_told_before_a_start(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"f.csv.{ending}"
     path.write_bytes(COMPRESS[ending](b"\xef\xbb\xbfid,text\r\n" + b"1,a\n" * 1000))
