@@ -50,6 +50,12 @@ class Rule:
         return values < bound if self.minimum is not None else values > bound
 
 
+def written(value: float) -> str:
+    """A measure or bound as people read it: a whole number with all its digits, else six significant ones."""
+    number = float(value)
+    return str(int(number)) if number.is_integer() else f"{number:.6g}"
+
+
 # Rae et al. 2021 (Gopher), appendix A.1.1, quality filtering.
 GOPHER_QUALITY = (
     Rule("gopher_too_few_words", "words", minimum=50),

@@ -19,7 +19,7 @@ from mapring import storage
 from mapring.contract import Manifest, read_manifest
 from mapring.contract.schemas import DROP, KEPT_IN_SHARDS, MEASURED
 from mapring.errors import PublishedError, SettingsError
-from mapring.filter_rules import Rule, judge, measures_of, rules_of
+from mapring.filter_rules import Rule, judge, measures_of, rules_of, written
 from mapring.plan import make_plan
 from mapring.settings import load_settings
 from mapring.settings.filters import Filters
@@ -172,7 +172,7 @@ def _table(directory: str, found: Replayed, rules: Sequence[Rule]) -> Table:
     table.add_column("rule", overflow="fold")
     for heading in ("threshold", "dropped as published", "dropped now"):
         table.add_column(heading, justify="right")
-    bounds = {rule.name: f"{rule.threshold:g}" for rule in rules}
+    bounds = {rule.name: written(rule.threshold) for rule in rules}
     for name in dict.fromkeys([*bounds, *sorted(found.before)]):
         table.add_row(name, bounds.get(name, "not in use"), f"{found.before[name]:,}", f"{found.after[name]:,}")
     table.add_section()

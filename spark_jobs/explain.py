@@ -13,7 +13,7 @@ from mapring.care.forgotten import FORGOTTEN
 from mapring.contract import Manifest, read_manifest
 from mapring.contract.schemas import KEPT_IN_SHARDS
 from mapring.errors import PublishedError
-from mapring.filter_rules import judge, rules_of
+from mapring.filter_rules import judge, rules_of, written
 from mapring.pairs import shown
 from mapring.plan import Plan, make_plan
 from mapring.settings.filters import Filters
@@ -133,10 +133,10 @@ def _tell_measures(directory: str, manifest: Manifest, doc_id: str) -> Iterator[
     told = f" (language {language}, score {stored['language_score'][0]:.3g})" if language else ""
     yield f"  measures{told}:"
     for place, rule in enumerate(rules):
-        bound = f"at least {rule.minimum:g}" if rule.minimum is not None else f"at most {rule.maximum:g}"
+        bound = f"{'at most' if rule.minimum is None else 'at least'} {written(rule.threshold)}"
         outside = bool(rule.fails(seen[rule.measure])[0])
         said = " <- dropped it" if place == verdict[0] else " <- outside as well" if outside else ""
-        yield f"    {rule.name}: {rule.measure} {seen[rule.measure][0]:.6g}, {bound}{said}"
+        yield f"    {rule.name}: {rule.measure} {written(seen[rule.measure][0])}, {bound}{said}"
 
 
 def _tell_twin(plan: Plan, manifest: Manifest, row: dict[str, Any], original: Original | None) -> Iterator[str]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mapring.filter_rules import judge, measures_of, rules_of
+from mapring.filter_rules import judge, measures_of, rules_of, written
 from mapring.settings.filters import Filters
 from mapring.settings.normalization import UnicodeForm
 from spark_jobs.filters.measuring import measure
@@ -40,8 +40,8 @@ def apply_filters(
     dropped = pa.array(position < 0)
     columns = {
         "rule": [rules[index].name for index in position],
-        "measured": [f"{seen[rules[index].measure][row]:.6g}" for row, index in enumerate(position)],
-        "threshold": [f"{rules[index].threshold:.6g}" for index in position],
+        "measured": [written(seen[rules[index].measure][row]) for row, index in enumerate(position)],
+        "threshold": [written(rules[index].threshold) for index in position],
     }
     texts_of = {
         name: pc.replace_with_mask(

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from mapring.filter_rules import PRESETS, RULE_NAMES, Rule, judge, measures_of, rules_of
+from mapring.filter_rules import PRESETS, RULE_NAMES, Rule, judge, measures_of, rules_of, written
 from mapring.languages import LANGUAGES
 from mapring.settings.filters import Filters
 
@@ -127,6 +127,24 @@ def test_a_language_is_kept_by_code_and_score() -> None:
     found = verdict(settings, ["en", "de", "en", "fr", None], language_score=[0.5, 0.9, 0.49, 0.99, 0.0])
     assert found == [None, None, "language", "language", "language"]
     assert measures_of(rules_of(settings)) == ("language_score",)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "0"),
+        (8, "8"),
+        (1_000_001, "1000001"),
+        (np.float32(1_234_567), "1234567"),
+        (0.65, "0.65"),
+        (np.float32(0.1), "0.1"),
+        (1 / 3, "0.333333"),
+        (1234567.5, "1.23457e+06"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_measures_and_bounds_are_written_for_people(value: float, expected: str) -> None:
+    assert written(value) == expected
 
 
 def test_thresholds_replace_published_ones_and_only_of_rules_in_use() -> None:

@@ -24,6 +24,14 @@ def test_the_ledger_s_columns_tell_rule_measured_value_and_bound() -> None:
     assert verdict.measures.to_pylist() == [[0, 3], None, [0, 1], [1, 3]]  # blocklisted, words
 
 
+def test_whole_numbers_are_told_with_all_their_digits() -> None:
+    texts = pa.array(["x" * 1_000_001, "x" * 1_000_000])
+    verdict = apply_filters(texts, pa.nulls(2, pa.string()), Filters(maximum_characters=1_000_000))
+    assert verdict.rule.to_pylist() == ["too_many_characters", None]
+    assert verdict.measured.to_pylist() == ["1000001", None]
+    assert verdict.threshold.to_pylist() == ["1000000", None]
+
+
 def test_a_wanted_language_is_judged_by_its_score_and_an_unwanted_one_has_none() -> None:
     texts = pa.array(["The weather was fine today.", "Das Wetter war heute schön.", "123"])
     nothing = pa.nulls(3, pa.string())
