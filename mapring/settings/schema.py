@@ -130,6 +130,11 @@ class Preprocess(Section):
                 f"duplicates.parts.unit: found {self.duplicates.parts.unit}, but there are no lines; "
                 "set normalization.keep_lines=true"
             )
+        if self.duplicates.parts.unit == "paragraph" and self.filters.c4_lines:
+            raise ValueError(
+                "duplicates.parts.unit: found paragraph with filters.c4_lines=true, which also drops the empty lines "
+                "between paragraphs, as C4 does; set duplicates.parts.unit=line, or filters.c4_lines=false"
+            )
         if self.duplicates.parts.unit != "none" and self.has_pairs:
             raise ValueError(
                 f"duplicates.parts.unit: found {self.duplicates.parts.unit} with second_text_column, but of a pair "

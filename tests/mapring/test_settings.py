@@ -75,6 +75,11 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path: Path) -> None:
         ),
         ("preprocess.inputs.0={name: b, path: b, format: warc, text_column: x}", ["text_column: found 'x'", "remove"]),
         ("preprocess.inputs.0={name: b, path: b, format: warc, encoding: latin-1}", ["encoding: found 'latin-1'"]),
+        (
+            "preprocess={normalization: {keep_lines: true}, filters: {c4_lines: true}, "
+            "duplicates: {parts: {unit: paragraph}}, inputs: [{name: a, path: a, format: text}], tokenizer: model}",
+            ["duplicates.parts.unit", "found paragraph with filters.c4_lines=true", "unit=line", "c4_lines=false"],
+        ),
         ("preprocess.inputs.0.weight=0", ["preprocess.inputs.0.weight", "found 0", "greater than 0"]),
         ("preprocess.inputs.0.weight=.inf", ["preprocess.inputs.0.weight", "found inf"]),
         ("preprocess.inputs.0.split=dev", ["preprocess.inputs.0.split", "'train', 'validation' or 'test'"]),

@@ -32,4 +32,5 @@ def test_a_line_is_kept_or_not(line: str, kept: bool) -> None:
 def test_texts_are_left_with_their_good_lines() -> None:
     text = "Menu\nThis is a line of prose.\nHome | About\nAnd here comes another one!"
     cleaned = clean_lines(pa.array([text, None, "Menu"], pa.string())).to_pylist()
+    assert clean_lines(pa.array(["This is a line of prose.\n\nAnd here comes another one!"])).to_pylist() == cleaned[:1]
     assert cleaned == ["This is a line of prose.\nAnd here comes another one!", None, ""]
