@@ -60,7 +60,7 @@ def _read_yaml(config: str) -> dict[str, Any]:
             f"{config}: found a file of data, expected a pipeline's YAML; write one for it: mapring init {config}"
         )
     try:
-        values = yaml.safe_load(content)
+        values = _parse(content)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
@@ -72,12 +72,30 @@ def _read_yaml(config: str) -> dict[str, Any]:
     return values
 
 
+def _parse(content: str | bytes) -> Any:
+    """YAML to values of which none stands in two places: what an alias names is there as often as it is named."""
+    return _apart(yaml.safe_load(content), ())
+
+
+def _apart(value: Any, above: tuple[int, ...]) -> Any:
+    # An override is written in place, so a section that two keys share would change below both of them. copy.deepcopy
+    # is of no use here, it keeps what is shared.
+    if not isinstance(value, dict | list):
+        return value
+    if id(value) in above:
+        raise yaml.YAMLError("found an alias below its own anchor, which has no end; write out what is meant")
+    inside = (*above, id(value))
+    if isinstance(value, dict):
+        return {key: _apart(item, inside) for key, item in value.items()}
+    return [_apart(item, inside) for item in value]
+
+
 def _override(values: dict[str, Any], word: str) -> None:
     key, equals, text = word.partition("=")
     if not equals or not key:
         raise SettingsError(f"{word!r}: expected KEY=VALUE, such as train.epochs=2")
     try:
-        value = yaml.safe_load(text)
+        value = _parse(text)
     except yaml.YAMLError:
         raise SettingsError(f"{word!r}: the value is not valid YAML; quote it, as in KEY='\"text\"'") from None
     *parents, last = key_parts(key)

@@ -154,6 +154,29 @@ def test_a_malformed_override_is_refused(tmp_path: Path, word: str) -> None:
         load_settings(write(tmp_path, minimal()), [word])
 
 
+def test_an_override_changes_one_section_where_an_alias_names_another_ones_inputs(tmp_path: Path) -> None:
+    config = write(
+        tmp_path,
+        """
+        name: tiny
+        run_dir: runs/tiny
+        preprocess:
+          inputs: &inputs [&first {name: a, path: old.csv, format: csv}]
+          tokenizer: model
+        train: {model: model}
+        score:
+          inputs: *inputs
+        """,
+    )
+    settings = load_settings(config, ["score.inputs.0.path=new.csv"])
+    assert settings.preprocess.inputs[0].path == "old.csv" and settings.score.inputs[0].path == "new.csv"
+
+
+def test_an_alias_below_its_own_anchor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="an alias below its own anchor"):
+        load_settings(write(tmp_path, "name: tiny\npreprocess: &a {inputs: [*a]}\n"))
+
+
 def test_a_missing_key_tells_what_it_is(tmp_path: Path) -> None:
     values = minimal()
     del values["train"]["model"]
