@@ -74,7 +74,27 @@ def _read_yaml(config: str) -> dict[str, Any]:
 
 def _parse(content: str | bytes) -> Any:
     """YAML to values of which none stands in two places: what an alias names is there as often as it is named."""
-    return _apart(yaml.safe_load(content), ())
+    return _apart(yaml.load(content, _Loader), ())
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's, which lets the last of two equal keys win and says nothing; here the second one is an error."""
+
+    def compose_mapping_node(self, anchor: dict[Any, Any]) -> yaml.MappingNode:
+        """Look at the keys as they are written: what `<<` merges may stand a second time."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: dict[tuple[str, str], yaml.Node] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            first = seen.setdefault((key.tag, key.value), key)
+            if first is not key:
+                raise yaml.MarkedYAMLError(
+                    problem=f"found the key {key.value!r} twice, first in line {first.start_mark.line + 1}; "
+                    "put both into one",
+                    problem_mark=key.start_mark,
+                )
+        return node
 
 
 def _apart(value: Any, above: tuple[int, ...]) -> Any:
@@ -96,8 +116,11 @@ def _override(values: dict[str, Any], word: str) -> None:
         raise SettingsError(f"{word!r}: expected KEY=VALUE, such as train.epochs=2")
     try:
         value = _parse(text)
-    except yaml.YAMLError:
-        raise SettingsError(f"{word!r}: the value is not valid YAML; quote it, as in KEY='\"text\"'") from None
+    except yaml.YAMLError as error:
+        found = getattr(error, "problem", None) or str(error)
+        raise SettingsError(
+            f"{word!r}: the value is not valid YAML: {found}; if it is a text, quote it, as in KEY='\"text\"'"
+        ) from None
     *parents, last = key_parts(key)
     node: Any = values
     section: type[Section] | None = Settings

@@ -172,6 +172,30 @@ def test_an_override_changes_one_section_where_an_alias_names_another_ones_input
     assert settings.preprocess.inputs[0].path == "old.csv" and settings.score.inputs[0].path == "new.csv"
 
 
+def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    config = write(tmp_path, "name: tiny\ntrain: {epochs: 5}\nrun_dir: runs/tiny\ntrain: {model: model}\n")
+    with pytest.raises(SettingsError, match=r"tiny\.yaml: line 4 .* the key 'train' twice, first in line 2"):
+        load_settings(config)
+    with pytest.raises(SettingsError, match="the key 'epochs' twice"):
+        load_settings(write(tmp_path, minimal()), ["train={epochs: 1, epochs: 2, model: model}"])
+
+
+def test_a_merged_key_may_stand_a_second_time(tmp_path: Path) -> None:
+    text = """
+        name: tiny
+        run_dir: runs/tiny
+        preprocess:
+          inputs: [&first {<<: {format: text, encoding: cp1252}, name: a, path: a.csv, format: csv}]
+          tokenizer: model
+        train: {model: model}
+        score: {inputs: [{<<: *first, name: b}]}
+        """
+    settings = load_settings(write(tmp_path, text))
+    assert settings.score is not None
+    found = [*settings.preprocess.inputs, *settings.score.inputs]
+    assert [(one.name, one.format, one.encoding) for one in found] == [("a", "csv", "cp1252"), ("b", "csv", "cp1252")]
+
+
 def test_an_alias_below_its_own_anchor_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="an alias below its own anchor"):
         load_settings(write(tmp_path, "name: tiny\npreprocess: &a {inputs: [*a]}\n"))
