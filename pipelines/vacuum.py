@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterator, Sequence
 
 from mapring import storage
+from mapring.base_model import named_directory
 from mapring.care.removal import remove_directory, remove_published, remove_training
 from mapring.care.retention import InUse, Removal, choose
 from mapring.care.standing import KINDS, generations, scratch, trainings
@@ -67,18 +68,41 @@ def in_use(plan: Plan) -> InUse:
         named.add(plan.scoring_model)
         backend = backend_in_use(plan.run.scores)
         named |= {backend} if backend is not None else set()
-    named |= {read_manifest(path).fingerprint for path in _directories(plan) if is_published(path)}
+    named |= {read_manifest(path).fingerprint for path in _directories(plan)}
     table = read_table(plan.run.scores)
     return InUse(named=frozenset(named), live=frozenset(table.models if table is not None else ()))
 
 
 def _directories(plan: Plan) -> Iterator[str]:
-    """Published directories that settings may name."""
-    train, duplicates = plan.settings.train, plan.settings.preprocess.duplicates
-    named = (train.model.directory, train.distillation.teacher, train.replay.shards, plan.named_reranker)
-    for path in (*named, *duplicates.earlier):
-        if path is not None:
-            yield storage.resolve(path)
+    """Published directories that settings name: as such, by the run directory they are in, or by a path inside."""
+    train, preprocess = plan.settings.train, plan.settings.preprocess
+    score = plan.settings.score
+    named = (
+        None if preprocess.tokenizer is None else preprocess.tokenizer.directory,
+        train.model.directory,
+        train.distillation.teacher,
+        train.replay.shards,
+        None if score is None or score.draft is None else score.draft.model,
+        plan.named_reranker,
+        *preprocess.duplicates.earlier,
+    )
+    for path in named:
+        published = None if path is None else _published_around(named_directory(path))
+        if published is not None:
+            yield published
+
+
+def _published_around(path: str) -> str | None:
+    """A directory if it is published, else the nearest one above it that is; None where none is."""
+    local = storage.local_path(path)
+    if local is not None:
+        path = str(local.resolve())
+    above, name = path.rstrip("/"), "?"
+    while name and not above.endswith(":/"):  # up to the root, or to what names a store
+        if is_published(above):
+            return above
+        above, _, name = above.rpartition("/")
+    return None
 
 
 def _remove(removal: Removal) -> None:

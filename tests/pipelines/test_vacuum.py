@@ -31,7 +31,7 @@ from tests.mapring.care.test_removal import Killed
 from tests.mapring.publishing import publish
 from tests.pipelines.committed import commit_answers
 from tests.spark_jobs.recommending.test_recommend import plan_of
-from tests.tiny import write_world
+from tests.tiny import write_tokenizer, write_world
 
 LATER = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=30)
 KEEP_NONE = ["retention.shards=0", "retention.models=0", "retention.trainings=0", "retention.backends=0"]
@@ -130,6 +130,27 @@ def test_published_directories_that_the_settings_name_by_path_stay(plan: Plan) -
     older = plan.run.shards("0" * 16)
     named = module.in_use(make_plan(plan.config, [f"train.replay.shards={older}"]))
     assert named.named >= {plan.shards, "0" * 16} and named.live == {plan.model}
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "preprocess.tokenizer={model}",
+        "preprocess.tokenizer={model}/transformers-x/",
+        "train.model={model}/transformers-x",
+        "train.distillation.teacher={model}/transformers-x",
+        "train.model={run}",
+    ],
+)
+def test_a_model_stays_that_the_settings_name_in_whatever_way(tmp_path: Path, word: str) -> None:
+    config, _ = write_world(tmp_path)
+    model = tmp_path / "run/models" / ("0" * 16)
+    publish(model, task="classify", transformers="transformers-x", method="full")
+    write_tokenizer(model / "transformers-x")
+    (model / "transformers-x" / "config.json").write_text("{}")
+    plan = make_plan(config, [*KEEP_NONE, word.format(model=model, run=tmp_path / "run")])
+    assert [removal.directory for removal in module.what_goes(plan, LATER)] == []
+    assert [removal.directory for removal in module.what_goes(make_plan(config, KEEP_NONE), LATER)] == [str(model)]
 
 
 def test_a_model_that_puts_lists_in_a_new_order_stays(tmp_path: Path) -> None:
