@@ -9,7 +9,7 @@ import pyarrow as pa
 from mapring.contract import Manifest, code_version, is_published, publish, read_manifest, utc_now
 from mapring.contract.schemas import RANKED
 from mapring.errors import PublishedError, SettingsError, StageError
-from mapring.plan import Plan
+from mapring.plan import Plan, check_none_forgotten
 from mapring.progress import say
 from mapring.scores.ranked import files_digest, rank_settings, ranked_directory
 from mapring.scores.table import ScoresTable, read_table
@@ -35,7 +35,8 @@ def rank(plan: Plan) -> None:
 
     Raises:
         SettingsError: there is nothing that sorts the rows.
-        StageError: there is no scores table, or a model is not there to tell the order of its labels.
+        StageError: there is no scores table, a model is not there to tell the order of its labels, or a document was
+            forgotten meanwhile.
     """
     rank_settings(plan)  # says where there are none
     table = read_table(plan.run.scores)
@@ -46,6 +47,7 @@ def rank(plan: Plan) -> None:
         say(STAGE, f"skipped: version {table.version} of the scores table is already ranked in {directory}")
         return
     by, files = _write(plan, table, directory) if table.files else ("nothing", [])
+    check_none_forgotten(plan, STAGE)
     publish(directory, _manifest(plan, table, directory, files))
     rows = sum(file.entry.rows or 0 for file in files)
     stands_for = sum(int(file.statistics["stand_for"]) for file in files)

@@ -16,6 +16,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 import spark_jobs.rank as stage
+from mapring.care.forgotten import ForgottenDocument, remember
 from mapring.contract import Manifest, code_version, is_published, publish, read_manifest, utc_now
 from mapring.contract.verify import verify
 from mapring.errors import SettingsError, StageError
@@ -231,6 +232,26 @@ def test_a_run_that_dies_before_it_publishes_leaves_nothing_that_counts(
     rank(plan)
     assert sorted(Path(directory, "data").iterdir()) == left, "the same bytes, by the same names"
     assert len(ranking(directory)) == 3
+
+
+def test_a_ranking_made_while_a_document_was_forgotten_is_not_published(
+    config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = stage._write
+    gone = ForgottenDocument(doc_id="1", place="", identity="", hashes=(), source_id="", of_corpus=False)
+
+    def overtaken(plan: Plan, *values: Any) -> Any:
+        remember(plan.run.root, [gone])
+        return real(plan, *values)
+
+    plan = make_plan(config, [PROBABILITIES, "rank={top_k: 3}"])
+    monkeypatch.setattr(stage, "_write", overtaken)
+    with pytest.raises(StageError, match="rank: documents were forgotten while this ran; nothing was published"):
+        rank(plan)
+    monkeypatch.undo()
+    assert not is_published(directory_of(plan))
+    rank(make_plan(config, [PROBABILITIES, "rank={top_k: 3}"]))
+    assert is_published(directory_of(plan))
 
 
 def test_what_cannot_be_ranked_is_told(config: str, tmp_path: Path) -> None:
