@@ -11,12 +11,14 @@ _TRAINER = "training.train"
 _STOP_SECONDS = 60.0
 
 
-def end_leftovers(config: str, words: Sequence[str]) -> int:
+def end_leftovers(config: str, overrides: Sequence[str]) -> int:
     """End the processes of this machine that train a config with these overrides; returns how many there were.
 
-    Ranks are asked first: they write a checkpoint, and their launcher ends with them.
+    All of the overrides and no others, for a training with only some of them is somebody's own; but those of the search
+    itself may have been others when it was killed. Ranks are asked first: they write a checkpoint, and their launcher
+    ends with them.
     """
-    found = [process for process in psutil.process_iter() if _trains(process, config, words)]
+    found = [process for process in psutil.process_iter() if _trains(process, config, overrides)]
     ranks = [process for process in found if _is_rank(process)]
     for process in ranks or found:
         _end(process, is_asked=True)
@@ -27,14 +29,20 @@ def end_leftovers(config: str, words: Sequence[str]) -> int:
     return len(found)
 
 
-def _trains(process: psutil.Process, config: str, words: Sequence[str]) -> bool:
+def _trains(process: psutil.Process, config: str, overrides: Sequence[str]) -> bool:
     try:
         line = process.cmdline()
-        if _TRAINER not in line or config not in line or not set(words) <= set(line):
+        if _TRAINER not in line or _of_training(line) != ["--config", config, *_of_training(overrides)]:
             return False
         return process.status() != psutil.STATUS_ZOMBIE and process.cwd() == str(Path.cwd())
     except psutil.Error:  # it has ended, or is not ours
         return False
+
+
+def _of_training(words: Sequence[str]) -> list[str]:
+    """What a line says behind the trainer's name, if that stands there, without what is of the search alone."""
+    start = words.index(_TRAINER) + 1 if _TRAINER in words else 0
+    return [word for word in words[start:] if not word.startswith("tune.")]
 
 
 def _is_rank(process: psutil.Process) -> bool:

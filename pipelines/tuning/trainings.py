@@ -55,7 +55,7 @@ class Trainings:
             trial.note("model", plan.model)
             checkpoints = storage.join(plan.training_directory, "checkpoints")
             trial.note("made", not is_published(plan.model_directory) and not storage.exists(checkpoints))
-        if end_leftovers(plan.config, override_words(trial.values)):
+        if end_leftovers(plan.config, plan.overrides):
             say("tune", f"trial {trial.number}: its training still ran without a search, and has been ended")
         if not is_published(plan.model_directory):
             watcher = Watcher(plan.training_directory, self._tune.metric, trial.report)

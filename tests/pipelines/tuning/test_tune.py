@@ -19,6 +19,7 @@ from mapring.plan import Plan, make_plan
 from pipelines import tune as tuning
 from pipelines.tuning import trainings
 from pipelines.tuning.leftovers import end_leftovers
+from pipelines.tuning.space import trial_words
 from pipelines.tuning.trainings import UnknownMetricError
 from tests.training.shards import tiny_model
 from tests.training.tiny_plan import WORDS, publish_shards, tiny_plan
@@ -184,7 +185,8 @@ def test_a_search_that_is_killed_goes_on_and_ends_with_the_best(config: str) -> 
             said, _ = process.communicate(timeout=1200)
             assert process.returncode == 0, said
     finally:
-        left = end_leftovers(config, [])
+        trained = [trial_words({"train.learning_rate": rate}, watched=True) for rate in (1e-3, 1e-7)]
+        left = sum(end_leftovers(config, [*LONG, *words]) for words in trained)
     assert not left, said
     assert "trial 0 interrupted, and is taken up again" in said
     assert "going on from the checkpoint of step" in said

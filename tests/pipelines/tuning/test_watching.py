@@ -62,15 +62,19 @@ def test_what_a_killed_search_left_running_is_ended_and_nothing_else() -> None:
     def start(*words: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *words])
 
-    mine = start("-m", "training.train", "--config", "left.yaml", "train.epochs=2", "train.baselines=false")
+    line = ("-m", "training.train", "--config", "left.yaml")
+    mine = start(*line, "tune.trials=6", "train.seed=1", "train.epochs=2", "train.baselines=false")
     others = [
-        start("-m", "training.train", "--config", "left.yaml", "train.epochs=3"),
-        start("-m", "training.train", "--config", "other.yaml", "train.epochs=2"),
+        start(*line, "train.seed=1", "train.epochs=3", "train.baselines=false"),
+        start(*line, "train.epochs=2", "train.baselines=false"),
+        start(*line, "train.seed=1", "train.epochs=2", "train.baselines=false", "train.global_batch=8"),
+        start(*line[:-1], "other.yaml", "train.seed=1", "train.epochs=2", "train.baselines=false"),
     ]
     try:
-        assert end_leftovers("left.yaml", ["train.epochs=2"]) == 1
+        words = ["train.seed=1", "tune.trials=9", "train.epochs=2", "train.baselines=false"]
+        assert end_leftovers("left.yaml", words) == 1
         mine.wait(60)
-        assert [process.poll() for process in others] == [None, None]
+        assert [process.poll() for process in others] == [None] * 4
     finally:
         for process in (mine, *others):
             process.kill()
