@@ -6,10 +6,23 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 NOT_SHOWN = "(not shown)"
-# Keys and tokens of object stores stand in spark.conf, and whoever knows the URL of a webhook can post to it.
-_SECRET = re.compile(r"(?i)secret\b(?!_env)|passw|credential|(access|account)[._-]?key|\btoken\b|webhooks\.\d+\.url$")
-_SECRET_WORD = re.compile(rf"{_SECRET.pattern}|webhooks.*\burl\b")  # of overrides, whose values may be sections
+# Whoever knows the URL of a webhook can post to it.
+_SECRET = re.compile(
+    r"(?i)secret\b(?!_env)|passw|credential|(access|account|api)[._-]?key|\btoken\b|webhooks\.\d+\.url$"
+)
+# Names in spark.conf are those of Hadoop, of object stores and of environments: a word in them may stand anywhere, and
+# a setting too many that is not shown costs less than one too few.
+_SPARK_CONF = "spark.conf."
+_WORDS = "token(?!i[sz])|secret|key|sas|pass(?:w|phrase)|pwd|credential"
+_SECRET_OF_SPARK = re.compile(_WORDS, re.IGNORECASE)
+_SECRET_OPTION = re.compile(rf"(?:{_WORDS})[^\s=]*=", re.IGNORECASE)  # in a value, such as -Dname=value
+_USER = re.compile(r"(?<=://)(?:[^/\s@]*:[^\s,]*|[^/\s@,]+)@")
+# In a store's path `?` may be a wildcard; a query has a name and `=` right behind it.
+_STORE = rf"://(?:{re.escape(NOT_SHOWN)}@)?[^\s?]*\?"
+_QUERY = re.compile(rf"(?P<before>\bhttps?{_STORE}|{_STORE}(?=[\w.%-]+=))[^\s,\]}}'\"]+", re.IGNORECASE)
 
 
 def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
@@ -27,12 +40,35 @@ def flatten(values: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def shown_settings(values: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings by their keys, secrets by a word in their place."""
+    """All settings by their keys, secrets by a word in their place, and URLs without user, password and query."""
     return {
-        key: NOT_SHOWN if value is not None and _SECRET.search(key) else value for key, value in flatten(values).items()
+        key: NOT_SHOWN if _is_secret(key, value) else _without_secrets(value) for key, value in flatten(values).items()
     }
 
 
 def shown_overrides(words: Sequence[str]) -> list[str]:
     """Overrides as they were given, those with a secret by their key alone."""
-    return [f"{word.partition('=')[0]}={NOT_SHOWN}" if _SECRET_WORD.search(word) else word for word in words]
+    return [_shown_override(word) for word in words]
+
+
+def _shown_override(word: str) -> str:
+    key, _, text = word.partition("=")
+    value = yaml.safe_load(text)  # it may be a whole section
+    if any(_is_secret(name, found) for name, found in flatten(value, key).items()):
+        return f"{key}={NOT_SHOWN}"
+    return f"{key}={_without_secrets(text)}"
+
+
+def _is_secret(key: str, value: Any) -> bool:
+    if value is None:
+        return False
+    name = key.removeprefix(_SPARK_CONF)
+    if name != key and (_SECRET_OF_SPARK.search(name) or _SECRET_OPTION.search(str(value))):
+        return True
+    return _SECRET.search(key) is not None
+
+
+def _without_secrets(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return _QUERY.sub(rf"\g<before>{NOT_SHOWN}", _USER.sub(f"{NOT_SHOWN}@", value))
