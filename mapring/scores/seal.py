@@ -54,4 +54,5 @@ def broken_seals(uri: str) -> list[str]:
 
 
 def _names(uri: str) -> list[str]:
-    return storage.list_names(storage.join(uri, _FOLDER))
+    # Names that begin with a dot are of seals that a kill left half-written, and stand for nothing.
+    return [name for name in storage.list_names(storage.join(uri, _FOLDER)) if not name.startswith(".")]

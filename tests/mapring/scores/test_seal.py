@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from mapring.scores.seal import broken_seals, seal, sealed_versions
+from tests.mapring.care.test_removal import Killed
 
 ENTRY = b'{"commitInfo":{"timestamp":1}}\n'
 
@@ -43,3 +46,22 @@ def test_a_missing_entry_is_named_unless_a_later_checkpoint_holds_it(tmp_path: P
     assert broken_seals(str(tmp_path)) == [f"{entries[0]}: is missing, its seal is there"]
     (tmp_path / "_delta_log" / "_last_checkpoint").write_text("{}")
     assert broken_seals(str(tmp_path)) == []
+
+
+def test_what_a_kill_left_of_a_seal_is_no_broken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [entry] = sealed_table(tmp_path, versions=1)
+    later = entry.with_name(f"{1:020d}.json")
+    later.write_bytes(ENTRY)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr("mapring.storage.os.fsync", killed)
+        patched.setattr("mapring.storage.Path.unlink", killed)  # a killed process tidies nothing up
+        seal(str(tmp_path), 1)
+    names = [path.name for path in (tmp_path / "_mapring").iterdir()]
+    assert len(names) == 2 and any(name.endswith(".tmp") for name in names)
+    assert broken_seals(str(tmp_path)) == [] and sealed_versions(str(tmp_path)) == {0}
+    seal(str(tmp_path), 1)
+    assert broken_seals(str(tmp_path)) == [] and sealed_versions(str(tmp_path)) == {0, 1}
+
+
+def killed(*_values: object, **_named: object) -> None:
+    raise Killed
