@@ -87,9 +87,10 @@ def remember(run_dir: str, documents: Iterable[ForgottenDocument]) -> int:
 def read_forgotten(run_dir: str) -> tuple[ForgottenDocument, ...]:
     """All forgotten documents of a run directory, in the order of their names."""
     folder = storage.join(run_dir, FORGOTTEN, "documents")
-    uris = [storage.join(folder, name) for name in storage.list_names(folder) if not name.startswith(".")]
     with ThreadPoolExecutor(_READERS) as pool:
-        return tuple(pool.map(lambda uri: ForgottenDocument.from_bytes(storage.read_bytes(uri)), uris))
+        return tuple(
+            pool.map(lambda uri: ForgottenDocument.from_bytes(storage.read_bytes(uri)), _records_below(folder))
+        )
 
 
 def set_digest(documents: Sequence[ForgottenDocument]) -> str:
@@ -121,11 +122,16 @@ def models_that_saw(run_dir: str, doc_ids: frozenset[str]) -> dict[str, set[str]
     """What was written of models and these documents: by model what it saw."""
     folder = storage.join(run_dir, FORGOTTEN, "models")
     found: dict[str, set[str]] = {}
-    for name in storage.list_names(folder):
-        note = json.loads(storage.read_bytes(storage.join(folder, name)))
+    for uri in _records_below(folder):
+        note = json.loads(storage.read_bytes(uri))
         if note["doc_id"] in doc_ids:
             found.setdefault(note["model"], set()).add(note["saw"])
     return found
+
+
+def _records_below(folder: str) -> list[str]:
+    # Names that begin with a dot are of records that a kill left half-written.
+    return [storage.join(folder, name) for name in storage.list_names(folder) if not name.startswith(".")]
 
 
 def _uri(run_dir: str, folder: str, name: str) -> str:

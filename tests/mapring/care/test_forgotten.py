@@ -66,3 +66,12 @@ def test_what_models_saw_is_known_after_their_shards_are_gone(root: str) -> None
     remember_model(root, "d1", "m2", "was evaluated on it")
     remember_model(root, "d2", "m3", "was trained on it")
     assert models_that_saw(root, frozenset({"d1"})) == {"m1": {"was trained on it"}, "m2": {"was evaluated on it"}}
+
+
+def test_what_a_kill_left_of_a_record_is_passed_over(root: str) -> None:
+    remember(root, [ONE])
+    remember_model(root, "d1", "m1", "was trained on it")
+    for folder in ("documents", "models"):
+        storage.create(storage.join(root, "forgotten", folder, f".a.json.{uuid.uuid4().hex}.tmp"), b"")
+    assert read_forgotten(root) == (ONE,)
+    assert models_that_saw(root, frozenset({"d1"})) == {"m1": {"was trained on it"}}
