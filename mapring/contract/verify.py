@@ -99,9 +99,8 @@ def _check_links(directory: str, manifest: Manifest) -> Iterator[str]:
         folder = _FOLDERS.get(link.get("kind", ""))
         if folder is None:
             continue
-        own_root = directory.rstrip("/").rsplit("/", 2)[0]
-        target = link.get("path") or storage.join(own_root, folder, link["fingerprint"])
-        root = target.rstrip("/").rsplit("/", 2)[0]
+        target = link.get("path") or storage.join(_run_directory(directory), folder, link["fingerprint"])
+        root = _run_directory(target)
         try:
             found = hashlib.sha256(storage.read_bytes(storage.join(target, RECORD_NAME))).hexdigest()
         except OSError:
@@ -112,3 +111,9 @@ def _check_links(directory: str, manifest: Manifest) -> Iterator[str]:
             yield f"{target}: is missing, {directory} was made from it"
         else:
             yield f"{target}: its {RECORD_NAME} is not the one {directory} was made from"
+
+
+def _run_directory(directory: str) -> str:
+    """Where a published directory's run is, two levels above it, also where it is given by a relative path."""
+    local = storage.local_path(directory)  # which is absolute
+    return (str(local) if local is not None else directory.rstrip("/")).rsplit("/", 2)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -99,7 +100,7 @@ def test_counts_that_do_not_add_up_are_found(tmp_path: Path, kept: int, dropped:
     assert any("does not hold" in problem for problem in verify(str(tmp_path)))
 
 
-def test_a_model_whose_shards_changed_or_vanished_is_found(tmp_path: Path) -> None:
+def test_a_model_whose_shards_changed_or_vanished_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shards, model = tmp_path / "shards" / ("0" * 16), tmp_path / "models" / ("2" * 16)
     publish(str(shards), make_shards(shards))
     record = (shards / "published.json").read_bytes()
@@ -116,6 +117,9 @@ def test_a_model_whose_shards_changed_or_vanished_is_found(tmp_path: Path) -> No
     )
     publish(str(model), manifest)
     assert verify(str(model)) == []
+    for here in (tmp_path, tmp_path / "models", model):
+        monkeypatch.chdir(here)
+        assert verify(os.path.relpath(model)) == []
     (shards / "published.json").write_bytes(record + b" ")
     assert any("is not the one" in problem for problem in verify(str(model)))
     (shards / "published.json").unlink()
