@@ -77,11 +77,15 @@ class ScoresTable:
         return sorted({found.model for file in self.files for found in file.inputs})
 
 
-def read_table(uri: str) -> ScoresTable | None:
+def read_table(uri: str, damaged: list[str] | None = None) -> ScoresTable | None:
     """The table as it stands; None where there is none.
 
+    Args:
+        uri: of the table.
+        damaged: gets what is wrong with files that cannot be read and that the table is then given without.
+
     Raises:
-        StageError: it is no table of ours.
+        StageError: it is no table of ours, or a file cannot be read and `damaged` is None.
     """
     from deltalake import DeltaTable
 
@@ -93,7 +97,13 @@ def read_table(uri: str) -> ScoresTable | None:
         raise StageError(f"{uri}: {why_not(columns)}")
     entries = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
     with ThreadPoolExecutor(_READERS) as pool:
-        files = tuple(pool.map(lambda entry: _live_file(uri, entry), entries))
+        found = list(pool.map(lambda entry: _live_file(uri, entry), entries))
+    files = [file for file in found if isinstance(file, LiveFile)]
+    problems = [problem for problem in found if isinstance(problem, str)]
+    if damaged is not None:
+        damaged.extend(problems)
+    elif problems:
+        raise StageError(problems[0])
     return ScoresTable(
         uri=uri,
         version=delta.version(),
@@ -102,13 +112,22 @@ def read_table(uri: str) -> ScoresTable | None:
     )
 
 
-def _live_file(uri: str, entry: Mapping[str, Any]) -> LiveFile:
+def _live_file(uri: str, entry: Mapping[str, Any]) -> LiveFile | str:
+    """A file as the log has it, or as its rows tell; what is wrong with it where those are needed and damaged."""
     one = only_input(entry)
     failed = entry.get("null_count.error")
     if one is None or failed is None or entry.get("num_records") is None:  # rows of several inputs, or not ours
-        with storage.open_read(storage.join(uri, entry["path"])) as handle:
-            rows = pq.read_table(handle, columns=[*KEY_COLUMNS, "error"])
-        found, count, failed = inputs_of(rows), rows.num_rows, rows.num_rows - rows.column("error").null_count
+        place = storage.join(uri, entry["path"])
+        try:
+            with storage.open_read(place) as handle:
+                rows = pq.read_table(handle, columns=[*KEY_COLUMNS, "error"])
+            found, count, failed = inputs_of(rows), rows.num_rows, rows.num_rows - rows.column("error").null_count
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            told = (str(error) or "nothing more is known").splitlines()[0]
+            return (
+                f"{place}: is missing or cannot be read ({told}), so it is not known of which inputs its rows are; "
+                "bring it back from a copy, or go back to a version without it: mapring scores rollback"
+            )
     else:
         found, count = frozenset({one}), entry["num_records"]
         failed = count - failed

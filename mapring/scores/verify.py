@@ -26,8 +26,9 @@ def verify_scores(uri: str) -> list[str]:
     broken = broken_seals(uri)
     if broken:
         return broken
+    unread: list[str] = []
     try:
-        commit, table = latest_commit(uri), read_table(uri)
+        commit, table = latest_commit(uri), read_table(uri, unread)
     except (DeltaError, OSError, ValueError, KeyError) as error:
         return [f"{uri}/_delta_log: cannot be read: {error}"]
     except StageError as error:
@@ -37,7 +38,7 @@ def verify_scores(uri: str) -> list[str]:
     if commit is not None and commit.version not in sealed_versions(uri):
         return [f"{uri}: version {commit.version} has no seal, its scoring was killed on its last step; score again"]
     names = kept_names(uri)
-    return [*_twice(table), *(problem for file in table.files for problem in _check_file(uri, file, names))]
+    return [*unread, *_twice(table), *(problem for file in table.files for problem in _check_file(uri, file, names))]
 
 
 def _twice(table: ScoresTable) -> list[str]:
