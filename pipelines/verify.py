@@ -11,6 +11,7 @@ from mapring.contract import RECORD_NAME, is_published
 from mapring.contract.retired import is_half_removed
 from mapring.contract.verify import verify
 from mapring.errors import PublishedError
+from mapring.scores.seal import sealed_versions
 from mapring.scores.verify import verify_scores
 from mapring.settings import Settings, load_settings
 
@@ -46,14 +47,24 @@ def _check_all(target: str) -> Iterator[tuple[str, list[str]]]:
     if storage.exists(storage.join(target, RECORD_NAME)) or _holds_manifest(target):
         yield target, verify(target)
         return
-    if storage.exists(storage.join(target, "_delta_log")):
+    if _is_table(target):
         yield target, verify_scores(target)
         return
     for directory in _published_below(target):
         yield directory, verify(directory)
     scores = storage.join(target, "scores")
-    if storage.exists(storage.join(scores, "_delta_log")):
-        yield scores, verify_scores(scores)
+    if _is_table(scores):
+        yield scores, verify_scores(scores, target)
+    elif storage.exists(storage.join(scores, "data")):
+        sys.stdout.write(
+            f"{scores}: has files and no log, as a first scoring that did not come to its end leaves it; nothing reads "
+            "them. If there was a table, bring back its _delta_log from a copy\n"
+        )
+
+
+def _is_table(uri: str) -> bool:
+    """Whether a scores table stands there, or stood there: its seals outlive a log that is lost."""
+    return storage.exists(storage.join(uri, "_delta_log")) or bool(sealed_versions(uri))
 
 
 def _check_decoder(settings: Settings) -> Iterator[tuple[str, list[str]]]:

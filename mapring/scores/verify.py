@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import pyarrow.parquet as pq
 
 from mapring import storage
+from mapring.contract import is_published
+from mapring.contract.retired import retired_names
 from mapring.errors import StageError
 from mapring.scores.seal import broken_seals, sealed_versions
 from mapring.scores.statistics import inputs_of
@@ -19,10 +21,20 @@ from mapring.watch.stored import count_problems, kept_names
 _DIGEST = re.compile(r"-([0-9a-f]{16})\.parquet$")  # what `contract.content_name` ends with
 
 
-def verify_scores(uri: str) -> list[str]:
-    """Problems of the scores table, each naming the file it is about; empty when all holds."""
+def verify_scores(uri: str, run_dir: str | None = None) -> list[str]:
+    """Problems of the scores table, each naming the file it is about; empty when all holds.
+
+    With the run directory that it stands in also models are looked for that its rows were made with.
+    """
     from deltalake.exceptions import DeltaError
 
+    log = storage.join(uri, "_delta_log")
+    if not storage.exists(log):
+        sealed = len(sealed_versions(uri))
+        return [
+            f"{log}: is missing, {sealed} versions of the table are sealed; bring it back from a copy, or remove {uri} "
+            "and score again"
+        ]
     broken = broken_seals(uri)
     if broken:
         return broken
@@ -30,7 +42,7 @@ def verify_scores(uri: str) -> list[str]:
     try:
         commit, table = latest_commit(uri), read_table(uri, unread)
     except (DeltaError, OSError, ValueError, KeyError) as error:
-        return [f"{uri}/_delta_log: cannot be read: {error}"]
+        return [f"{log}: cannot be read: {error}"]
     except StageError as error:
         return [str(error)]
     if table is None:
@@ -38,7 +50,21 @@ def verify_scores(uri: str) -> list[str]:
     if commit is not None and commit.version not in sealed_versions(uri):
         return [f"{uri}: version {commit.version} has no seal, its scoring was killed on its last step; score again"]
     names = kept_names(uri)
-    return [*unread, *_twice(table), *(problem for file in table.files for problem in _check_file(uri, file, names))]
+    models = [] if run_dir is None else _lost_models(table, run_dir)
+    checked = (problem for file in table.files for problem in _check_file(uri, file, names))
+    return [*unread, *models, *_twice(table), *checked]
+
+
+def _lost_models(table: ScoresTable, run_dir: str) -> list[str]:
+    """Models of the table's rows that are not there, but for those that were removed on purpose."""
+    folder = storage.join(run_dir, "models")
+    retired = retired_names(run_dir, "models")
+    return [
+        f"{place}: is missing, rows of {table.uri} were made with it; bring it back from a copy, or score them again"
+        for model in table.models
+        for place in [storage.join(folder, model)]
+        if not is_published(place) and model not in retired
+    ]
 
 
 def _twice(table: ScoresTable) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,10 @@ import yaml
 from typer.testing import CliRunner
 
 from mapring.contract import publish
+from mapring.contract.retired import note_retired
 from pipelines.cli import app, main
+from tests.mapring.publishing import publish as publish_model
+from tests.mapring.scores.test_verify import committed
 from tests.mapring.test_contract import make_shards, published_files
 from tests.tiny import config_values, write_world
 
@@ -95,6 +99,35 @@ def test_verify_does_not_mistake_a_dead_attempt_for_damage_or_nothing_for_someth
     (directory / "published.json").unlink()
     code, message = fail(monkeypatch, capsys, "verify", str(tmp_path / "run"))
     assert code == 1
+
+
+def test_verify_notices_that_the_log_of_the_scores_or_a_model_of_their_rows_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, model = tmp_path / "run", tmp_path / "run/models" / ("0" * 16)
+    scores = run / "scores"
+    publish_model(model)
+    committed(str(scores), ("a.txt",))
+
+    def told() -> str:
+        code, message = fail(monkeypatch, capsys, "verify", str(run))
+        assert code == 1 and "published directories are damaged" in message
+        return CliRunner().invoke(app, ["verify", str(run)]).stdout
+
+    assert CliRunner().invoke(app, ["verify", str(run)]).exit_code == 0
+    shutil.move(model, tmp_path / "elsewhere")
+    assert f"{model}: is missing, rows of {scores} were made with it" in told()
+    result = CliRunner().invoke(app, ["verify", str(scores)])
+    assert result.exit_code == 0, "a table by itself may stand without a run directory"
+    note_retired(str(run), "models", "0" * 16, b"record", "vacuum")
+    assert CliRunner().invoke(app, ["verify", str(run)]).exit_code == 0, "it was removed on purpose"
+    shutil.rmtree(scores / "_delta_log")
+    assert f"{scores}/_delta_log: is missing, 1 versions of the table are sealed" in told()
+    assert CliRunner().invoke(app, ["verify", str(scores)]).exit_code == 1
+    shutil.rmtree(scores / "_mapring")
+    shutil.move(tmp_path / "elsewhere", model)
+    result = CliRunner().invoke(app, ["verify", str(run)])
+    assert result.exit_code == 0 and f"{scores}: has files and no log" in result.stdout
 
 
 def test_status_tells_what_is_there(tmp_path: Path) -> None:
