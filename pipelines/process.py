@@ -133,6 +133,12 @@ def _ending(code: int) -> str:
     return f"signal {name}" + (": it was killed, by somebody or by the system for want of memory" * (number == 9))
 
 
+def stop_signals() -> tuple[signal.Signals, ...]:
+    """Signals that tell us to stop; that of a closed terminal only where it is not ignored, as nohup has it."""
+    hears_hangup = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hears_hangup else ()))
+
+
 @contextmanager
 def _started(command: Command, stop_seconds: float) -> Iterator[subprocess.Popen[str]]:
     """A process in a group of its own; the group is stopped when the body ends early or we are told to stop."""
@@ -148,9 +154,11 @@ def _started(command: Command, stop_seconds: float) -> Iterator[subprocess.Popen
     )
 
     def stop(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:  # shell and kernel may both send it: a second one must not end the stopping
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in stop_signals()}
     try:
         yield process
     finally:

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from pipelines.process import stop_signals
+
 _SHELL_SIGNAL = 128
 
 
@@ -29,7 +30,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The clock of this machine, and SIGTERM and SIGINT.
+    """The clock of this machine, and the signals that tell us to stop.
 
     A wait ends early and in peace. What is done `at_work` is interrupted, as `pipelines.process` interrupts a stage.
     """
@@ -53,7 +54,7 @@ class SystemClock:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Signals are heard while the body runs; only in the main thread, as Python has it."""
-        before = {number: signal.signal(number, self._hear) for number in _SIGNALS}
+        before = {number: signal.signal(number, self._hear) for number in stop_signals()}
         try:
             yield
         finally:

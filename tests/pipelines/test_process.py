@@ -70,16 +70,22 @@ def test_a_wrong_setting_keeps_exit_code_two(tmp_path: Path) -> None:
         run_code("import sys; print('error: seed is wrong'); sys.exit(2)", tmp_path / "log")
 
 
-def test_when_we_are_told_to_stop_the_whole_group_ends(tmp_path: Path) -> None:
-    """The child starts a child of its own and writes both ids; a SIGTERM to us must end both."""
+@pytest.mark.parametrize("signals", [["SIGTERM"], ["SIGHUP"], ["SIGHUP", "SIGHUP"], ["ignored", "SIGHUP", "SIGTERM"]])
+def test_when_we_are_told_to_stop_the_whole_group_ends(tmp_path: Path, signals: list[str]) -> None:
+    """The child starts a child of its own and writes both ids; a signal to us must end both.
+
+    A closed terminal tells us to stop, once or twice, unless we were started to outlive it.
+    """
+    ignored = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN);" * (signals[0] == "ignored")
     pids = tmp_path / "pids"
     child = (
-        "import os, subprocess, sys, time;"
+        "import os, signal, subprocess, sys, time;"
+        "signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), os._exit(0)));"
         "other = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
         f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{other.pid}}\\n'); time.sleep(600)"
     )
     parent = (
-        "import sys; from pathlib import Path; from pipelines.process import run_process; "
+        f"{ignored}import sys; from pathlib import Path; from pipelines.process import run_process; "
         "from pipelines.stages import Command;"
         f"run_process(Command((sys.executable, '-c', {child!r}), {{}}), stage='s', "
         f"log=Path({str(tmp_path / 'log')!r}), advice=str)"
@@ -89,8 +95,11 @@ def test_when_we_are_told_to_stop_the_whole_group_ends(tmp_path: Path) -> None:
     while not (pids.exists() and pids.read_text().endswith("\n")) and time.monotonic() < deadline:
         time.sleep(0.05)
     started = [int(pid) for pid in pids.read_text().split()]
-    os.kill(process.pid, signal.SIGTERM)
-    assert process.wait(30) == 128 + signal.SIGTERM
+    sent = [signal.Signals[name] for name in signals if name != "ignored"]
+    for number in sent:
+        os.kill(process.pid, number)
+        time.sleep(0.2)
+    assert process.wait(30) == 128 + sent[-1]
     gone = [
         pid for pid in started if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     ]
