@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from mapring import storage
 from mapring.care.standing import is_temporary
-from mapring.watch.stored import drop_counts
+from mapring.watch.stored import drop_counts, lost_counts
 
 USUAL_RETENTION_HOURS = 168  # Delta's own; a running scoring's files are younger, and so are what readers hold open
 
@@ -32,26 +32,37 @@ def kept_versions(uri: str, count: int) -> list[int]:
 
 
 def dead_files(uri: str, retention_hours: int, keep: Sequence[int] = ()) -> list[DeadFile]:
-    """Files that neither a version of the last hours needs, nor one of those to keep, and unfinished ones; by path."""
+    """Files that neither a version of the last hours needs, nor one of those to keep, and unfinished ones; by path.
+
+    So are counts whose data file is gone.
+    """
     told = set(_vacuum(uri, retention_hours, keep, dry_run=True))
     oldest = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=retention_hours)
+    stored = storage.list_stored(uri)
+    lost = lost_counts({file.relative for file in stored})
     return [
         DeadFile(file.relative, file.bytes)
-        for file in storage.list_stored(uri)  # Delta also tells those that an earlier VACUUM has removed
-        if file.relative in told or (is_temporary(file.relative) and file.modified < oldest)  # hidden to Delta
+        for file in stored  # Delta also tells those that an earlier VACUUM has removed
+        if file.relative in told or (_is_hidden(file.relative, lost) and file.modified < oldest)
     ]
 
 
 def remove_dead_files(uri: str, retention_hours: int, keep: Sequence[int] = ()) -> list[DeadFile]:
     """Remove what `dead_files` tells; returns it. Delta's log gets two entries more, where its VACUUM removes any."""
     dead = dead_files(uri, retention_hours, keep)
-    for file in dead:
-        if is_temporary(file.path):
-            storage.remove_file(storage.join(uri, file.path))
-    if not all(is_temporary(file.path) for file in dead):
+    lost = lost_counts({file.path for file in dead})
+    hidden = {file.path for file in dead if _is_hidden(file.path, lost)}
+    for path in hidden:
+        storage.remove_file(storage.join(uri, path))
+    if len(hidden) < len(dead):
         _vacuum(uri, retention_hours, keep, dry_run=False)
         drop_counts(uri, [file.path for file in dead])
     return dead
+
+
+def _is_hidden(path: str, lost: Collection[str]) -> bool:
+    """Whether Delta does not see a file of ours that is dead once it is old: an unfinished one, or lost counts."""
+    return is_temporary(path) or path in lost
 
 
 def _vacuum(uri: str, retention_hours: int, keep: Sequence[int], *, dry_run: bool) -> list[str]:

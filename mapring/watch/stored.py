@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -81,6 +81,13 @@ def drop_counts(uri: str, paths: Iterable[str]) -> None:
         found = _NAME.fullmatch(name)
         if found is not None and found["stem"] in stems:
             storage.remove_tree(storage.join(uri, _FOLDER, name))
+
+
+def lost_counts(paths: Collection[str]) -> set[str]:
+    """Of all paths below a table those of counts whose data file is not there, and which nothing reads any more."""
+    stems = {_stem(path) for path in paths if not path.startswith("_")}
+    kept = {path: _NAME.fullmatch(path.removeprefix(f"{_FOLDER}/")) for path in paths if path.startswith(f"{_FOLDER}/")}
+    return {path for path, found in kept.items() if found is not None and found["stem"] not in stems}
 
 
 def count_problems(uri: str, path: str, rows: pa.Table, names: Iterable[str]) -> list[str]:

@@ -25,6 +25,7 @@ from mapring.scores.empty import remember_empty
 from mapring.scores.seal import seal
 from mapring.scores.statistics import file_statistics
 from mapring.scores.table import LiveFile, ScoresTable, read_table
+from mapring.watch.stored import drop_counts
 from spark_jobs.scoring import ROWS_PER_ROW_GROUP
 from spark_jobs.tables import parquet_bytes
 
@@ -125,6 +126,8 @@ def _version_free_of(uri: str, forgotten: str) -> int | None:
 def remove_dead_files(uri: str, wanted: Wanted) -> tuple[int, list[str]]:
     """Remove files below the table that no row of its newest version is in, and that hold these documents.
 
+    Their counts, which tell the groups of rows, go before them: killed in between, a file is found again.
+
     Returns:
         How many were removed, and which files cannot be read, so that it is not known what they hold.
     """
@@ -132,7 +135,7 @@ def remove_dead_files(uri: str, wanted: Wanted) -> tuple[int, list[str]]:
     if table is None:
         return 0, []
     live = {file.path for file in table.files}
-    removed, unread = 0, []
+    holding, unread = [], []
     for file in storage.list_stored(uri):
         if file.relative in live or file.relative.startswith("_"):
             continue
@@ -145,9 +148,11 @@ def remove_dead_files(uri: str, wanted: Wanted) -> tuple[int, list[str]]:
             unread.append(file.uri)
             continue
         if is_held:
-            storage.remove_file(file.uri)
-            removed += 1
-    return removed, unread
+            holding.append(file)
+    drop_counts(uri, [file.relative for file in holding])
+    for file in holding:
+        storage.remove_file(file.uri)
+    return len(holding), unread
 
 
 def _held(uri: str, wanted: Wanted) -> pa.ChunkedArray:

@@ -22,6 +22,8 @@ from mapring.scores.removal import dead_files, kept_versions, remove_dead_files
 from mapring.scores.seal import seal
 from mapring.scores.table import read_table
 from mapring.scores.verify import verify_scores
+from mapring.watch.counting import Counting
+from mapring.watch.stored import read_counts
 from pipelines import vacuum as module
 from pipelines.cli import app
 from pipelines.scheduling.lease import note_uri
@@ -182,6 +184,22 @@ def test_older_files_of_the_table_stay_as_long_as_a_kept_version_needs_them(plan
     assert verify_scores(uri) == []
     with pytest.raises(StageError, match="cannot go back to version 1"):
         roll_back(plan.config, 1)
+
+
+def test_counts_whose_data_file_is_gone_go_by_age(plan: Plan) -> None:
+    uri = plan.run.scores
+    table = read_table(uri)
+    assert table is not None
+    read_counts(table, Counting(window=datetime.timedelta(days=1)))
+    [kept] = Path(uri, "_counts").iterdir()
+    lost = kept.with_name(f"part-gone.{kept.name.partition('.')[2]}")
+    lost.write_bytes(b"groups of a forgotten document")
+    assert dead_files(uri, 168) == []
+    os.utime(lost, (0, 0))
+    assert [(file.path, file.bytes) for file in dead_files(uri, 168)] == [(f"_counts/{lost.name}", 30)]
+    assert len(remove_dead_files(uri, 168)) == 1
+    assert [path.name for path in Path(uri, "_counts").iterdir()] == [kept.name]
+    assert DeltaTable(uri).version() == 0
 
 
 def rewrite(uri: str, version: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,6 +16,8 @@ from mapring.scores.seal import seal, sealed_versions
 from mapring.scores.table import read_table
 from mapring.scores.verify import verify_scores
 from mapring.scores.work import find_work
+from mapring.watch.counting import Counting
+from mapring.watch.stored import read_counts, read_groups
 from spark_jobs.forgetting import scores
 from spark_jobs.forgetting.scores import Wanted, count_rows, remove_dead_files, take_out_rows
 from tests.mapring.care.test_removal import Killed
@@ -68,6 +71,29 @@ def test_a_row_and_those_of_its_text_are_gone_from_the_table_and_from_all_files(
         DeltaTable(plan.run.scores, version=0).to_pyarrow_table()
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_counts_that_tell_its_group_are_gone_with_the_file(
+    plan: Plan, is_killed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = plan.run.scores
+    table = read_table(uri)
+    assert table is not None
+    counting = Counting(window=datetime.timedelta(days=1), by_group=True)
+    read_counts(table, counting)
+    read_groups(table, counting)
+    assert len(list(Path(uri, "_counts").iterdir())) == 2
+    if is_killed:
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(scores.storage, "remove_file", killed)
+            forget(plan, wanted(plan, "2"))
+    assert forget(plan, wanted(plan, "2")) == (0 if is_killed else 1, 1)
+    assert list(Path(uri, "_counts").iterdir()) == []
+
+
+def killed(*_values: object) -> None:
+    raise Killed
+
+
 def test_what_was_scored_stays_scored_and_the_plan_wants_nothing(plan: Plan) -> None:
     forget(plan, wanted(plan, "1", "2", "3"))
     assert left(plan) == ["4"] and find_work(plan)[1].is_done
@@ -109,9 +135,6 @@ def test_killed_at_any_moment_the_same_command_ends_the_same(
     plan: Plan, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = wanted(plan, "2", hashes="h1") if moment != "remember_empty" else wanted(plan, "1", "2", "3", "4")
-
-    def killed(*_values: object) -> None:
-        raise Killed
 
     monkeypatch.setattr(scores.storage if moment == "remove_file" else scores, moment, killed)
     with pytest.raises(Killed):
