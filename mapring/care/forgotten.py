@@ -28,7 +28,8 @@ class ForgottenDocument:
 
     `place` is the digest of its source and path, `identity` that of its file's content at the time, `hashes` are those
     of its text as preprocessing and as scoring prepare it, `source_id` the digest of your own id; empty where not
-    known. What is `of_corpus` stands in an input of preprocessing or in shards, and changes their fingerprint.
+    known. What is `of_corpus` stands in an input of preprocessing or in shards, itself or a copy of its text, and
+    changes their fingerprint.
     """
 
     doc_id: str

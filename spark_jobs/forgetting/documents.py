@@ -98,12 +98,17 @@ def find_documents(plan: Plan, wanted: Collection[str]) -> tuple[Documents, list
     readings = [*_readings(plan)]
     for reading in readings:
         known |= _in_inputs(reading, readings, wanted, found)
-    for generation in sorted(generations(plan.run.root), key=lambda one: one.name != plan.shards):
-        if generation.kind == "shards" and generation.is_published and not generation.is_damaged:
-            known |= _in_shards(generation, {*wanted, *found}, found)
+    shards = [
+        one
+        for one in sorted(generations(plan.run.root), key=lambda one: one.name != plan.shards)
+        if one.kind == "shards" and one.is_published and not one.is_damaged
+    ]
+    for generation in shards:
+        known |= _in_shards(generation, {*wanted, *found}, found)
     known |= _in_scores(plan, {*wanted, *found}, found)
     for document in found.values():
         document.hashes |= {document_id(text) for text in document.texts}
+    _mark_copied(found, readings, shards)
     return found, [name for name in wanted if name not in known]
 
 
@@ -234,3 +239,42 @@ def _in_scores(plan: Plan, ids: set[str], found: Documents) -> set[str]:
                 document.place = place_digest(row["source"], row["path"])
                 document.identity = row["input_identity"]
     return known
+
+
+def _mark_copied(found: Documents, readings: Sequence[_Reading], shards: Sequence[Generation]) -> None:
+    """Documents of whose text there is a copy in the corpus are of the corpus, whatever id that copy has.
+
+    Else shards with the copy would keep their fingerprint, and preprocessing would publish them again.
+    """
+    outside: dict[str, list[Document]] = {}
+    for document in found.values():
+        for value in () if document.of_corpus else document.hashes:
+            outside.setdefault(value, []).append(document)
+    if not outside:
+        return
+    hashes = (
+        *(_hashes_of(reading) for reading in readings if reading.of_corpus),
+        *(_hashes_in(generation) for generation in shards),
+    )
+    for value in (value for some in hashes for value in some if value in outside):
+        for document in outside[value]:
+            document.of_corpus = True
+
+
+def _hashes_of(reading: _Reading) -> Iterator[str]:
+    """Of the texts of input files, as they are prepared."""
+    for segment in plan_segments(reading.inputs, reading.files, reading.split_bytes):
+        for batch in read_segment(segment):
+            yield from map(document_id, _prepared(reading, segment.source, batch))
+
+
+def _hashes_in(generation: Generation) -> Iterator[str]:
+    """Of the texts that published shards hold or tell of."""
+    for entry in read_manifest(generation.directory).files:
+        if not entry.path.startswith(("data/", "drops/", "measures/", "sketches/")):
+            continue
+        with storage.open_read(storage.join(generation.directory, entry.path)) as handle:
+            file = pq.ParquetFile(handle)
+            for name in {"text", "content_hash"} & set(file.schema_arrow.names):
+                values = (value for value in file.read([name]).column(name).to_pylist() if value)
+                yield from values if name == "content_hash" else map(document_id, values)

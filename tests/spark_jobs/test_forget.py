@@ -22,6 +22,7 @@ from spark_jobs import forget as module
 from spark_jobs.explain import explain
 from spark_jobs.forget import forget
 from spark_jobs.preprocess import preprocess
+from spark_jobs.records import document_id
 from tests.mapring.care.test_removal import Killed
 from tests.spark_jobs.scored_world import World
 from tests.tiny import sentence, write_world
@@ -134,6 +135,28 @@ def test_to_forget_a_copy_that_was_dropped_for_its_twin_is_to_forget_both(plan: 
     assert holding(plan, "good the 3", "dup2") == set()
 
 
+@pytest.mark.parametrize("is_left_in", ["inputs", "shards"])
+def test_a_scored_document_of_whose_text_the_corpus_has_a_copy_goes_from_there_too(
+    plan: Plan, is_left_in: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(plan.config).parent
+    (root / "unseen.txt").write_text(f"{TEXT}\nnothing like it\n")
+    if is_left_in == "shards":
+        file = root / "corpus" / "a.csv"
+        file.write_bytes(file.read_bytes().replace(f"c3,{TEXT},negative\n".encode(), b""))
+    copied, other = (document_id(f"unseen\0unseen.txt\0{record}") for record in (1, 2))
+    before = make_plan(plan.config)
+    forget(before, [copied, other], purge=True)
+    assert {one.doc_id: one.of_corpus for one in read_forgotten(plan.run.root)} == {copied: True, other: False}
+    after = make_plan(plan.config)
+    assert after.shards != before.shards and after.left_out_of_corpus.hashes == {document_id(TEXT)}
+    assert holding(plan, TEXT, "") == set() and not contract.is_published(plan.shards_directory)
+    if is_left_in == "inputs":
+        preprocess(after)
+        assert read_manifest(after.shards_directory).details["counts"]["dropped"]["forgotten"] == 1
+        assert holding(plan, TEXT, "") == set()
+
+
 def test_an_unknown_id_does_nothing_and_a_dry_run_only_tells(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(PublishedError, match="nobody: found no document with this doc_id or source_id"):
         forget(plan, ["c3", "nobody"], purge=True)
@@ -179,13 +202,13 @@ def test_killed_at_any_step_the_same_command_ends_the_same(
 
 def test_scoring_leaves_out_what_is_forgotten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
-    world.add("b", 3, first=100)
+    world.add("b", 3, first=1000)  # of which the corpus has none
     rows = world.score()
-    gone = next(row for row in rows if row["path"] == "a.txt" and row["record"] == 5)
+    gone = next(row for row in rows if row["path"] == "b.txt" and row["record"] == 2)
     forget(world.plan(), [gone["doc_id"]])
     assert "took 1 rows out of the scores table" in capsys.readouterr().err
     assert gone["doc_id"] not in {row["doc_id"] for row in world.rows(world.plan())}
-    world.add("c", 1, first=4)  # a copy of its text
+    world.add("c", 1, first=1001)  # a copy of its text
     again = world.score("score.rescore=true")
     assert [row["doc_id"] for row in again] == [row["doc_id"] for row in rows if row is not gone]
     newest = next(entry for entry in DeltaTable(world.plan().run.scores).history() if "mapring.counts" in entry)
