@@ -31,13 +31,21 @@ def migrate(target: str, *, dry_run: bool) -> None:
     the scores table columns are added by one commit.
 
     Raises:
-        PublishedError: something cannot be migrated; all else was.
+        PublishedError: something cannot be migrated, all else was; or it is no run directory.
         StageError: a scheduler is at work.
     """
-    root = load_settings(target).run_dir if target.endswith((".yaml", ".yml")) else target
-    problems = [*_manifests(root)]
+    is_config = target.endswith((".yaml", ".yml"))
+    root = load_settings(target).run_dir if is_config else target
     scores = RunDirectory(root).scores
-    if storage.exists(storage.join(scores, "_delta_log")):
+    has_scores = storage.exists(storage.join(scores, "_delta_log"))
+    if not has_scores and next(_published(root), None) is None:
+        told = f"{root}: found nothing published there"
+        if not is_config:
+            raise PublishedError(f"{told}; give a run directory, or the YAML of a pipeline that has one")
+        say(_STAGE, f"{told} yet; nothing to migrate")
+        return
+    problems = [*_manifests(root)]
+    if has_scores:
         problems.extend(_table(root, scores, target, dry_run=dry_run))
     for problem in problems:
         say(_STAGE, problem)
@@ -86,7 +94,8 @@ def _table(root: str, uri: str, target: str, *, dry_run: bool) -> Iterator[str]:
     version = migrations.version_of(columns)
     if version == migrations.TABLE_VERSION:
         say(_STAGE, f"the scores table is of version {version}, as this mapring writes it")
-        _seal_last(uri)
+        if not dry_run:
+            _seal_last(uri)
         return
     added = _missing(uri)
     told = f"the scores table from version {version} to {migrations.TABLE_VERSION}: columns {', '.join(added.names)}"

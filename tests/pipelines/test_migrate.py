@@ -111,6 +111,8 @@ def test_killed_before_the_seal_the_same_command_ends_the_same(plan: Plan, monke
         migrate(plan.config, dry_run=False)
     monkeypatch.undo()
     assert verify_scores(plan.run.scores) == []
+    migrate(plan.config, dry_run=True)
+    assert sealed_versions(plan.run.scores) == {0}, "what is only told writes nothing"
     migrate(plan.config, dry_run=False)
     assert sealed_versions(plan.run.scores) == {0, 1} and DeltaTable(plan.run.scores).version() == 1
 
@@ -131,6 +133,14 @@ def test_what_cannot_be_migrated_is_told_with_its_reason(plan: Plan, capsys: pyt
     with pytest.raises(PublishedError, match=r"1 things cannot be migrated: .*table of the first mapring"):
         migrate(plan.config, dry_run=False)
     assert CliRunner().invoke(app, ["migrate", plan.config]).exit_code == 1
+
+
+def test_what_is_no_run_directory_is_refused(plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for target in (tmp_path / "no/such", tmp_path / "corpus"):
+        with pytest.raises(PublishedError, match=rf"{target}: found nothing published there; give a run directory"):
+            migrate(str(target), dry_run=False)
+    migrate(plan.config, dry_run=False)
+    assert "found nothing published there yet; nothing to migrate" in capsys.readouterr().err
 
 
 def test_a_newer_table_is_told_as_that(plan: Plan) -> None:
