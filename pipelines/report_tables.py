@@ -25,7 +25,16 @@ def rows_of_table(directory: str, manifest: Manifest, table: str) -> Iterator[di
 
 
 def batches(uris: Sequence[str], columns: list[str] | None) -> Iterator[pa.RecordBatch]:
-    """The batches of some files, all columns where none are named."""
+    """The batches of some files, all columns where none are named; what a file has not, as of before it, is null."""
     for uri in uris:
         with storage.open_read(uri) as handle:
-            yield from pq.ParquetFile(handle).iter_batches(columns=columns)
+            file = pq.ParquetFile(handle)
+            there = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+            for batch in file.iter_batches(columns=there):
+                yield batch if columns == there else _with_nulls(batch, columns or ())
+
+
+def _with_nulls(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    nulls = pa.nulls(batch.num_rows)
+    found = {name: batch.column(name) if name in batch.schema.names else nulls for name in columns}
+    return pa.RecordBatch.from_pydict(found)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -15,6 +16,8 @@ from mapring.plan import make_plan
 from mapring.settings.combinations import FROM_A_BANK, MODES, ModeName
 from pipelines.report import write_report
 from pipelines.report_answers import columns_of, count_answers, expected_answers
+from pipelines.report_scores import _drafts
+from pipelines.report_tables import batches
 from pipelines.verify import verify_target
 from tests.mapring.publishing import publish
 from tests.pipelines.committed import commit_answers
@@ -105,3 +108,14 @@ def test_the_page_shows_the_first_drafts_and_their_decoder(tmp_path: Path, capsy
     html = Path(plan.run.report).read_text()
     assert html.count("&lt;b&gt;dear") == 5 and "<b>dear" not in html and "unseen.txt:2</td>" in html
     assert f"<code>{plan.decoder}</code>" in html and f"decoder {str(plan.decoder)[:8]}" in html
+
+
+def test_files_that_lack_later_columns_are_counted_with_the_others(tmp_path: Path) -> None:
+    old = {"source": ["s"], "path": ["p"], "record": [1], "label": ["x"], "score": [0.5], "answer": ["a"]}
+    new = {**old, "abstained": [True], "draft": ["dear"], "draft_finish": ["length"]}
+    uris = [str(tmp_path / name) for name in ("old.parquet", "new.parquet")]
+    for uri, columns in zip(uris, (old, new), strict=True):
+        pq.write_table(pa.table(columns), uri)
+    found = count_answers("answer", batches(uris, columns_of("answer")), None)
+    assert found.labels == {"x": 2} and found.abstained == 1 and sum(found.histogram) == 2
+    assert [draft["draft"] for draft in _drafts(uris)] == ["dear"]
