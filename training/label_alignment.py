@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from mapring.errors import SettingsError
+from training.output_layer import output_layer
 
 _NO_NAME = re.compile(r"LABEL_\d+")  # what transformers calls labels that nobody has named
 
@@ -34,17 +35,15 @@ def align_head(model: nn.Module, before: Sequence[str], labels: Sequence[str]) -
     Raises:
         SettingsError: the model has no such layer.
     """
-    names = [
-        name for name, item in model.named_modules() if isinstance(item, nn.Linear) and item.out_features == len(before)
-    ]
-    if not names:
+    found = output_layer(model, len(before))
+    if found is None:
         raise SettingsError(
             f"train.model: found no linear layer with {len(before)} outputs in a {type(model).__name__}, whose "
             f"configuration names that many labels; remove id2label and label2id from its config.json"
         )
     config: Any = model.config
-    parent, _, name = names[-1].rpartition(".")
-    layer = model.get_submodule(names[-1])
+    parent, _, name = found.rpartition(".")
+    layer = model.get_submodule(found)
     assert isinstance(layer, nn.Linear)
     head = nn.Linear(layer.in_features, len(labels), bias=layer.bias is not None)
     kept = [(new, before.index(label)) for new, label in enumerate(labels) if label in before]
@@ -60,4 +59,4 @@ def align_head(model: nn.Module, before: Sequence[str], labels: Sequence[str]) -
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
     model.num_labels = len(labels)  # type: ignore[assignment]
-    return str(names[-1])
+    return found

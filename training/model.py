@@ -21,8 +21,10 @@ from mapring.settings.train import ModelSource
 from training.blocks import longest_list
 from training.device import device_of
 from training.dropout import dropout_settings
+from training.heads import plain_model
 from training.label_alignment import align_head, named_labels
 from training.methods import state_of_method
+from training.output_layer import output_layer_of
 from training.own_architectures import new_model
 from training.special_tokens import SpecialTokens
 
@@ -270,7 +272,11 @@ def freeze_embeddings(model: nn.Module) -> None:
 
 
 def try_model(model: nn.Module, task: Task, max_length: int, source: ModelSource) -> None:
-    """One forward and backward at full length: freezes what gets no gradient, and finds a model too short."""
+    """One forward and backward at full length: freezes what gets no gradient, and finds a model too short.
+
+    Raises:
+        SettingsError: the model cannot take so many tokens, or its output layer would not learn.
+    """
     vocabulary = int(config_of(model).vocab_size)
     batch = task.sample_batch(1, max_length, vocabulary)
     padding = config_of(model).pad_token_id
@@ -288,7 +294,21 @@ def try_model(model: nn.Module, task: Task, max_length: int, source: ModelSource
             f"train.model: {source} cannot take {max_length} tokens ({reason}); lower preprocess.max_length"
         ) from None
     loss.backward()  # type: ignore[no-untyped-call]
+    _refuse_a_frozen_output(model, task, source)
     for parameter in model.parameters():
         if parameter.grad is None:
             parameter.requires_grad_(False)
         parameter.grad = None
+
+
+def _refuse_a_frozen_output(model: nn.Module, task: Task, source: ModelSource) -> None:
+    """An output layer without gradients would stay random, and the training would learn around it without a word."""
+    plain = plain_model(model)
+    name = output_layer_of(plain, task)
+    if name is None:
+        return
+    if any(parameter.grad is None for parameter in plain.get_submodule(name).parameters(recurse=False)):
+        raise SettingsError(
+            f"train.model: found that the loss of {source} does not depend on {name}, expected its output layer to "
+            "learn; set train.method=full, or take another model"
+        )

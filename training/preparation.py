@@ -30,6 +30,7 @@ from training.methods import apply_method
 from training.model import BuiltModel, build_model, check_vocabulary, config_of, freeze_embeddings, try_model
 from training.older_shards import digest_of_all, open_older
 from training.optimizers import make_optimizer
+from training.output_layer import head_of
 from training.packed_rows import check_packed_rows
 from training.precision import choose_precision
 from training.reader import ShardReader
@@ -145,13 +146,16 @@ def _augmenter(plan: Plan) -> Augmenter | None:
 
 
 def build_trainable(plan: Plan, task: Task, total_steps: int, device: torch.device = HOST) -> BuiltModel:
-    """The model with what is trained of it, tried once on its device; equal weights wherever the seed is the same."""
+    """The model with what is trained of it, tried once on its device; equal weights wherever the seed is the same.
+
+    With it come the names of its head, all of which is trained; see `output_layer.head_of`.
+    """
     settings, details = plan.settings, contract.read_manifest(plan.shards_directory).details
     tokens = read_special_tokens(storage.join(plan.shards_directory, details["tokenizer"]["path"]))
     source, max_length = settings.train.model, settings.preprocess.max_length
     torch.manual_seed(settings.seed)
     with tempfile.TemporaryDirectory() as cache:
-        model, head = build_model(
+        model, fresh = build_model(
             source, task, tokens, max_length=max_length, cache=Path(cache), dropout=settings.train.dropout
         )
     check_passes_differ(config_of(model), settings.train)
@@ -160,13 +164,14 @@ def build_trainable(plan: Plan, task: Task, total_steps: int, device: torch.devi
     model.to(device)  # made on the host, whose random state is the same everywhere
     task.prepare(model)
     if source.directory is not None:
-        keep_trained_numbers(model, head)
+        keep_trained_numbers(model, fresh)
     if settings.train.freeze_embeddings:
         freeze_embeddings(model)
     if settings.train.gradient_checkpointing:
         parts = dropout_of_parts(settings.train, device)
         model.activation_checkpointing_enable({"use_reentrant": False, "context_fn": parts})  # type: ignore[operator]
-    adapted = apply_method(model, settings.train.method, task=settings.train.task, head=head, total_steps=total_steps)
+    head = head_of(model, task, fresh)
+    adapted = apply_method(model, settings.train.method, head=head, total_steps=total_steps)
     adapted.to(device)  # and what the method has added
     try_model(adapted, task, max_length, source)
     if details.get("packing") is not None:

@@ -120,7 +120,7 @@ def test_what_fails_is_taken_back() -> None:
 @pytest.mark.parametrize("method", ["lora", "prefix", "adapter"])
 def test_methods_have_the_logits_of_all_cells(method: str, choose: Choice, make_tiny_plan: PlanMaker) -> None:
     settings = make_tiny_plan(f"train.method={method}", shards=False).settings.train.method
-    model = apply_method(classifier("bert"), settings, task="classify", head=("classifier",), total_steps=4)
+    model = apply_method(classifier("bert"), settings, head=("classifier",), total_steps=4)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.2)  # what starts as nothing would hide a difference
     model.eval()

@@ -36,7 +36,7 @@ def built(plan_maker: PlanMaker, directory: Path, labels: list[str]) -> BuiltMod
 def test_rows_go_where_their_labels_are(make_tiny_plan: PlanMaker, classifier: tuple[Path, torch.Tensor]) -> None:
     directory, rows = classifier
     same, head = built(make_tiny_plan, directory, ["bad", "good"])
-    assert torch.equal(same.classifier.weight, rows) and head == ()
+    assert torch.equal(same.classifier.weight, rows) and head == ("classifier",)
     swapped, head = built(make_tiny_plan, directory, ["good", "bad"])
     assert torch.equal(swapped.classifier.weight, rows.flip(0)) and head == ("classifier",)
     assert swapped.config.id2label == {0: "good", 1: "bad"} and swapped.num_labels == 2

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from training.blocks import blocks_of
+from training.output_layer import head_parameters
 
 
 class Adapter(nn.Module):
@@ -59,17 +60,13 @@ def add_adapters(model: nn.Module, width: int, head: Sequence[str]) -> nn.Module
     model.requires_grad_(False)
     for number, block in enumerate(blocks):
         blocks[number] = AdaptedBlock(block, Adapter(hidden_size, width))
-    for name, module in model.named_modules():
-        if name in head:
-            module.requires_grad_(True)
+    for parameter in head_parameters(model, head).values():
+        parameter.requires_grad_(True)
     model.mapring_adapters = True  # type: ignore[assignment]
     return model
 
 
 def adapter_tensors(model: nn.Module, head: Sequence[str]) -> dict[str, torch.Tensor]:
     """The weights of adapters and head by name: what there is beside the base model."""
-    return {
-        name: item
-        for name, item in model.state_dict().items()
-        if ".adapter." in name or any(name.startswith(f"{module}.") for module in head)
-    }
+    added = {name: item for name, item in model.state_dict().items() if ".adapter." in name}
+    return {**added, **{name: item.detach() for name, item in head_parameters(model, head).items()}}

@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mapring.errors import SettingsError, in_one_line
 from mapring.settings.base import output_settings
 from mapring.settings.train import Method, Train
 from training.blocks import blocks_of
+from training.heads import plain_model
 from training.methods.adapter import adapter_tensors, add_adapters
+from training.output_layer import head_parameters
 from training.own_architectures import described, is_own
 
-_PEFT_TASKS = {
-    **dict.fromkeys(("classify", "multilabel", "regression"), "SEQ_CLS"),
-    "embed": "FEATURE_EXTRACTION",
-    "mlm": None,
-    "clm": "CAUSAL_LM",
-}
 
-
-def apply_method(model: nn.Module, method: Method, *, task: str, head: Sequence[str], total_steps: int) -> nn.Module:
+def apply_method(model: nn.Module, method: Method, *, head: Sequence[str], total_steps: int) -> nn.Module:
     """The model with the method in it: what is not to be trained is frozen.
 
     Args:
         model: as loaded.
         method: its settings.
-        task: name of the task.
-        head: names of the modules that start from random weights; they are trained whole with every method.
+        head: names of the modules whose weights are trained whole with every method; see `output_layer.head_of`.
         total_steps: of the training, over which adalora distributes its ranks.
 
     Raises:
@@ -45,7 +40,7 @@ def apply_method(model: nn.Module, method: Method, *, task: str, head: Sequence[
         return model
     if method.name == "adapter":
         return add_adapters(model, method.adapter_width, head)
-    return _with_peft(model, method, task, head, total_steps)
+    return _with_peft(model, method, head, total_steps)
 
 
 def finished_model(model: nn.Module) -> nn.Module:
@@ -65,7 +60,8 @@ def is_stock(model: nn.Module) -> bool:
 def save_parts(model: nn.Module, settings: Train, head: Sequence[str], folder: Path) -> None:
     """Write what stock transformers cannot load: one of our own architectures whole, or what a method has added.
 
-    That is `adapter.safetensors`, and `adapter.json` of how, without the base; prefixes are in peft's own format.
+    That is `adapter.safetensors`, and `adapter.json` of how, without the base; prefixes are in peft's own format, with
+    the whole head among them.
     """
     if is_own(model):
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,6 +71,7 @@ def save_parts(model: nn.Module, settings: Train, head: Sequence[str], folder: P
         return
     if _is_prefix(model):
         model.save_pretrained(folder)  # type: ignore[operator]
+        _add_head(model, head, folder / "adapter_model.safetensors")
         return
     folder.mkdir(parents=True, exist_ok=True)
     save_file(adapter_tensors(model, head), folder / "adapter.safetensors")
@@ -100,14 +97,20 @@ def _freeze_blocks(model: nn.Module, count: int) -> None:
         block.requires_grad_(False)
 
 
-def _with_peft(model: nn.Module, method: Method, task: str, head: Sequence[str], total_steps: int) -> nn.Module:
+def _add_head(model: nn.Module, head: Sequence[str], file: Path) -> None:
+    """Bring into a file of prefixes what of the head peft does not save: it knows layers by a few names alone."""
+    saved = load_file(file)
+    own = {f"base_model.{name}": parameter.detach() for name, parameter in head_parameters(model, head).items()}
+    save_file({**own, **saved}, file, {"format": "pt"})
+
+
+def _with_peft(model: nn.Module, method: Method, head: Sequence[str], total_steps: int) -> nn.Module:
     import peft
 
     from training.methods.allocation import Allocation
 
-    common: dict[str, Any] = {"task_type": _PEFT_TASKS[task]}
-    if method.name != "prefix":
-        common["modules_to_save"] = list(head) or None
+    # Without a task_type, for which peft would wrap what it takes for the head: modules called classifier or score.
+    common: dict[str, Any] = {"exclude_modules": "|".join(map(re.escape, head)) or None}
     matrices = {**common, "lora_alpha": method.alpha, "lora_dropout": method.dropout, "target_modules": "all-linear"}
     if method.name == "lora":
         settings: Any = peft.LoraConfig(r=method.rank, **matrices)
@@ -124,7 +127,7 @@ def _with_peft(model: nn.Module, method: Method, task: str, head: Sequence[str],
     elif method.name == "ia3":
         settings = peft.IA3Config(**common)
     else:
-        settings = peft.PrefixTuningConfig(num_virtual_tokens=method.prefix_tokens, **common)
+        settings = peft.PrefixTuningConfig(num_virtual_tokens=method.prefix_tokens, task_type="SEQ_CLS")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # hints on its own settings
@@ -134,6 +137,10 @@ def _with_peft(model: nn.Module, method: Method, task: str, head: Sequence[str],
         raise SettingsError(
             f"train.method: {method.name} cannot be added to this model ({reason}); choose another method"
         ) from None
+    if method.name == "prefix":
+        plain_model(adapted).requires_grad_(False)  # also what peft has wrapped beside the head
+    for parameter in head_parameters(adapted, head).values():
+        parameter.requires_grad_(True)
     if method.name == "adalora":
         object.__setattr__(adapted, "mapring_allocation", Allocation(adapted))
     return adapted

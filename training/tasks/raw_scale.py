@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from mapring.errors import SettingsError
+from training.output_layer import output_layer
 from training.targets import TargetScale
 
 
@@ -53,14 +54,14 @@ def use_raw_scale(model: nn.Module, scale: TargetScale) -> None:
     Raises:
         SettingsError: the model has no such layer.
     """
-    layers = [name for name, item in model.named_modules() if isinstance(item, nn.Linear) and item.out_features == 1]
-    if not layers:
+    found = output_layer(model, 1)
+    if found is None:
         raise SettingsError(
             f"train.model: found no linear layer with one output in a {type(model).__name__}, which task=regression "
             "needs; take another architecture"
         )
-    parent, _, name = layers[-1].rpartition(".")
-    layer = model.get_submodule(layers[-1])
+    parent, _, name = found.rpartition(".")
+    layer = model.get_submodule(found)
     assert isinstance(layer, nn.Linear)
     values = (scale.root_mean_square or 1.0, 0.0) if layer.bias is None else (scale.deviation, scale.mean)
     setattr(model.get_submodule(parent), name, RawScaleLinear(layer, *values))
