@@ -30,8 +30,8 @@ from mapring.settings.retrieval import Retrieval
 from mapring.settings.schema import Settings
 
 ALGORITHM_VERSION: Mapping[str, int] = {
-    "preprocess": 3,
-    "train": 2,
+    "preprocess": 4,
+    "train": 3,
     "score": 4,
     "backend": 2,
     "bank": 1,
