@@ -24,7 +24,7 @@ _NAMES = {
     "tfidf": "TF-IDF of the items' texts",
 }
 _MOST_FEATURES = 12
-_DRAWS, _SEED = 2000, 17  # of the bootstrap; its ends move by some 2 % of their distance from draw to draw
+_DRAWS, _SEED = 2000, 17  # of the bootstrap; with others its ends move by some 3 % of their distance from the mean
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,8 +39,9 @@ from benchmarks.operations.surge_month import (
 )
 from benchmarks.results import Figure, figure
 from mapring.settings.alerts import Surges
+from mapring.watch.extent import Extent
 from mapring.watch.series import Series, read_series
-from mapring.watch.surges import Extent, Surge, find_surges
+from mapring.watch.surges import Surge, find_surges
 
 Floats = npt.NDArray[np.float64]
 

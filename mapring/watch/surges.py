@@ -25,6 +25,7 @@ import numpy.typing as npt
 from mapring.settings.alerts import LEAST_WINDOWS, Surges
 from mapring.watch.baseline import POOLS, Baseline, fit
 from mapring.watch.counting import INPUTS
+from mapring.watch.extent import Extent, Key
 from mapring.watch.findings import Finding
 from mapring.watch.online_discovery import adjusted, level
 from mapring.watch.series import Series, Times, left_out
@@ -35,33 +36,7 @@ _MOST_GROUPS = 3  # that are told one by one where their source surges, too
 _LEAST_SHARE = 0.2  # of the windows of a warm-up that have rows: those of office hours are a quarter
 _DAY = np.timedelta64(1, "D")
 
-Key = tuple[str, str | None, str]  # of a surge: source, group, label
 _Fitted = tuple[str, str | None, tuple[str, ...], np.datetime64, int]  # source, group, without, day, model
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extent:
-    """A surge as far as it is known: of which label, and the starts of its first and last window."""
-
-    source: str
-    group: str | None = None
-    label: str
-    start: datetime.datetime
-    last: datetime.datetime
-
-    @property
-    def key(self) -> Key:
-        """What surges."""
-        return self.source, self.group, self.label
-
-    def reaches(self, moment: datetime.datetime, length: datetime.timedelta, quiet: datetime.timedelta) -> bool:
-        """Whether a window that begins at a moment belongs to it.
-
-        So it is where less than `quiet` lies between the end of one and the begin of the other, and always where they
-        touch: windows of a day touch whatever the cooldown.
-        """
-        gap = max(moment - (self.last + length), self.start - (moment + length))
-        return gap <= datetime.timedelta(0) or gap < quiet
 
 
 @dataclass(frozen=True, kw_only=True)

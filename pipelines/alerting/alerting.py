@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, replace
 from mapring.errors import StageError
 from mapring.progress import say
 from mapring.settings.alerts import Alerts
+from mapring.watch.extent import Extent
 from mapring.watch.findings import Finding
 from mapring.watch.groups import group_digests
 from mapring.watch.series import Series, read_group_series, read_series
-from mapring.watch.surges import Evaluation, Extent, find_surges
+from mapring.watch.surges import Evaluation, find_surges
 from pipelines.alerting.delivery import Delivered, Sink, deliver, waiting_for
 from pipelines.alerting.drifts import new_drifts
 from pipelines.alerting.evidence import Evidence

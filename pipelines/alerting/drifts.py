@@ -6,8 +6,8 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from mapring.watch.extent import Extent
 from mapring.watch.findings import Finding
-from mapring.watch.surges import Extent
 
 
 def new_drifts(

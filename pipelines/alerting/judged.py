@@ -21,9 +21,9 @@ from mapring.contract.manifest import canonical_json
 from mapring.progress import say
 from mapring.settings.alerts import Surges
 from mapring.watch.baseline import POOLS
+from mapring.watch.extent import Extent
 from mapring.watch.groups import Digests
 from mapring.watch.series import Series
-from mapring.watch.surges import Extent
 from pipelines.alerting.records import Record
 
 _LATER = max(POOLS)  # windows that a window is judged in

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 
 from mapring.settings.alerts import Surges
+from mapring.watch.extent import Extent
 from mapring.watch.series import read_group_series, read_series
-from mapring.watch.surges import Evaluation, Extent, find_surges
+from mapring.watch.surges import Evaluation, find_surges
 from tests.mapring.watch.counts import HOUR, MODEL, START, drift, hour_of
 from tests.mapring.watch.grouped import Shares, grouped, of_sources
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mapring.settings.alerts import Surges
+from mapring.watch.extent import Extent
 from mapring.watch.findings import Finding
 from mapring.watch.series import read_series
-from mapring.watch.surges import Extent, Surge, find_surges
+from mapring.watch.surges import Surge, find_surges
 from tests.mapring.watch.counts import HOUR, MODEL, START, drift, evaluate, hour_of, hour_rows, hours, row, table
 
 DAY = 24 * HOUR
