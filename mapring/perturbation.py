@@ -35,6 +35,11 @@ _SPACELESS_START = re.compile(rf"[{_SPACELESS}]")
 _JOINER = "\u200d"
 
 
+def is_spaceless(character: str) -> bool:
+    """Whether a character is of a script that puts no spaces between words, and no accent or vowel sign of it."""
+    return _SPACELESS_START.match(character) is not None and not unicodedata.category(character).startswith("M")
+
+
 def perturb(text: str, kind: str, *, doc_id: str, seed: int, share: float = SHARE) -> str:
     """The text with one of the `KINDS` of perturbations.
 

@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from mapring.perturbation import is_spaceless
 from mapring.settings.augmentation import Augmentation
 from training.reader import NO_PAIR, Batch
 from training.row_randomness import random_bits
@@ -22,6 +24,8 @@ from training.rows import Booleans, Ids
 
 _PURPOSE = 1
 _WORD_PIECE, _SENTENCE_PIECE, _BYTE_LEVEL = "##", "▁", "Ġ"
+_BYTES = {sign: byte for byte, sign in bytes_to_unicode().items()}  # as GPT-2 writes bytes in its vocabulary
+_CHINESE_FIRST_BYTES = [bytes([byte]) for byte in range(0xE3, 0xEA)]  # from U+3000 to U+9FFF, Kana among them
 _SPARE_BITS = np.uint64(11)  # of 64, beyond what a float holds
 
 
@@ -116,8 +120,9 @@ class Augmenter:
 def word_starts(vocabulary: Mapping[str, int]) -> Booleans:
     """For each token id whether a word begins with it: what marks words is told by what most tokens are marked with.
 
-    WordPiece marks what continues a word, sentencepiece and byte-level tokenizers what begins one. Where nothing is
-    marked, every token is a word.
+    WordPiece marks what continues a word, sentencepiece and byte-level tokenizers what begins one; of Chinese and other
+    scripts without spaces they mark next to nothing, so there each token begins a word. Where nothing is marked, every
+    token is a word.
     """
     marks = Counter(
         mark
@@ -131,8 +136,22 @@ def word_starts(vocabulary: Mapping[str, int]) -> Booleans:
     mark = max(marks, key=lambda name: (marks[name], name))
     for token, number in vocabulary.items():
         is_marked = token.startswith(mark)
-        found[number] = token == mark or not is_marked if mark == _WORD_PIECE else is_marked
+        if mark == _WORD_PIECE:
+            found[number] = token == mark or not is_marked
+        else:
+            found[number] = is_marked or (
+                _is_spaceless_of_bytes(token) if mark == _BYTE_LEVEL else is_spaceless(token[:1])
+            )
     return found
+
+
+def _is_spaceless_of_bytes(token: str) -> bool:
+    """Whether a byte-level token begins with a character of a script without spaces, or with the first byte of one."""
+    content = bytes(_BYTES[sign] for sign in token if sign in _BYTES)
+    text = content.decode("utf-8", "ignore")
+    if text and content.startswith(text[0].encode()):
+        return is_spaceless(text[0])
+    return content[:1] in _CHINESE_FIRST_BYTES
 
 
 def ids_to_mask(ids: Collection[int], size: int) -> Booleans:

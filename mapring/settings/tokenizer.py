@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from mapring.settings.base import Section, execution, output
 
 Training = Literal["bpe", "unigram", "wordpiece"]
 Template = Literal["cls_sep", "eos", "bos_eos", "none"]
+
+
+_TAKEN = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<pad>", "<unk>", "<s>", "</s>", "<mask>")
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class TokenizerSource(Section):
@@ -38,6 +43,19 @@ class TokenizerSource(Section):
     most_words: int = output(
         2_000_000, description="Most different words to learn from; the rarest beyond are cut off.", ge=1, le=20_000_000
     )
+
+    @field_validator("reserved_tokens")
+    @classmethod
+    def _are_tokens_of_their_own(cls, tokens: tuple[str, ...]) -> tuple[str, ...]:
+        """One that is something else as well would have two ids, or leave a hole among them."""
+        for place, token in enumerate(tokens):
+            if not token.strip():
+                raise ValueError(f"found {token!r}, which is no word; remove it")
+            if token in _TAKEN or _BYTE.fullmatch(token):
+                raise ValueError(f"found {token!r}, which tokenizers have anyway; remove it")
+            if token in tokens[:place]:
+                raise ValueError(f"found {token!r} twice; give each once")
+        return tokens
 
     @model_validator(mode="after")
     def _either_given_or_trained(self) -> TokenizerSource:

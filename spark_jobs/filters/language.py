@@ -31,7 +31,7 @@ def identify_languages(texts: pa.StringArray) -> tuple[pa.StringArray, npt.NDArr
     since that is what it saw most of.
     """
     detector = _detector()
-    starts = pc.utf8_slice_codeunits(texts, 0, _MOST_CHARACTERS)
+    starts = _beginnings(texts)
     has_letters = pc.match_substring_regex(starts, r"\p{L}").to_pylist()
     codes: list[str | None] = [None] * len(texts)
     scores = np.zeros(len(texts), np.float32)
@@ -40,3 +40,13 @@ def identify_languages(texts: pa.StringArray) -> tuple[pa.StringArray, npt.NDArr
             best = detector.detect(text, model="lite", k=1)[0]
             codes[position], scores[position] = best["lang"], best["score"]
     return pa.array(codes, pa.string()), scores
+
+
+def _beginnings(texts: pa.StringArray) -> pa.StringArray:
+    """The first characters of each text; from its first letter on where a table of numbers stands before that."""
+    starts = pc.utf8_slice_codeunits(texts, 0, _MOST_CHARACTERS)
+    later = pc.fill_null(pc.invert(pc.match_substring_regex(starts, r"\p{L}")), False)
+    if not pc.any(later).as_py():
+        return starts
+    letters = pc.replace_substring_regex(texts.filter(later), pattern=r"^[^\p{L}]+", replacement="")
+    return pc.replace_with_mask(starts, later, pc.utf8_slice_codeunits(letters, 0, _MOST_CHARACTERS))

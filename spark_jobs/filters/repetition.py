@@ -21,8 +21,8 @@ def ngram_measures(batch: Batch, wanted: Collection[str]) -> dict[str, Floats]:
     """`top_n_gram_share` for n in 2, 3, 4 and `duplicate_n_gram_share` for n in 5 to 10, each a share of characters.
 
     Top: the characters (spaces between its words included) that all occurrences of the most frequent n-gram take; 0
-    where none occurs twice. Duplicate: the characters of the words in n-grams that stood in the text before, each
-    counted once also where such n-grams overlap.
+    where none occurs twice, and above 1 where they overlap, as in `ha ha ha ha`. Duplicate: the characters of the words
+    in n-grams that stood in the text before, each counted once also where such n-grams overlap.
     """
     tokens, characters = batch.tokens, np.maximum(batch.characters, 1)
     hashes = np.array([_hash(token) for token in tokens.unique.to_pylist()], np.uint64)

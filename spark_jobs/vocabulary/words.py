@@ -19,6 +19,8 @@ _CUT = "\x1f"  # a control character, which no normalized text holds
 HAN_RUN = r"\p{Han}+"
 # Letters, up to three digits, or signs, each with the space before; a space or line break that stands alone.
 PIECE = rf"{SPACE}?[\p{{L}}\p{{M}}]+|{SPACE}?\p{{N}}{{1,3}}|{SPACE}?[^\n{SPACE}\p{{L}}\p{{M}}\p{{N}}]+|{SPACE}|\n"
+# BERT's tokenizer takes these out before it cuts (Devlin et al. 2019): joiners, soft hyphens, what has no meaning.
+INVISIBLE = r"[\p{Cf}\p{Co}\x{FFFD}]"
 PUNCTUATION = r"[\p{P}$+<=>^`|~]"  # each sign is a word of its own in WordPiece (Devlin et al. 2019)
 _LONGEST = 64  # characters; scripts without spaces and encoded binaries would make words without end
 
@@ -35,7 +37,10 @@ def count_words(texts: pa.StringArray, source: TokenizerSource) -> Counter[str]:
 
 
 def _cased(texts: pa.StringArray, source: TokenizerSource) -> pa.StringArray:
-    return pc.utf8_lower(texts) if source.lowercase else texts
+    if not source.lowercase:
+        return texts
+    # The one letter of which Unicode's full mapping, which tokenizers use, and the simple one of Arrow differ.
+    return pc.utf8_lower(pc.replace_substring(texts, pattern="\u0130", replacement="i\u0307"))
 
 
 def _pieces(texts: pa.StringArray) -> pa.StringArray:
@@ -46,7 +51,8 @@ def _pieces(texts: pa.StringArray) -> pa.StringArray:
 
 
 def _wordpiece_words(texts: pa.StringArray) -> pa.StringArray:
-    apart = pc.replace_substring_regex(texts, pattern=rf"{PUNCTUATION}|\p{{Han}}", replacement=rf"{_CUT}\0{_CUT}")
+    seen = pc.replace_substring_regex(texts, pattern=INVISIBLE, replacement="")
+    apart = pc.replace_substring_regex(seen, pattern=rf"{PUNCTUATION}|\p{{Han}}", replacement=rf"{_CUT}\0{_CUT}")
     return _split(pc.replace_substring_regex(apart, pattern=r"\s", replacement=_CUT))
 
 

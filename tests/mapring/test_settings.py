@@ -324,3 +324,19 @@ def test_every_mode_of_a_task_is_taken(tmp_path: Path, task: TaskName) -> None:
         assert settings.score is not None and chosen_mode(task, settings.score.mode) == mode
     if MODES_OF_TASK[task]:
         assert chosen_mode(task, None) == MODES_OF_TASK[task][0]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        ("['<ask>', '<ask>']", "found '<ask>' twice; give each once"),
+        ("['[MASK]']", r"found '\[MASK\]', which tokenizers have anyway"),
+        ("['<0x0A>']", "found '<0x0A>', which tokenizers have anyway"),
+        ('["\\n"]', r"found '\\n', which is no word"),
+    ],
+)
+def test_reserved_tokens_are_tokens_of_their_own(tmp_path: Path, tokens: str, said: str) -> None:
+    path = write(tmp_path, minimal())
+    word = f"preprocess.tokenizer={{train: bpe, reserved_tokens: {tokens}}}"
+    with pytest.raises(SettingsError, match=said):
+        load_settings(path, [word])

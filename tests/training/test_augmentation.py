@@ -126,10 +126,21 @@ def test_rows_epochs_and_seeds_differ() -> None:
         (["<s>", "▁un", "able", "▁to"], [False, True, False, True]),
         (["<s>", "Ġun", "able", "Ġto"], [False, True, False, True]),
         (["a", "b"], [True, True]),
+        (["<s>", "▁un", "able", "房间", "，", "ไทย", "ิ"], [False, True, False, True, True, True, False]),
+        (["Ġun", "able", "æĪĳ", "æĪ", "ĳ", "ï¼Į"], [True, False, True, True, False, True]),
     ],
 )
 def test_word_starts_are_told_from_the_vocabulary(tokens: list[str], starts: list[bool]) -> None:
     assert word_starts({token: number for number, token in enumerate(tokens)}).tolist() == starts
+
+
+def test_chinese_loses_as_many_words_whether_or_not_another_text_has_latin_ones() -> None:
+    review = ["房间", "很", "干净", "，", "服务", "态度", "也", "很好", "。", "下次"]
+    vocabulary = {token: number for number, token in enumerate(["<s>", "▁", "▁windows", *review])}
+    starts = word_starts(vocabulary)
+    change = Augmenter(Augmentation(drop_words=0.1), starts, ids_to_mask([0], len(vocabulary)), 17).change
+    ids = np.array([0, *(vocabulary[token] for token in review)], np.int32)
+    assert {len(change(ids, NO_PAIR, "a", epoch).input_ids) for epoch in range(50)} == {10}
 
 
 def test_rows_are_changed_in_steps_and_never_in_evaluations(make_tiny_plan: PlanMaker) -> None:

@@ -33,6 +33,12 @@ def test_languages_are_told_without_network_or_download(monkeypatch: pytest.Monk
     assert not list(tmp_path.iterdir())
 
 
+def test_a_text_behind_a_long_table_of_numbers_has_a_language() -> None:
+    table = "1 2 3 " * 400
+    codes, scores = identify_languages(pa.array([table + EXAMPLES["en"], table, table + EXAMPLES["de"]]))
+    assert codes.to_pylist() == ["en", None, "de"] and scores[[0, 2]].min() > 0.65
+
+
 @pytest.mark.parametrize("text", ["", "12 345 - 67.8", "!!! ...", "\n\n", "☃ ☃"])
 def test_a_text_without_letters_is_in_no_language(text: str) -> None:
     codes, scores = identify_languages(pa.array(["The cat sat on the mat.", text]))

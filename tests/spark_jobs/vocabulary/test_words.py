@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, pre_tokenizers
+from tokenizers import Regex, normalizers, pre_tokenizers
 
-from mapring.settings.tokenizer import TokenizerSource
+from mapring.settings.tokenizer import TokenizerSource, Training
 from spark_jobs.vocabulary.words import HAN_RUN, PIECE, SPACE, count_words
 
 BPE, WORDPIECE = TokenizerSource(train="bpe"), TokenizerSource(train="wordpiece")
@@ -36,6 +36,19 @@ def test_wordpiece_has_signs_and_chinese_characters_apart() -> None:
 
 def test_case_is_lowered_where_asked() -> None:
     assert count("Ab AB", TokenizerSource(train="wordpiece", lowercase=True)) == {"ab": 2}
+
+
+def test_what_the_tokenizer_does_not_see_is_not_learned() -> None:
+    text = "می\u200cخواهم Donau\u00addampfer"
+    assert count(text, WORDPIECE) == {"میخواهم": 1, "Donaudampfer": 1}
+    normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=False)
+    assert normalizer.normalize_str(text) == "میخواهم Donaudampfer"
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "wordpiece"])
+def test_the_case_of_turkish_letters_is_lowered_as_the_tokenizer_does(kind: Training) -> None:
+    found = count("İstanbul", TokenizerSource(train=kind, lowercase=True))
+    assert "".join(found).lstrip(SPACE) == "i\u0307stanbul" == normalizers.Lowercase().normalize_str("İstanbul")
 
 
 def test_overlong_words_are_cut_and_lines_end_words() -> None:
