@@ -76,7 +76,7 @@ def test_when_we_are_told_to_stop_the_whole_group_ends(tmp_path: Path, signals: 
 
     A closed terminal tells us to stop, once or twice, unless we were started to outlive it.
     """
-    ignored = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN);" * (signals[0] == "ignored")
+    heard = "SIG_IGN" if signals[0] == "ignored" else "SIG_DFL"  # the tests themselves may run under nohup
     pids = tmp_path / "pids"
     child = (
         "import os, signal, subprocess, sys, time;"
@@ -85,7 +85,8 @@ def test_when_we_are_told_to_stop_the_whole_group_ends(tmp_path: Path, signals: 
         f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{other.pid}}\\n'); time.sleep(600)"
     )
     parent = (
-        f"{ignored}import sys; from pathlib import Path; from pipelines.process import run_process; "
+        f"import signal; signal.signal(signal.SIGHUP, signal.{heard});"
+        f"import sys; from pathlib import Path; from pipelines.process import run_process; "
         "from pipelines.stages import Command;"
         f"run_process(Command((sys.executable, '-c', {child!r}), {{}}), stage='s', "
         f"log=Path({str(tmp_path / 'log')!r}), advice=str)"
