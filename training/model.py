@@ -26,6 +26,7 @@ from training.label_alignment import align_head, named_labels
 from training.methods import state_of_method
 from training.output_layer import output_layer_of
 from training.own_architectures import new_model
+from training.padding import unlike_padding
 from training.special_tokens import SpecialTokens
 
 if TYPE_CHECKING:
@@ -280,8 +281,7 @@ def try_model(model: nn.Module, task: Task, max_length: int, source: ModelSource
     vocabulary = int(config_of(model).vocab_size)
     batch = task.sample_batch(1, max_length, vocabulary)
     padding = config_of(model).pad_token_id
-    for ids in batch.input_ids:  # RoBERTa and its like count no positions of padding
-        ids[ids == padding] = ((padding or 0) + 1) % vocabulary
+    batch.input_ids[:] = [unlike_padding(ids, padding, vocabulary) for ids in batch.input_ids]
     (piece,) = task.pieces(batch, model, 0, max_length)
     model.train()
     piece = piece.on(device_of(model))

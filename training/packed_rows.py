@@ -14,6 +14,7 @@ from mapring.errors import SettingsError, in_one_line
 from mapring.settings.train import ModelSource
 from training.device import device_of
 from training.model import config_of
+from training.padding import unlike_padding
 from training.reader import Batch
 from training.tasks import Task
 
@@ -55,8 +56,7 @@ def check_packed_rows(model: nn.Module, task: Task, max_length: int, source: Mod
 def _logits(model: nn.Module, task: Task, lengths: list[int], *, packed: bool) -> torch.Tensor:
     """Of made-up documents (T, V), one behind the other, in one row or in a row each."""
     vocabulary, padding = int(config_of(model).vocab_size), config_of(model).pad_token_id
-    ids = np.arange(sum(lengths), dtype=np.int32) % vocabulary
-    ids[ids == padding] = ((padding or 0) + 1) % vocabulary
+    ids = unlike_padding(np.arange(sum(lengths), dtype=np.int32) % vocabulary, padding, vocabulary)
     begins = np.cumsum([0, *lengths[:-1]]).astype(np.int32)
     rows = [ids] if packed else np.split(ids, begins[1:])
     found = [torch.zeros(0)] * len(rows)

@@ -23,6 +23,11 @@ class PaddedRows(NamedTuple):
     attention_mask: torch.Tensor
 
 
+def unlike_padding(ids: Ids, padding: int | None, vocabulary: int) -> Ids:
+    """Ids below `vocabulary` with another one in place of padding, of which RoBERTa and its like count no positions."""
+    return np.where(ids == padding, ((padding or 0) + 1) % vocabulary, ids).astype(np.int32)
+
+
 def padded_rows(
     input_ids: Sequence[Ids], pad_token_id: int, max_tokens: int = MICRO_BATCH_TOKENS
 ) -> Iterator[PaddedRows]:

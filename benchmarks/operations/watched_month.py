@@ -22,6 +22,7 @@ from mapring.settings.alerts import Alerts
 from mapring.watch.counting import COUNTS, LABEL, ROW, label_counts
 from mapring.watch.drift import DriftLook
 from mapring.watch.findings import Finding
+from mapring.watch.series import newest_ended
 from mapring.watch.watched import Watched
 from pipelines.alerting.alerting import Alerting
 from pipelines.alerting.evidence import Evidence
@@ -96,7 +97,7 @@ def _evidence(watched: Watched, drifts: Sequence[Finding], now: datetime.datetim
     """What is known at a moment."""
     known = watched.counts.filter(pc.less(watched.counts["window_start"], pa.scalar(now)))
     ended = [drift for drift in drifts if drift.window_end is not None and drift.window_end <= now]
-    return Evidence(counts=label_counts(known), drifts=tuple(ended))
+    return Evidence(counts=label_counts(known), newest=newest_ended(known, HOUR, now), drifts=tuple(ended))
 
 
 def _with_surges(counts: pa.Table) -> pa.Table:

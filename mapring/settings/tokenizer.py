@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 from pydantic import field_validator, model_validator
@@ -13,8 +12,10 @@ Training = Literal["bpe", "unigram", "wordpiece"]
 Template = Literal["cls_sep", "eos", "bos_eos", "none"]
 
 
-_TAKEN = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<pad>", "<unk>", "<s>", "</s>", "<mask>")
-_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+BERT_NAMES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+TEXT_NAMES = {"pad": "<pad>", "unk": "<unk>", "bos": "<s>", "eos": "</s>", "mask": "<mask>"}
+BYTE_TOKENS = tuple(f"<0x{byte:02X}>" for byte in range(256))
+_TAKEN = frozenset([*BERT_NAMES.values(), *TEXT_NAMES.values(), *BYTE_TOKENS])
 
 
 class TokenizerSource(Section):
@@ -51,7 +52,7 @@ class TokenizerSource(Section):
         for place, token in enumerate(tokens):
             if not token.strip():
                 raise ValueError(f"found {token!r}, which is no word; remove it")
-            if token in _TAKEN or _BYTE.fullmatch(token):
+            if token in _TAKEN:
                 raise ValueError(f"found {token!r}, which tokenizers have anyway; remove it")
             if token in tokens[:place]:
                 raise ValueError(f"found {token!r} twice; give each once")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 from dataclasses import dataclass
 
-Key = tuple[str, str | None, str]  # of a surge: source, group, label
+Key = tuple[str, str | None, str]  # source, group, label or quantity
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
-    """A surge as far as it is known: of which label, and the starts of its first and last window."""
+    """A surge of a label, or a drift of a quantity, as far as it is known: the starts of its first and last window."""
 
     source: str
     group: str | None = None
@@ -20,7 +20,7 @@ class Extent:
 
     @property
     def key(self) -> Key:
-        """What surges."""
+        """What surges, or drifts."""
         return self.source, self.group, self.label
 
     def reaches(self, moment: datetime.datetime, length: datetime.timedelta, quiet: datetime.timedelta) -> bool:

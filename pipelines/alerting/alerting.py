@@ -83,10 +83,11 @@ class Alerting:
         try:
             found = self.record()
         except BaseException:
-            self.deliver()
+            self._deliver(read_log(self.root))
             raise
-        delivered = self.deliver()
-        self._write_numbers()
+        log = read_log(self.root)
+        delivered = self._deliver(log)
+        self._write_numbers(log)
         return replace(found, delivered=tuple(delivered))
 
     def record(self, *, is_dry: bool = False) -> Found:
@@ -132,16 +133,15 @@ class Alerting:
         self._tell(due.too_late, due.ahead)
         return _found(added, found)
 
-    def deliver(self) -> list[Delivered]:
+    def _deliver(self, log: Sequence[Record]) -> list[Delivered]:
         """Deliver what waits."""
         pending = datetime.timedelta(days=self.settings.pending_days)
-        return deliver(self.root, read_log(self.root), self.sinks, self.clock.now(), pending)
+        return deliver(self.root, log, self.sinks, self.clock.now(), pending)
 
-    def _write_numbers(self) -> None:
+    def _write_numbers(self, log: Sequence[Record]) -> None:
         """For Prometheus, once a look has succeeded: a rule on the age of the last look must notice where none does."""
         if self.settings.prometheus_file is None:
             return
-        log = read_log(self.root)
         waiting = {sink.name: len(waiting_for(self.root, log, sink.name)) for sink in self.sinks}
         try:
             write_textfile(self.settings.prometheus_file, self.pipeline, log, waiting, self.clock.now())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ class Evidence:
     """
 
     counts: pa.Table
-    newest: Mapping[tuple[str, bool], datetime.datetime] = field(default_factory=dict)
+    newest: Mapping[tuple[str, bool], datetime.datetime]
     drifts: tuple[Finding, ...] = ()
     groups: pa.Table | None = None
 

@@ -7,13 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from mapring.settings.tokenizer import TokenizerSource
+from mapring.settings.tokenizer import BERT_NAMES, BYTE_TOKENS, TEXT_NAMES, TokenizerSource
 from spark_jobs.vocabulary.learning import learn_pieces, learn_wordpieces
 from spark_jobs.vocabulary.words import HAN_RUN, PIECE, SPACE
 
-_BERT_NAMES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-_TEXT_NAMES = {"pad": "<pad>", "unk": "<unk>", "bos": "<s>", "eos": "</s>", "mask": "<mask>"}
-_BYTES = tuple(f"<0x{byte:02X}>" for byte in range(256))
 _LINE_BREAK = "\n"  # never learned, since it ends a word; always a token, since lines may be kept
 
 
@@ -23,12 +20,12 @@ def train_tokenizer(counts: Mapping[str, int], source: TokenizerSource) -> dict[
     Raises:
         InputError: the vocabulary is too small for the characters of the corpus.
     """
-    names = _BERT_NAMES if source.template == "cls_sep" else _TEXT_NAMES
+    names = BERT_NAMES if source.template == "cls_sep" else TEXT_NAMES
     special = [*names.values(), *source.reserved_tokens]
     if source.train == "wordpiece":
         tokenizer = _wordpiece(learn_wordpieces(counts, source, special), source)
     else:
-        fixed = [*special, _LINE_BREAK, *(_BYTES if source.byte_fallback else ())]
+        fixed = [*special, _LINE_BREAK, *(BYTE_TOKENS if source.byte_fallback else ())]
         learned = learn_pieces(counts, source, source.vocabulary_size - len(fixed))
         taken = set(fixed)
         tokenizer = _pieces(fixed, [item for item in learned if item[0] not in taken], source, names["unk"])

@@ -86,7 +86,7 @@ def test_when_we_are_told_to_stop_the_whole_group_ends(tmp_path: Path, signals: 
     )
     parent = (
         f"import signal; signal.signal(signal.SIGHUP, signal.{heard});"
-        f"import sys; from pathlib import Path; from pipelines.process import run_process; "
+        "import sys; from pathlib import Path; from pipelines.process import run_process; "
         "from pipelines.stages import Command;"
         f"run_process(Command((sys.executable, '-c', {child!r}), {{}}), stage='s', "
         f"log=Path({str(tmp_path / 'log')!r}), advice=str)"
