@@ -42,7 +42,7 @@ def column_names(uri: str, file_format: str, encoding: str, separator: str = ","
 
 
 def check_columns(config: str, key: str, source: Input, uri: str) -> None:
-    """Refuse a source whose file lacks a column that the settings name, or, of Parquet, has several of that name.
+    """Refuse a source whose file lacks a column that the settings name, or has several of that name.
 
     Raises:
         SettingsError: file, key, what was found and what to do.
@@ -68,7 +68,7 @@ def check_columns(config: str, key: str, source: Input, uri: str) -> None:
                     f"{config}: {key}.{field}: {uri} has no column {wanted!r}; it has {', '.join(map(_short, names))}: "
                     f"{_remedy(key, source, wanted, names)}"
                 )
-            if source.format == "parquet" and wanted is not None and names.count(wanted) > 1:
+            if wanted is not None and names.count(wanted) > 1:
                 raise SettingsError(
                     f"{config}: {key}.{field}: {uri} has {names.count(wanted)} columns named {wanted!r}, expected one; "
                     "rename the others in the file"

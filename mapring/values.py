@@ -1,13 +1,22 @@
-"""Numbers and times as texts write them; what writes none is None, so that a reader can count it."""
+"""Numbers and times as texts write them; what is none is None, so that a reader can count it."""
 
 from __future__ import annotations
 
 import datetime
+import json
 import math
 import re
 
 _MAY_BE_A_DATE = re.compile(r"\d{8}")  # 20260131: also a second of 1970
 _TRUTH = {"true": 1.0, "false": 0.0}
+
+
+def number_text(value: float) -> str | None:
+    """A number or truth value as JSON writes it, whatever the format; None where it is no finite number.
+
+    NaN is how other libraries write that there is no value: as a text it would be a label and a group like others.
+    """
+    return None if isinstance(value, float) and not math.isfinite(value) else json.dumps(value)
 
 
 def number_of(text: str) -> float | None:

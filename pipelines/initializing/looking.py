@@ -14,6 +14,7 @@ from mapring import storage
 from mapring.columns import SEPARATORS
 from mapring.errors import SettingsError
 from mapring.settings.inputs import Encoding, Format
+from mapring.values import number_text
 from pipelines.initializing.columns import Columns, Value
 from pipelines.initializing.dialect import (
     Dialect,
@@ -282,6 +283,13 @@ def _look_at_text(path: Path, sample: Sample, texts: Sequence[str], encoding: En
 
 def _look_at_parquet(path: Path) -> Look:
     sample = read_parquet_sample(path)
+    names = sample.table.column_names
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SettingsError(
+            f"{path}: found the name {twice!r} twice, expected each column to have a name of its own; rename the "
+            "column in what wrote the file"
+        )
     columns = {
         field.name: [_value(value) for value in sample.table[field.name].to_pylist()] for field in sample.table.schema
     }
@@ -294,8 +302,8 @@ def _value(value: Any) -> Value:
     """A value as the readers write it; None also for objects, which no setting can name."""
     if isinstance(value, list):
         return tuple(text for item in value if isinstance(text := _value(item), str))
-    if isinstance(value, bool):
-        return str(value).lower()
+    if isinstance(value, int | float):
+        return number_text(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return None if value is None or isinstance(value, dict) else str(value)

@@ -56,11 +56,11 @@ def _header_position(segment: Segment, names: list[str], column: str | None) -> 
     if column is None or not names:
         return None
     found = [name.encode("latin-1").decode(segment.source.encoding, "replace") for name in names]
-    if column not in found:
+    if found.count(column) != 1:
         told = ", ".join(repr(name[:_SHOWN_CHARACTERS]) for name in found)
         raise InputError(
-            f"{segment.uri}: found no column {column!r} among {told}; correct the first line of the file, or take it "
-            "out of the inputs"
+            f"{segment.uri}: found {found.count(column)} columns named {column!r} among {told}, expected one; correct "
+            "the first line of the file, or take it out of the inputs"
         )
     return found.index(column)
 

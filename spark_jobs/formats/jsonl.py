@@ -8,16 +8,9 @@ from itertools import islice, repeat
 from typing import Any
 
 from mapring.settings import Input
+from mapring.values import number_text
 from spark_jobs.formats.lines import numbered_lines
-from spark_jobs.formats.raw import (
-    MALFORMED,
-    RawRecord,
-    RecordError,
-    decode,
-    list_of_labels,
-    number_text,
-    without_surrogates,
-)
+from spark_jobs.formats.raw import MALFORMED, RawRecord, RecordError, decode, list_of_labels, without_surrogates
 from spark_jobs.segments import Segment
 
 _LINES_AT_ONCE = 256

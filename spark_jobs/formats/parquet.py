@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from mapring import storage
 from mapring.errors import InputError
-from spark_jobs.formats.raw import MALFORMED, UNDECODABLE, RawRecord, RecordError, decode, list_of_labels, number_text
+from mapring.values import number_text
+from spark_jobs.formats.raw import MALFORMED, UNDECODABLE, RawRecord, RecordError, decode, list_of_labels
 from spark_jobs.segments import Segment
 
 _BATCH_ROWS = 1024

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+
+from mapring.values import number_text
 
 MALFORMED, UNDECODABLE = "malformed_record", "undecodable_bytes"
 NOT_HTML, HTTP_STATUS = "not_html", "http_status"
@@ -72,14 +72,6 @@ def list_of_labels(names: Sequence[Any], column: str | None) -> str:
             shown = str(name)[:40]
             raise RecordError(MALFORMED, f"{column!r} has {shown!r} in its list, expected texts or numbers")
     return "".join(f"{text}{LIST_END}" for text in texts) or LIST_END
-
-
-def number_text(value: float) -> str | None:
-    """A number or truth value as JSON writes it, whatever the format; None where it is no finite number.
-
-    NaN is how other libraries write that there is no value: as a text it would be a label and a group like others.
-    """
-    return None if isinstance(value, float) and not math.isfinite(value) else json.dumps(value)
 
 
 def decode(content: bytes, encoding: str) -> str:

@@ -23,6 +23,7 @@ from mapring.settings import Settings, load_settings
 from pipelines import init as module
 from pipelines.init import asked_for, init
 from pipelines.initializing.choosing import Asked
+from pipelines.initializing.looking import look_at
 from pipelines.initializing.sizes import Machine, fit_sizes
 from pipelines.initializing.writing import Draft, render
 
@@ -145,6 +146,20 @@ def test_jsonl_with_lists_parquet_and_text() -> None:
     assert started("b.parquet").preprocess.inputs[0].label_column == "stars"
     Path("c.txt").write_text("".join(f"{row['body']}\n" for row in rows()))
     assert started("c.txt", task="clm").preprocess.inputs[0].format == "text"
+
+
+def test_numbers_are_seen_as_they_are_read() -> None:
+    labels = [float("nan") if number % 3 else 2.0 for number in range(len(rows()))]
+    frame = pa.table({"text": [row["body"] for row in rows()], "label": pa.array(labels)})
+    pq.write_table(frame, "a.parquet")
+    assert look_at(Path("a.parquet"), None).columns["label"][:3] == ["2.0", None, None]
+
+
+def test_a_parquet_file_with_two_columns_of_one_name_is_refused() -> None:
+    texts = pa.array([row["body"] for row in rows()])
+    pq.write_table(pa.Table.from_arrays([texts, texts], ["body", "body"]), "a.parquet")
+    with pytest.raises(SettingsError, match="found the name 'body' twice, expected each column to have a name of its"):
+        started("a.parquet")
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,18 @@ def test_a_csv_may_be_in_the_encodings_of_windows(read: Read, encoding: str, wor
 
 
 @pytest.mark.parametrize(("file_format", "separator"), [("csv", b","), ("tsv", b"\t")])
+def test_a_column_that_is_read_stands_once(read: Read, tmp_path: Path, file_format: str, separator: bytes) -> None:
+    content = b"n,text,n,text\n1,x,2,y\n".replace(b",", separator)
+    source = Input(name="s", path="s", format=file_format)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"file: found 2 columns named 'text' among 'n', 'text', 'n', 'text', expec"):
+        read(content, file_format)
+    with pytest.raises(SettingsError, match=r"inputs\.0\.text_column: .* has 2 columns named 'text', .*; rename"):
+        check_columns("c.yaml", "inputs.0", source, str(tmp_path / "file"))
+    [row] = read(content.replace(b"text", b"other", 1), file_format)  # two of a name that nothing reads
+    assert row["text"] == "y"
+
+
+@pytest.mark.parametrize(("file_format", "separator"), [("csv", b","), ("tsv", b"\t")])
 @pytest.mark.parametrize("blank", [b"\n", b"\r\n\n", b"\xef\xbb\xbf\n"])
 def test_blank_lines_above_the_header_are_passed_over(
     read: Read, tmp_path: Path, file_format: str, separator: bytes, blank: bytes
@@ -123,7 +135,7 @@ def test_blank_lines_above_the_header_are_passed_over(
     source = Input(name="s", path="s", format=file_format, text_column="words")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=r"inputs\.0\.text_column: .* has no column 'words'; it has 'n', 'text'"):
         check_columns("c.yaml", "inputs.0", source, str(tmp_path / "file"))
-    with pytest.raises(InputError, match=r"file: found no column 'words' among 'n', 'text'; correct the first line"):
+    with pytest.raises(InputError, match=r"file: found 0 columns named 'words' among 'n', 'text', expected one; corr"):
         read(content, file_format, text_column="words")
 
 
