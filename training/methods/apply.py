@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import warnings
@@ -127,6 +128,11 @@ def _with_peft(model: nn.Module, method: Method, head: Sequence[str], total_step
     elif method.name == "ia3":
         settings = peft.IA3Config(**common)
     else:
+        if not _takes_prefixes(model):
+            raise SettingsError(
+                f"train.method: prefix adds keys and values to each layer, and {type(model).__name__} takes none; "
+                "choose lora, or another method"
+            )
         settings = peft.PrefixTuningConfig(num_virtual_tokens=method.prefix_tokens, task_type="SEQ_CLS")
     try:
         with warnings.catch_warnings():
@@ -144,6 +150,12 @@ def _with_peft(model: nn.Module, method: Method, head: Sequence[str], total_step
     if method.name == "adalora":
         object.__setattr__(adapted, "mapring_allocation", Allocation(adapted))
     return adapted
+
+
+def _takes_prefixes(model: nn.Module) -> bool:
+    """Whether a pass may be given keys and values; BERT-like models with relative positions are not."""
+    parts = (model, getattr(model, str(getattr(model, "base_model_prefix", "")), model))
+    return any("past_key_values" in inspect.signature(part.forward).parameters for part in parts)
 
 
 def _is_prefix(model: nn.Module) -> bool:

@@ -124,6 +124,14 @@ def test_published_prefixes_have_the_head_with_them(tmp_path: Path, architecture
         torch.testing.assert_close(again(**padded()).logits, adapted.eval()(**padded()).logits)
 
 
+@pytest.mark.parametrize("architecture", sorted(set(NEW) - set(IN_PEFT["prefix"])))
+def test_a_model_without_a_place_for_prefixes_is_refused(architecture: str) -> None:
+    model = small(architecture)
+    head = head_of(model, TASK, ())
+    with pytest.raises(SettingsError, match=r"prefix adds keys and values to each layer, and .* takes none; cho"):
+        apply_method(model, Method(name="prefix", prefix_tokens=4), head=head, total_steps=50)
+
+
 @pytest.mark.parametrize("method", ["lora", "ia3", "adapter"])
 def test_a_new_head_of_a_language_model_leaves_the_embeddings_that_it_shares(method: str) -> None:
     from transformers import BertConfig, BertForMaskedLM
