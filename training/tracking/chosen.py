@@ -19,7 +19,7 @@ from training.tracking.interface import Tracker
 from training.tracking.mlflow_run import MlflowRun
 from training.tracking.wandb_run import WandbRun
 
-_KEPT_HERE = ("spark", "score", "tune")  # not the training's; Spark's may hold credentials
+_SENT = {"name", "seed", "preprocess", "train", "ring"}  # what shapes a training; other sections may hold secrets
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def _open(plan: Plan) -> Iterator[Tracker]:
     told: dict[str, Any] = {
         "run": run_id(plan.training_directory, plan.model),
         "project": settings.project or plan.settings.name,
-        "settings": dotted(plan.settings.model_dump(mode="json", exclude=set(_KEPT_HERE))),
+        "settings": dotted(plan.settings.model_dump(mode="json", include=_SENT)),
         "tags": {"model": plan.model, "shards": plan.shards, "code": code_version()},
     }
     if settings.wandb:

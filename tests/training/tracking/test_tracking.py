@@ -241,5 +241,16 @@ def test_another_training_of_the_same_model_is_another_run(tmp_path: Path) -> No
     assert run_id(str(tmp_path / "a"), "f00d") == here
 
 
+def test_only_settings_that_shape_a_training_are_sent(make_tiny_plan: PlanMaker) -> None:
+    """No address of a webhook, no setting of Spark, and nothing of a section that is added later."""
+    hooks = 'alerts.webhooks=[{name: desk, url: "https://example.org/hook/s3cret"}]'
+    plan = make_tiny_plan("train.tracking.mlflow=true", hooks, "spark.conf={spark.ssl.key: s3cret}", shards=False)
+    with tracked(plan, SingleRing()):
+        pass
+    _, (run,) = mlflow_runs(f"sqlite:///{plan.training_directory}/mlflow.db", "tiny")
+    assert {name.split(".")[0] for name in run.data.params} == {"name", "seed", "preprocess", "train", "ring"}
+    assert "s3cret" not in str(run.data.params)
+
+
 def test_settings_are_told_by_dotted_names() -> None:
     assert dotted({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
