@@ -12,7 +12,8 @@ from rich.table import Table
 from mapring import storage
 from mapring.contract import is_published, read_manifest
 from mapring.plan import Plan, make_plan
-from mapring.scores.table import latest_commit
+from mapring.scores.ranked import ranked_directory
+from mapring.scores.table import latest_commit, read_table
 from mapring.scores.work import find_work, tell_work
 from mapring.settings.schedule import Schedule
 from pipelines.launch import last_checkpoint
@@ -26,7 +27,8 @@ def print_status(config: str, overrides: Sequence[str]) -> None:
     table = Table(title=f"{plan.settings.name} in {plan.run.root}", title_justify="left")
     for heading in ("stage", "state", "fingerprint", "when (UTC)", "what"):
         table.add_column(heading, overflow="fold")
-    for row in (_shards(plan), _model(plan), *ranker_rows(plan), *recommend_rows(plan), _scores(plan)):
+    made = (_shards(plan), _model(plan), *ranker_rows(plan), *recommend_rows(plan))
+    for row in (*made, _scores(plan), *rank_rows(plan)):
         table.add_row(*row)
     Console().print(table)
     if plan.settings.schedule is not None:
@@ -124,3 +126,19 @@ def _scores(plan: Plan) -> tuple[str, ...]:
     if work.is_done:
         return "score", "published", ", ".join(table.models), when, what
     return "score", "out of date", ", ".join(table.models), when, f"{what}; {tell_work(work)}"
+
+
+def rank_rows(plan: Plan) -> list[tuple[str, ...]]:
+    """A row, where the pipeline ranks: of the scores table as it stands."""
+    if plan.settings.rank is None:
+        return []
+    table = read_table(plan.run.scores)
+    if table is None:
+        return [("rank", "not published", "", "", "")]
+    directory = ranked_directory(plan, table)
+    fingerprint, version = directory.rstrip("/").rsplit("/", 1)[-1], f"table version {table.version}"
+    if not is_published(directory):
+        return [("rank", "not published", fingerprint, "", version)]
+    manifest = read_manifest(directory)
+    rows = sum(file.rows or 0 for file in manifest.files)
+    return [("rank", "published", fingerprint, manifest.created, f"{rows:,} rows of {table.rows:,}, {version}")]
