@@ -26,6 +26,7 @@ _USUAL: dict[ModeName, str] = {
     "classify": "score",
     "answer": "score",
     "regression": "value",
+    "retrieve": "score",
     "perplexity": "perplexity",
 }
 

@@ -15,7 +15,7 @@ class Rank(Section):
     by: str | None = output(
         None,
         description="Column of the scores table with the number that sorts: none is score, value or perplexity, "
-        "whichever the mode has.",
+        "whichever the mode has; the score of mode retrieve is a similarity.",
     )
     label: str | None = output(
         None, description="Label whose probability sorts, in place of a column; needs score.probabilities."

@@ -18,6 +18,7 @@ from pyspark.sql import SparkSession
 import spark_jobs.rank as stage
 from mapring.care.forgotten import ForgottenDocument, remember
 from mapring.contract import Manifest, code_version, is_published, publish, read_manifest, utc_now
+from mapring.contract.schemas import score_schema
 from mapring.contract.verify import verify
 from mapring.errors import SettingsError, StageError
 from mapring.plan import Plan, make_plan
@@ -28,8 +29,10 @@ from pipelines.scores import roll_back
 from pipelines.stages import published
 from spark_jobs import top_rows as module
 from spark_jobs.rank import rank
-from spark_jobs.top_rows import top_rows
+from spark_jobs.top_rows import ByColumn, top_rows
 from tests.pipelines.committed import commit_answers
+from tests.spark_jobs.retrieval.test_bank import plan_of as answered_plan
+from tests.spark_jobs.retrieval.test_bank import write_bank
 from tests.tiny import write_world
 
 pytestmark = pytest.mark.usefixtures("spark_session_stopped_at_end")
@@ -213,6 +216,16 @@ def test_groups_are_whole_and_sorted_in_a_file(config: str) -> None:
         own = [row for row in table_rows(plan) if (row["group"], row["label"]) == (group, label)]
         assert [row["score"] for row in rows] == sorted({row["score"] for row in own})[:4]
         assert [row["ranked_by"] for row in rows] == [row["score"] for row in rows]
+
+
+def test_what_was_answered_from_a_bank_is_ranked_by_its_similarity(tmp_path: Path) -> None:
+    write_bank(tmp_path, ["good film", "awful day"])
+    plan = answered_plan(tmp_path, "rank={}")
+    answered = {"answers": [{"id": "t0001", "score": 0.9}], "answer": "t0001", "label": "even"}
+    commit_answers(plan, [{**answered, "score": 0.9, "abstained": False}, {"score": 0.2, "abstained": True}])
+    table = read_table(plan.run.scores)
+    assert table is not None
+    assert stage._by(plan, table, score_schema("retrieve")) == ByColumn("score"), "which withheld rows have, too"
 
 
 def test_a_run_that_dies_before_it_publishes_leaves_nothing_that_counts(
