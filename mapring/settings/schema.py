@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from mapring.settings.alerts import LEAST_WINDOWS, Alerts
+from mapring.settings.backends import backend_refusal
 from mapring.settings.base import Section, changed_settings, execution, output
 from mapring.settings.combinations import answers_refusal, model_kind, scoring_refusal
 from mapring.settings.dedup import Duplicates
@@ -252,6 +253,7 @@ class Settings(Section):
         why = answers_refusal(train.task, score.mode, changed_settings(score))
         kind = model_kind(train.model.architecture)
         why = why or scoring_refusal(train.task, kind, train.method.name, score.mode, self.preprocess.has_pairs)
+        why = why or backend_refusal(score.backend, train.task, self.preprocess.has_pairs)
         if why is not None:
             raise ValueError(f"score.{why}")
         given, expected = score.inputs[0].second_text_column, self.preprocess.has_pairs and train.task != "embed"

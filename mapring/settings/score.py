@@ -39,7 +39,8 @@ class Score(Answers):
     backend: Literal[BackendName, "auto"] = output(
         "torch",
         description="What computes: torch is the model as trained, in fp32 (ONNX Runtime where transformers does not "
-        "load it); others are held against it first; auto takes the fastest that passes on this machine.",
+        "load it); others are held against it first; auto takes the fastest that passes on this machine. All but torch "
+        "only with models of task classify on single texts.",
     )
     min_agreement: float = output(
         0.995, description="Least share of validation rows to which another backend gives fp32's label.", ge=0, le=1

@@ -19,7 +19,7 @@ from mapring.contract import Manifest, is_published, read_manifest
 from mapring.errors import StageError, in_one_line
 from mapring.machine import cpu_features
 from mapring.run_directory import RunDirectory
-from mapring.settings.backends import BACKENDS, BackendName
+from mapring.settings.backends import BACKENDS, UNGATED, BackendName, backend_refusal
 from spark_jobs.backends.candidates import Candidates, Floats, all_logits, finite_logits, speed
 from spark_jobs.backends.gate import Figures, compare, refusal
 from spark_jobs.backends.published import link_to, publish_backend
@@ -29,7 +29,6 @@ GATE_ROWS = 5_000  # agreement of 99.5 % is then known to 0.2 points (two standa
 CALIBRATION_ROWS = 512
 AUTO = "auto"
 _ROWS_ALONE = 64  # also computed one by one, to tell what batches change
-_REFERENCE: BackendName = "torch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,16 +122,9 @@ def _names(backend: str) -> tuple[BackendName, ...]:
 
 
 def _check(probe: Probe, model: Manifest, shards: Manifest) -> None:
-    task = model.details["task"]
-    if task != "classify":
-        raise StageError(
-            f"score.backend: found {probe.backend} for a model of the task {task}, whose agreement with fp32 is not "
-            "measured; set score.backend=torch"
-        )
-    if shards.details.get("pairs"):
-        raise StageError(
-            f"score.backend: found {probe.backend} for a model of pairs, which is not measured; set score.backend=torch"
-        )
+    why = backend_refusal(probe.backend, model.details["task"], bool(shards.details.get("pairs")))
+    if why is not None:
+        raise StageError(f"score.{why}")
     if not shards.details["splits"]["validation"]["rows"]:
         raise StageError(
             f"score.backend: found {probe.backend}, but no validation rows to hold it against fp32; set "
@@ -155,9 +147,9 @@ def _measure(candidates: Candidates, names: tuple[BackendName, ...], rows: Rows,
             yield _Candidate(name, speeds[name], None, "slower than the chosen one")
             continue
         if reference is None:
-            reference = finite_logits(candidates.load(_REFERENCE), rows.input_ids, probe.shards_directory)
+            reference = finite_logits(candidates.load(UNGATED), rows.input_ids, probe.shards_directory)
         forward = candidates.load(name)
-        logits = reference if name == _REFERENCE else all_logits(forward, rows.input_ids)
+        logits = reference if name == UNGATED else all_logits(forward, rows.input_ids)
         alone = np.concatenate([all_logits(forward, [row]) for row in rows.input_ids[:_ROWS_ALONE]])
         figures = compare(reference, logits, rows.label_ids, alone)
         refused = refusal(figures, probe.min_agreement, probe.max_metric_loss)

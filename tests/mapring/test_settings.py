@@ -275,6 +275,18 @@ def test_a_key_can_be_set_below_a_text_that_stands_for_a_section(tmp_path: Path)
         (["train.task=multilabel", "score.abstain_below=0.5"], ["score.abstain_below: found it with mode multilabel"]),
         (["train.task=embed", "score.explain_share=0.1"], ["score.explain_share: found it with mode embed"]),
         (["train.task=clm", "score.explain_share=0.1"], ["score.explain_share: found it with mode perplexity"]),
+        (
+            ["train.task=regression", "score.backend=auto"],
+            ["score.backend: found auto for a model of the task regression, whose", "set score.backend=torch"],
+        ),
+        (
+            [
+                "score.backend=onnx",
+                "preprocess.inputs.0={name: a, path: a.csv, format: csv, second_text_column: x}",
+                "score.inputs.0={name: a, path: a.csv, format: csv, second_text_column: x}",
+            ],
+            ["score.backend: found onnx for a model of pairs", "set score.backend=torch"],
+        ),
         (["train.task=clm", "train.method=adapter"], ["score.mode: found train.task=clm with train.method=adapter"]),
         (
             ["train.task=clm", "score.mode=generate", "train.model={architecture: lstm}"],
@@ -313,6 +325,11 @@ def test_what_a_model_cannot_be_asked_is_refused_in_one_line(
     assert "\n" not in message
     for part in parts:
         assert part in message, message
+
+
+def test_the_backend_of_another_model_is_left_to_its_manifest(tmp_path: Path) -> None:
+    words = ["train.task=regression", "score.backend=auto", f"score.model={'f00d' * 4}"]
+    assert load_settings(write(tmp_path, minimal()), words).train.task == "regression"
 
 
 @pytest.mark.parametrize("task", TASKS)

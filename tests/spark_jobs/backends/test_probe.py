@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,13 @@ def test_what_cannot_be_judged_is_refused_with_a_way_out(tmp_path: Path) -> None
     publish_tiny_shards(run.shards, tokenizer, SHARDS, validation=0)
     with pytest.raises(StageError, match=r"no validation rows .* set preprocess\.splits\.validation above 0"):
         choose(run.probe("torch-bf16"), threads=1)
+    model, shards = read_manifest(run.model), read_manifest(run.shards)
+    numbers = replace(model, details={**model.details, "task": "regression"})
+    with pytest.raises(StageError, match=r"score\.backend: found auto for a model of the task regression, .*=torch"):
+        probe._check(run.probe("auto"), numbers, shards)
+    pairs = replace(shards, details={**shards.details, "pairs": True})
+    with pytest.raises(StageError, match=r"score\.backend: found onnx for a model of pairs, .*score\.backend=torch"):
+        probe._check(run.probe("onnx"), model, pairs)
 
 
 def test_a_model_without_a_graph_has_no_graph_s_backends(tmp_path: Path) -> None:
