@@ -41,10 +41,8 @@ _OTHER_PRESETS = (
 _WIDER = (f"{FILTERS}.thresholds.gopher_top_2_grams=0.9", f"{FILTERS}.minimum_words=3", f"{FILTERS}.blocklist=[]")
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [pytest.param(_MORE_WORDS, marks=pytest.mark.slow), _OTHER_PRESETS, pytest.param(_WIDER, marks=pytest.mark.slow)],
-)
+@pytest.mark.slow  # two whole preprocessings each
+@pytest.mark.parametrize("overrides", [_MORE_WORDS, _OTHER_PRESETS, _WIDER])
 def test_counts_are_those_of_a_real_rerun(plan: Plan, tmp_path: Path, overrides: tuple[str, ...]) -> None:
     filters = load_settings(plan.config, overrides).preprocess.filters
     found = replay(plan.shards_directory, filters)

@@ -25,6 +25,7 @@ from spark_jobs.preprocess import preprocess
 from tests.tiny import write_world
 from tests.tiny_model import publish_tiny_model
 
+pytestmark = pytest.mark.slow  # six JVMs, and executors that begin with nothing
 JOBS = Path(__file__).resolve().parents[2] / "spark_jobs"
 QUICK_START = " ".join(SHORT_LIVED_JVM)  # there are six JVMs of a few seconds: 64 s in place of 83
 

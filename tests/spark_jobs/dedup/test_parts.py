@@ -90,7 +90,7 @@ def made_documents() -> list[str]:
     return texts
 
 
-def test_one_occurrence_of_each_line_stays_whatever_the_partitions(tmp_path: Path) -> None:
+def test_one_occurrence_of_each_line_stays(tmp_path: Path) -> None:
     write_world(tmp_path)
     plan = plan_of(tmp_path, made_documents(), unit="line")
     preprocess(plan)
@@ -115,11 +115,18 @@ def test_one_occurrence_of_each_line_stays_whatever_the_partitions(tmp_path: Pat
     twin = by_record[copies[0]]["kept_doc_id"]
     published = next(row["text"] for row in rows_of(plan, manifest, "data") if row["doc_id"] == twin)
     assert f"  text ({len(published)} characters): {published!r}" in "\n".join(explain(plan, twin))
+    assert verify(plan.shards_directory) == []
+
+
+@pytest.mark.slow  # two whole preprocessings
+def test_the_same_bytes_whatever_the_partitions(tmp_path: Path) -> None:
+    write_world(tmp_path)
+    plan = plan_of(tmp_path, made_documents(), unit="line")
+    preprocess(plan)
     other = make_plan(plan.config, [f"run_dir={tmp_path}/other", "spark.partitions=3", "spark.split_bytes=1024"])
     preprocess(other)
-    again = read_manifest(other.shards_directory)
+    manifest, again = read_manifest(plan.shards_directory), read_manifest(other.shards_directory)
     assert again.files == manifest.files and again.details == manifest.details
-    assert verify(plan.shards_directory) == []
 
 
 def test_paragraphs_may_stand_in_some_documents_and_a_share_drops_the_rest(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ FAULTS: list[Fault[Ground]] = fault_table(
         refused_inputs.truncated_gzip,
         refused_inputs.empty_corpus,
         refused_inputs.missing_columns,
-        disturbed.disk_full_in_a_task,
         disturbed.disk_full_in_the_driver,
         disturbed.killed_worker_in_process,
     ],
     slow=[
+        disturbed.disk_full_in_a_task,
         huge.huge_document,
         full_disks.full_run_dir,
         full_disks.full_spark_disk,

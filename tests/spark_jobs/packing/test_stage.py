@@ -140,7 +140,8 @@ def test_the_story_of_an_own_id_that_two_documents_have_tells_both(packed: tuple
         list(explain(plan, "p999"))
 
 
-@pytest.mark.parametrize("partitions", [pytest.param(1, marks=pytest.mark.slow), 7])
+@pytest.mark.slow  # a whole preprocessing more
+@pytest.mark.parametrize("partitions", [1, 7])
 def test_the_same_bytes_whatever_the_partitions(packed: tuple[Plan, Manifest], tmp_path: Path, partitions: int) -> None:
     plan, manifest = packed
     other = make_plan(plan.config, [*plan.overrides, f"run_dir={tmp_path}", f"spark.partitions={partitions}"])

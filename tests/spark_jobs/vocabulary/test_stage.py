@@ -35,10 +35,12 @@ def trained(root: Path, kind: str, *overrides: str, reverse: bool = False) -> by
     return Path(plan.shards_directory, "tokenizer", "tokenizer.json").read_bytes()
 
 
-_LONG = pytest.mark.slow  # two whole preprocessings; what the kinds do not share is tested in test_learning.py
+def test_a_tokenizer_is_trained_in_the_job_and_published_with_the_shards(tmp_path: Path) -> None:
+    assert trained(tmp_path, "bpe", "spark.partitions=7")
 
 
-@pytest.mark.parametrize("kind", ["bpe", pytest.param("unigram", marks=_LONG), pytest.param("wordpiece", marks=_LONG)])
+@pytest.mark.slow  # two whole preprocessings; what the kinds do not share is tested in test_learning.py
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "wordpiece"])
 def test_the_same_file_whatever_the_partitions_and_the_order_of_files(tmp_path: Path, kind: str) -> None:
     first = trained(tmp_path / "1", kind, "spark.partitions=1")
     assert trained(tmp_path / "2", kind, "spark.partitions=7", reverse=True) == first

@@ -8,7 +8,6 @@ from tests.training.faults.ground import Ground
 
 FAULTS: list[Fault[Ground]] = fault_table(
     fast=[
-        kills.killed_in_process,
         signals.sigterm,
         disks.disk_full_at_checkpoint,
         disks.disk_full_at_metrics,
@@ -31,6 +30,7 @@ FAULTS: list[Fault[Ground]] = fault_table(
         data.no_training_rows,
     ],
     slow=[
+        kills.killed_in_process,
         kills.ten_kills,
         signals.sigterm_to_one_rank,
         signals.asked_to_end_under_mpirun,
