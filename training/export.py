@@ -14,16 +14,17 @@ from mapring.base_model import license_of, named_directory, transformers_directo
 from mapring.contract import RECORD_NAME, FileEntry, Manifest
 from mapring.errors import StageError
 from mapring.plan import Plan
+from mapring.progress import say
 from mapring.settings import output_settings
 from training import mistakes
 from training.card import model_card
 from training.checkpoint import Cursor
-from training.golden import golden_rows, to_parquet
+from training.golden import GoldenRow, golden_rows, to_parquet
 from training.loop import Training
 from training.methods import is_stock, save_parts
 from training.mistakes import Mistake
 from training.model import config_of
-from training.onnx_export import can_export, export_onnx
+from training.onnx_export import GraphTooLargeError, can_export, export_onnx
 
 
 def publish_model(
@@ -71,11 +72,7 @@ def _publish(
         golden = golden_rows(task, model, plan.shards_directory, stock, int(shards.details["max_length"]))
         files, name = _write_transformers(directory, stock)
     parts = {
-        **(
-            {"onnx": _write(directory, "model", export_onnx(task, model, golden), ".onnx")}
-            if can_export(task, model)
-            else {}
-        ),
+        **_graph(training, golden),
         "golden": _write(directory, "golden", to_parquet(golden, task.output_name), ".parquet", len(golden)),
         "evaluation_file": _write(directory, "evaluation", _pretty(evaluation), ".json"),
         **({"reference": _write(directory, "reference", _pretty(reference), ".json")} if reference else {}),
@@ -128,6 +125,21 @@ def _publish(
         details={**details, "card": parts["card"].path},
     )
     contract.publish(directory, manifest)
+
+
+def _graph(training: Training, golden: Sequence[GoldenRow]) -> dict[str, FileEntry]:
+    """The model as an ONNX file; nothing where it has none, or transformers loads it and it is too large for one."""
+    task, model = training.task, training.model
+    if not can_export(task, model):
+        return {}
+    try:
+        content = export_onnx(task, model, list(golden))
+    except GraphTooLargeError as error:
+        if not is_stock(model):
+            raise
+        say("train", f"published without an ONNX graph, so that torch alone scores it: {error}")
+        return {}
+    return {"onnx": _write(training.plan.model_directory, "model", content, ".onnx")}
 
 
 def _mistakes(

@@ -11,14 +11,23 @@ import numpy as np
 import torch
 from torch import nn
 
-from mapring.errors import StageError, in_one_line
+from mapring.errors import SettingsError, StageError, in_one_line
+from mapring.progress import bytes_text
+from mapring.settings.train import ModelSource
 from training.golden import GoldenRow, middle_logits
 from training.lstm_graph import has_graph, lstm_graph
+from training.methods import is_stock
 from training.model import config_of
 from training.tasks.interface import Task
 
 TOLERANCE = 1e-4  # largest difference from torch's output in fp32, over its size where that is above 1
+# Above it torch's exporter writes the weights into a file beside the graph (2.13); a graph of 2 GiB nothing can read.
+LARGEST_GRAPH = 1536 * 1024**2  # bytes of weights
 _OPSET = 18
+
+
+class GraphTooLargeError(StageError):
+    """A model whose weights are more than one ONNX file holds."""
 
 
 class _Output(nn.Module):
@@ -40,6 +49,26 @@ def can_export(task: Task, model: nn.Module) -> bool:
     return task.exports_onnx or has_graph(model)
 
 
+def check_graph_size(task: Task, model: nn.Module, source: ModelSource) -> None:
+    """Refuse a model that only a graph can be scored by, and that has more weights than a graph holds.
+
+    Args:
+        task: what the model is for.
+        model: with its method in it, before the training.
+        source: of the model.
+
+    Raises:
+        SettingsError: it is none that transformers loads, and too large.
+    """
+    size = _weight_bytes(model)
+    if size > LARGEST_GRAPH and can_export(task, model) and not is_stock(model):
+        raise SettingsError(
+            f"train.model: found {bytes_text(size)} of weights in {source}, expected at most "
+            f"{bytes_text(LARGEST_GRAPH)} of a model that is scored by an ONNX graph, as transformers cannot load it; "
+            "take a smaller one, or train.method=lora or full with a model of transformers"
+        )
+
+
 def export_onnx(task: Task, model: nn.Module, golden: list[GoldenRow]) -> bytes:
     """Export a model with free batch and sequence sizes, and replay the golden rows with ONNX Runtime.
 
@@ -48,8 +77,10 @@ def export_onnx(task: Task, model: nn.Module, golden: list[GoldenRow]) -> bytes:
     language model, or `embedding`, (B, H).
 
     Raises:
+        GraphTooLargeError: the weights are more than a graph holds.
         StageError: the model cannot be exported, or its output differs.
     """
+    _refuse_large(_weight_bytes(model))
     names = ["input_ids", "attention_mask"]
     if int(getattr(config_of(model), "type_vocab_size", 0) or 0) > 1:
         names.append("token_type_ids")
@@ -84,21 +115,42 @@ def _exported(task: Task, model: nn.Module, names: list[str]) -> bytes:
             for value in node.outputs:
                 if value.name == task.output_name and value not in program.model.graph.outputs:
                     value.name = f"{value.name}_inside"  # the exporter calls values by what makes them: embedding
+        weights = (value.const_value for value in program.model.graph.initializers.values())
+        _refuse_large(sum(weight.nbytes for weight in weights if weight is not None))  # some are stored twice
         program.save(path, external_data=False)
         return path.read_bytes()
+
+
+def _weight_bytes(model: nn.Module) -> int:
+    """Of a model in fp32, tied weights once."""
+    return sum(4 * parameter.numel() for parameter in model.parameters())
+
+
+def _refuse_large(size: int) -> None:
+    if size > LARGEST_GRAPH:
+        raise GraphTooLargeError(
+            f"found {bytes_text(size)} of weights, expected at most {bytes_text(LARGEST_GRAPH)} in one ONNX file; "
+            "train a smaller model"
+        )
 
 
 def _replay(content: bytes, names: list[str], output_name: str, golden: list[GoldenRow]) -> None:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no class of their own
+        raise StageError(_unusable(error)) from None
     for row in golden:
         ids = np.array([row.input_ids], np.int64)
         types = np.zeros_like(ids)
         if row.second_start is not None:
             types[:, row.second_start :] = 1
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
-        found = session.run([output_name], {name: inputs[name] for name in names})[0]
+        try:
+            found = session.run([output_name], {name: inputs[name] for name in names})[0]
+        except Exception as error:
+            raise StageError(_unusable(error)) from None
         output = middle_logits(torch.from_numpy(found))[0].numpy()
         expected = np.array(row.output, np.float32)
         worst = float(np.abs(output - expected).max())
@@ -107,3 +159,10 @@ def _replay(content: bytes, names: list[str], output_name: str, golden: list[Gol
                 f"the ONNX export differs by {worst:.1e} from the trained model on a golden row, expected at most "
                 f"{TOLERANCE:.0e}; another version of torch or onnxruntime may help"
             )
+
+
+def _unusable(error: Exception) -> str:
+    return (
+        f"ONNX Runtime cannot compute the exported model ({in_one_line(error)}), expected it to replay the golden "
+        "rows; another version of torch or onnxruntime may help"
+    )

@@ -29,6 +29,7 @@ from training.loop import Training, tell_resumed
 from training.methods import apply_method
 from training.model import BuiltModel, build_model, check_vocabulary, config_of, freeze_embeddings, try_model
 from training.older_shards import digest_of_all, open_older
+from training.onnx_export import check_graph_size
 from training.optimizers import make_optimizer
 from training.output_layer import head_of
 from training.packed_rows import check_packed_rows
@@ -173,6 +174,7 @@ def build_trainable(plan: Plan, task: Task, total_steps: int, device: torch.devi
     head = head_of(model, task, fresh)
     adapted = apply_method(model, settings.train.method, head=head, total_steps=total_steps)
     adapted.to(device)  # and what the method has added
+    check_graph_size(task, adapted, source)
     try_model(adapted, task, max_length, source)
     if details.get("packing") is not None:
         check_packed_rows(adapted, task, max_length, source)
