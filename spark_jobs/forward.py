@@ -18,6 +18,7 @@ from mapring.progress import say
 from spark_jobs.backends import Backend
 from spark_jobs.backends.checked import CheckedBackend
 
+NO_TOKENS = "the text has no tokens"  # of which a runtime may still put out numbers, or never come back
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "failed to allocate memory", "bad_alloc", "bad allocation")
 
 
@@ -127,11 +128,15 @@ class Forward:
         logits = np.zeros((len(sequences), self._classes), np.float32)
 
         def compute(batch: list[int]) -> dict[int, str]:
-            starts = None if second_starts is None else [second_starts[row] for row in batch]
-            found = self._logits([sequences[row] for row in batch], starts)  # (B, C)
-            logits[batch] = found
-            failed = [row for row, values in zip(batch, found, strict=True) if not np.isfinite(values).all()]
-            return dict.fromkeys(failed, "logits are not finite")
+            failures = {row: NO_TOKENS for row in batch if not len(sequences[row])}
+            own = [row for row in batch if row not in failures]
+            if own:
+                starts = None if second_starts is None else [second_starts[row] for row in own]
+                found = self._logits([sequences[row] for row in own], starts)  # (B, C)
+                logits[own] = found
+                failed = [row for row, values in zip(own, found, strict=True) if not np.isfinite(values).all()]
+                failures |= dict.fromkeys(failed, "logits are not finite")
+            return failures
 
         passes = self.budget.run([len(sequence) for sequence in sequences], compute)
         logits[list(passes.failures)] = 0

@@ -135,12 +135,13 @@ def _choose(shards_directory: str) -> list[_Chosen]:
                     batch.second_starts.tolist(),
                     strict=True,
                 )
+                if len(ids)  # a row without tokens is never computed
             )
             pool.extend(islice(rows, _POOL))
         if pool:
             break
     if not pool:
-        raise StageError(f"{shards_directory}: found no rows in any split, expected some; check the inputs")
+        raise StageError(f"{shards_directory}: found no rows with tokens in any split, expected some; check the inputs")
     pool.sort(key=lambda row: row[:2])
     places = np.unique(np.linspace(0, len(pool) - 1, COUNT).round().astype(int))
     return [pool[place][2] for place in places]

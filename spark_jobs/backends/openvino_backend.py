@@ -60,7 +60,7 @@ class OpenVinoBackend:
     def logits(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids | None = None) -> npt.NDArray[np.float32]:
         """Logits (B, C), and behind them the vectors where they are asked for."""
         types = np.zeros_like(input_ids) if token_type_ids is None else token_type_ids
-        if input_ids.size < LEAST_ROWS:  # a row or two of three tokens
+        if 0 < input_ids.size < LEAST_ROWS:  # a row or two of three tokens
             again = [np.repeat(values, LEAST_ROWS, axis=0) for values in (input_ids, attention_mask, types)]
             return self.logits(*again)[::LEAST_ROWS]
         given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": types}

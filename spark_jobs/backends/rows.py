@@ -24,7 +24,7 @@ class Rows(NamedTuple):
 
 
 def read_rows(directory: str, manifest: Manifest, split: str, count: int) -> Rows:
-    """The first `count` rows of a split, all where there are fewer.
+    """The first `count` rows of a split that have tokens, all where there are fewer.
 
     Shards are shuffled over the whole corpus, so the first rows are a sample, and a function of the shards alone.
     """
@@ -37,6 +37,7 @@ def read_rows(directory: str, manifest: Manifest, split: str, count: int) -> Row
             with storage.open_read(storage.join(directory, part["path"])) as handle:
                 file = pq.ParquetFile(handle)
                 for batch in file.iter_batches(columns=["input_ids", "label_id"]):
+                    batch = batch.filter(pc.greater(pc.list_value_length(batch.column("input_ids")), 0))
                     ids += batch.column("input_ids").to_pylist()
                     labels += pc.fill_null(batch.column("label_id"), NO_LABEL).to_pylist()
                     if len(ids) >= count:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from mapring.settings.answers import Generation
 from mapring.text import Encoder
-from spark_jobs.forward import Passes, TokenBudget
+from spark_jobs.forward import NO_TOKENS, Passes, TokenBudget
 from spark_jobs.modes.causal import TorchCausal
 
 END, STOP, LENGTH = "end", "stop", "length"  # the model said so; a stop string; max_new_tokens or the model's length
@@ -54,7 +54,7 @@ class Generator:
         prompts = [self._prompt(ids) for ids in encoded]
         too_long = f"the text has more than the {self._max_length} tokens that the model was trained with"
         failures = {row: too_long for row, ids in enumerate(encoded) if len(ids) > self._max_length}
-        failures |= {row: "the text has no tokens" for row, ids in enumerate(prompts) if not ids}
+        failures |= {row: NO_TOKENS for row, ids in enumerate(prompts) if not ids}
         full = f"the text leaves no room in the {self._room} tokens that the model reads at most"
         failures |= {row: full for row, ids in enumerate(prompts) if len(ids) >= self._room and row not in failures}
         rows = [row for row in range(len(texts)) if row not in failures]

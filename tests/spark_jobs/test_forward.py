@@ -53,6 +53,15 @@ def test_batches_of_equal_lengths_have_one_length_and_fit_the_budget(lengths: li
         assert len(batch) == 1 or len(batch) * lengths[batch[0]] <= budget
 
 
+def test_a_row_without_tokens_fails_alone_and_is_never_computed() -> None:
+    model = FakeModel()
+    outcome = Forward(model, 2, 64)([[], [3, 4], []])
+    assert outcome.failures == dict.fromkeys((0, 2), "the text has no tokens")
+    assert outcome.logits.tolist() == [[0, 0], [7, 2], [0, 0]] and model.passes == [2]
+    alone = Forward(model, 2, 64)([[]])
+    assert alone.failures == {0: "the text has no tokens"} and model.passes == [2]
+
+
 def test_sorted_batches_waste_little() -> None:
     lengths = [1 + (index * 37) % 64 for index in range(4096)]
     outcome = Forward(FakeModel(), 2, 2048)([[1] * length for length in lengths])

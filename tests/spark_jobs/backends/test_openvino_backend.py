@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper, save
 
+from spark_jobs.backends.openvino_backend import OpenVinoBackend
+
 _SIGNALLED = """
 import faulthandler, os, signal, sys
 import numpy as np
@@ -30,6 +32,13 @@ def test_signals_are_heard_while_backends_come_and_go(tmp_path: Path) -> None:
     _save_graph(path)
     done = subprocess.run([sys.executable, "-c", _SIGNALLED, str(path)], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.split() == ["heard"] * 3, done
+
+
+def test_rows_without_tokens_are_not_repeated_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "graph.onnx"
+    _save_graph(path)
+    nothing = np.ones((1, 0), np.int64)
+    assert OpenVinoBackend(path, 1, precision="f32").logits(nothing, nothing).tolist() == [[0]]
 
 
 def _save_graph(path: Path) -> None:
