@@ -33,6 +33,7 @@ from training.onnx_export import check_graph_size
 from training.optimizers import make_optimizer
 from training.output_layer import head_of
 from training.packed_rows import check_packed_rows
+from training.padding_check import check_padding
 from training.precision import choose_precision
 from training.reader import ShardReader
 from training.replay import ReplayReader, open_reader, rows_of_an_epoch
@@ -176,6 +177,7 @@ def build_trainable(plan: Plan, task: Task, total_steps: int, device: torch.devi
     adapted.to(device)  # and what the method has added
     check_graph_size(task, adapted, source)
     try_model(adapted, task, max_length, source)
+    check_padding(adapted, task, max_length, source)
     if details.get("packing") is not None:
         check_packed_rows(adapted, task, max_length, source)
     return BuiltModel(adapted, head)
