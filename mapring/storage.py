@@ -18,6 +18,7 @@ import importlib.util
 import io
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -331,8 +332,13 @@ def check_writable(uri: str) -> None:
     filesystem.rm_file(probe)
 
 
-def localize(uri: str, cache: Path) -> Path:
+def localize(uri: str, cache: Path, version: str = "") -> Path:
     """A local directory with the files below `uri`: itself when local, else a copy under `cache`.
+
+    Args:
+        uri: of a directory.
+        cache: where copies are kept.
+        version: tells what stands at the URI now from what stood there before; each has a copy of its own.
 
     Raises:
         InputError: nothing stands there.
@@ -343,16 +349,27 @@ def localize(uri: str, cache: Path) -> Path:
             raise InputError(f"{uri}: found nothing there, expected a directory; check the path")
         return local
     filesystem, path = _filesystem(uri)
-    target = cache / hashlib.sha256(uri.encode()).hexdigest()[:16]
+    key = f"{uri}\0{version}" if version else uri
+    target = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
     if not target.exists():
         partial = cache / f"{target.name}.{uuid.uuid4().hex}"
-        filesystem.get(path, str(partial), recursive=True)
         try:
+            filesystem.get(path, str(partial), recursive=True)
             partial.replace(target)
         except OSError:  # another process of this host was faster; its copy is complete
             if not target.exists():
                 raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def drop_copy(local: Path) -> None:
+    """Remove a copy that `localize` made, all at once, so that nobody takes what is left of it for whole."""
+    dropped = local.with_name(f"{local.name}.{uuid.uuid4().hex}")
+    with contextlib.suppress(FileNotFoundError):  # another process has dropped it
+        local.rename(dropped)
+    shutil.rmtree(dropped, ignore_errors=True)
 
 
 def store_identity(uri: str) -> str:

@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mapring import storage
 from mapring.contract import Manifest
 from mapring.errors import PublishedError
 from mapring.pairs import split_pair
@@ -25,12 +24,13 @@ from mapring.settings.combinations import TaskName
 from mapring.settings.normalization import Normalization
 from mapring.text import Encoder, normalize
 from spark_jobs.backends import Backend, load_backend
-from spark_jobs.backends.published import check_files, golden_problem, open_backend
+from spark_jobs.backends.published import golden_problem, open_backend
 from spark_jobs.forward import Forward, Outcome
+from spark_jobs.local_copy import local_copy
 from spark_jobs.modes.causal import CausalBackend, load_causal
 from spark_jobs.modes.embedding import load_embeddings
 from spark_jobs.modes.likelihood import Likelihoods
-from spark_jobs.published_model import PublishedModel, read_published_model
+from spark_jobs.published_model import DAMAGED_MODEL, PublishedModel, read_published_model
 from spark_jobs.retrieval.bank import Bank
 from spark_jobs.retrieval.products import Vectors
 
@@ -84,8 +84,7 @@ class Predictor:
         self.labels: list[str] = details["labels"]
         self.temperature: float = details.get("temperature") or 1.0  # none was fitted: as the model's softmax is
         self.batch_tokens = batch_tokens
-        local = storage.localize(model_directory, Path.home() / ".cache" / "mapring")
-        check_files(local, self.manifest, "the model was damaged: remove its directory and train again")
+        local = local_copy(model_directory, self.manifest, DAMAGED_MODEL)
         self._tokenizer = local / details["tokenizer"]
         self.max_length: int = details["max_length"]
         self.encoder = Encoder(self._tokenizer, self.max_length)

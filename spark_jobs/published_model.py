@@ -15,6 +15,8 @@ from mapring.settings.answers import Answers
 from mapring.settings.base import changed_settings
 from mapring.settings.combinations import ModeName, TaskName, answers_refusal, chosen_mode
 
+DAMAGED_MODEL = "the model was damaged: remove its directory and train again"
+
 
 @dataclass(frozen=True)
 class PublishedModel:
@@ -92,7 +94,5 @@ def read_published_model(directory: str) -> PublishedModel:
         with storage.open_read(path) as handle:
             columns = pq.read_schema(handle).names
     except (OSError, ValueError) as error:
-        raise PublishedError(
-            f"{path}: cannot be read ({error}); the model was damaged: remove its directory and train again"
-        ) from None
+        raise PublishedError(f"{path}: cannot be read ({error}); {DAMAGED_MODEL}") from None
     return PublishedModel(directory, manifest, "second_start" in columns)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.parquet as pq
 
-from mapring import lineage, storage
+from mapring import lineage
 from mapring.contract import Manifest, is_published, read_manifest
 from mapring.errors import StageError, in_one_line
 from mapring.machine import cpu_features
@@ -24,6 +24,8 @@ from spark_jobs.backends.candidates import Candidates, Floats, all_logits, finit
 from spark_jobs.backends.gate import Figures, compare, refusal
 from spark_jobs.backends.published import link_to, publish_backend
 from spark_jobs.backends.rows import Rows, read_rows
+from spark_jobs.local_copy import local_copy
+from spark_jobs.published_model import DAMAGED_MODEL
 
 GATE_ROWS = 5_000  # agreement of 99.5 % is then known to 0.2 points (two standard deviations)
 CALIBRATION_ROWS = 512
@@ -86,7 +88,7 @@ def choose(probe: Probe, *, threads: int, device: str = "cpu") -> Choice:
     with tempfile.TemporaryDirectory() as folder:
         candidates = Candidates(
             model=model,
-            local=storage.localize(probe.model_directory, Path.home() / ".cache" / "mapring"),
+            local=local_copy(probe.model_directory, model, DAMAGED_MODEL),
             folder=Path(folder),
             calibration=calibration.input_ids,
             threads=threads,

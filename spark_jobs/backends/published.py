@@ -19,6 +19,7 @@ from mapring.errors import PublishedError
 from mapring.settings.backends import BACKENDS, BackendName
 from spark_jobs.backends.interface import GOLDEN_TOLERANCE, Backend
 from spark_jobs.backends.loading import load_named
+from spark_jobs.local_copy import local_copy
 from spark_jobs.published_model import read_made_for
 from spark_jobs.tables import parquet_bytes
 
@@ -58,21 +59,8 @@ def open_backend(directory: str, model: Manifest) -> PublishedBackend:
     name = manifest.details["backend"]
     if name not in BACKENDS:
         raise PublishedError(f"{directory}: found the backend {name!r}, which this version does not have")
-    local = storage.localize(directory, Path.home() / ".cache" / "mapring")
-    check_files(local, manifest, "the backend was damaged: remove its directory and score again")
+    local = local_copy(directory, manifest, "the backend was damaged: remove its directory and score again")
     return PublishedBackend(name, local, manifest)
-
-
-def check_files(local: Path, manifest: Manifest, remedy: str) -> None:
-    """Refuse files of another size than published; `mapring verify` rechecks their bytes."""
-    for entry in manifest.files:
-        path = local / entry.path
-        found = path.stat().st_size if path.is_file() else None
-        if found != entry.bytes:
-            raise PublishedError(
-                f"{path}: found {'nothing' if found is None else f'{found} bytes'}, expected {entry.bytes} bytes; "
-                f"{remedy}"
-            )
 
 
 def publish_backend(

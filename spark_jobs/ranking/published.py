@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 from mapring import contract, storage
 from mapring.contract import FileEntry, Manifest
 from mapring.errors import PublishedError
-from spark_jobs.backends.published import check_files
+from spark_jobs.local_copy import local_copy
 from spark_jobs.published_model import read_made_for
 from spark_jobs.ranking.features import Floats
 from spark_jobs.ranking.trees import Trees
@@ -62,8 +61,7 @@ def open_trees(directory: str, manifest: Manifest, command: str, name: str | Non
     Raises:
         PublishedError: a file is damaged, or golden rows get other scores; `command` makes the ranker anew.
     """
-    local = storage.localize(directory, Path.home() / ".cache" / "mapring")
-    check_files(local, manifest, f"the ranker was damaged: remove its directory and run `{command}` again")
+    local = local_copy(directory, manifest, f"the ranker was damaged: remove its directory and run `{command}` again")
     place = manifest.details if name is None else manifest.details[name]
     trees = Trees((local / place["ranker"]).read_text())
     path = local / place["golden"]

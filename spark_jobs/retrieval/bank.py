@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,11 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mapring import storage
 from mapring.contract import Manifest
 from mapring.errors import PublishedError
 from mapring.settings.retrieval import Retrieval
-from spark_jobs.backends.published import check_files
+from spark_jobs.local_copy import local_copy
 from spark_jobs.published_model import read_made_for
 from spark_jobs.retrieval.products import Vectors
 from spark_jobs.retrieval.scope import read_similarities, threshold_that_keeps
@@ -62,8 +60,7 @@ class Bank:
         self.directory, self._threads = directory, threads
         manifest = read_made_for(directory, "bank", model.fingerprint, "score again")
         details = manifest.details
-        local = storage.localize(directory, Path.home() / ".cache" / "mapring")
-        check_files(local, manifest, "the bank was damaged: remove its directory and score again")
+        local = local_copy(directory, manifest, "the bank was damaged: remove its directory and score again")
         self.blocks: list[Vectors] = [np.load(local / path, mmap_mode="r") for path in details["vectors"]]
         tables = [pq.read_table(local / path, columns=["id", "label", "vector"]) for path in details["templates"]]
         templates = pa.concat_tables(tables)
