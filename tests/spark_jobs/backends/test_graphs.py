@@ -78,3 +78,17 @@ def test_static_scales_round_every_row_alone_and_survive_a_channel_that_stands_o
     outside = VALUES.copy()
     outside[0] *= 1000
     assert np.array_equal(run(model, outside)[1:], found[1:]), "a row beside them changes no other"
+
+
+def test_the_output_layer_of_a_decoder_keeps_its_precision() -> None:
+    """It has no bias, and the last token is taken behind it."""
+    model = product_graph()
+    model.graph.node[-1].output[0] = "inner"
+    head = numpy_helper.from_array(np.ones((8, 3), np.float32), "head")
+    model.graph.initializer.extend([head, numpy_helper.from_array(np.array([0]), "last")])
+    model.graph.node.append(helper.make_node("MatMul", ["inner", "head"], ["of_tokens"]))
+    model.graph.node.append(helper.make_node("Gather", ["of_tokens", "last"], ["logits"]))
+    model.graph.output[0].name = "logits"
+    assert dense_inputs(model) == ["guarded"]
+    rounded = {entry.name for entry in with_int8_weights(model).graph.initializer}
+    assert "weights_int8" in rounded and "head" in rounded
