@@ -174,8 +174,11 @@ class Predictor:
         classes = len(self.labels) or 1
         if not self._has_vectors:
             return load(local, details, threads, device), classes, 0
-        backend = load(local, details, threads, device, vectors=True)
-        tried = backend.logits(np.full((1, 1), backend.padding_id, np.int64), np.ones((1, 1), np.int64))
+        try:
+            backend = load(local, details, threads, device, vectors=True)
+            tried = backend.logits(np.full((1, 1), backend.padding_id, np.int64), np.ones((1, 1), np.int64))
+        except PublishedError as error:
+            raise PublishedError(f"{self.published.directory}: {error}") from None
         return backend, classes, tried.shape[1] - classes
 
     def _replay_golden(self) -> None:
@@ -193,11 +196,13 @@ class Predictor:
         for row, reason in outcome.failures.items():
             raise PublishedError(f"{path}: golden row {row} cannot be computed here ({reason}); train again")
         if self._chosen is not None:
-            problem = golden_problem(self._chosen.name, self._chosen.golden(), outcome.logits)
+            problem = golden_problem(
+                self._chosen.name, self._chosen.golden(), outcome.logits, self._chosen.margin or 0.0
+            )
             if problem is not None:
                 raise PublishedError(
                     f"{self._chosen.directory}: golden rows {problem}; compare the torch, onnxruntime and openvino "
-                    f"versions with those of the backend {self._chosen.name}"
+                    f"versions with those of the backend {self._chosen.name}, or remove its directory to choose again"
                 )
             return
         name = "embedding" if self.task == "embed" else "logits"

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mapring.contract import Manifest
-from mapring.errors import StageError
+from mapring.errors import PublishedError, StageError
 from mapring.settings.backends import BackendName
 from spark_jobs.backends.calibration import calibrate
 from spark_jobs.backends.checked import margin_between
 from spark_jobs.backends.first_token import first_token_only
-from spark_jobs.backends.graphs import with_int8_weights, with_static_scales, without_nan_guards
+from spark_jobs.backends.graphs import dense_inputs, with_int8_weights, with_static_scales, without_nan_guards
 from spark_jobs.backends.loading import load_named, own_graph
 from spark_jobs.forward import Forward
 
@@ -92,6 +92,8 @@ class Candidates:
         import onnx
 
         model = first_token_only(without_nan_guards(onnx.load(own_graph(self.local, self.model.details))))
+        if kind != "fp32" and not dense_inputs(model):
+            raise PublishedError("the graph has no dense layers to round")
         if kind == "int8 static":
             model = with_static_scales(model, calibrate(model, self.calibration, self.threads))
         if kind != "fp32":

@@ -100,7 +100,7 @@ def choose(probe: Probe, *, threads: int, device: str = "cpu") -> Choice:
         chosen = next((candidate.name for candidate in found if candidate.refused is None), None)
         if chosen is None:
             return Choice(None, f"score.backend: {lines[-1]}", lines)
-        publish_backend(
+        is_own = publish_backend(
             directory,
             name=chosen,
             fingerprint=fingerprint,
@@ -115,6 +115,10 @@ def choose(probe: Probe, *, threads: int, device: str = "cpu") -> Choice:
                 "libraries": lineage.library_versions("backend"),
                 "margin": candidates.margin(chosen),
             },
+        )
+    if not is_own:  # another run was faster, and scores with its choice, too
+        return Choice(
+            directory, None, [f"backend {read_manifest(directory).details['backend']}, chosen by another run"]
         )
     return Choice(directory, None, lines)
 
@@ -141,7 +145,7 @@ def _measure(candidates: Candidates, names: tuple[BackendName, ...], rows: Rows,
         try:
             speeds[name] = speed(candidates.load(name), rows.input_ids)
         except Exception as error:  # whatever a runtime does not like about a model, the others may
-            yield _Candidate(name, None, None, f"cannot be loaded here ({type(error).__name__}: {in_one_line(error)})")
+            yield _Candidate(name, None, None, f"cannot be loaded here ({_told(error)})")
     reference: Floats | None = None
     is_chosen = False
     for name in sorted(speeds, key=speeds.__getitem__, reverse=True):
@@ -150,13 +154,21 @@ def _measure(candidates: Candidates, names: tuple[BackendName, ...], rows: Rows,
             continue
         if reference is None:
             reference = finite_logits(candidates.load(UNGATED), rows.input_ids, probe.shards_directory)
-        forward = candidates.load(name)
-        logits = reference if name == UNGATED else all_logits(forward, rows.input_ids)
-        alone = np.concatenate([all_logits(forward, [row]) for row in rows.input_ids[:_ROWS_ALONE]])
+        try:
+            forward = candidates.load(name)
+            logits = reference if name == UNGATED else all_logits(forward, rows.input_ids)
+            alone = np.concatenate([all_logits(forward, [row]) for row in rows.input_ids[:_ROWS_ALONE]])
+        except Exception as error:
+            yield _Candidate(name, speeds[name], None, f"refused, cannot be computed here ({_told(error)})")
+            continue
         figures = compare(reference, logits, rows.label_ids, alone)
         refused = refusal(figures, probe.min_agreement, probe.max_metric_loss)
         is_chosen = refused is None
         yield _Candidate(name, speeds[name], figures, refused)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {in_one_line(error)}"
 
 
 def _golden(candidates: Candidates, name: BackendName) -> Floats:

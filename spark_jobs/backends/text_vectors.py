@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from mapring.errors import PublishedError
 from spark_jobs.backends.middle_block import MIDDLE, with_middle_output
 from spark_jobs.backends.output_layer import READ, with_read_output
 
@@ -35,10 +36,13 @@ def beside(logits: Floats, read: Floats, middle: Floats | None = None) -> Floats
         middle: the mean of the middle block, (B, H); None of a model that has none.
 
     Raises:
-        ValueError: the output layer reads more than one vector of each text.
+        PublishedError: the output layer reads more than one vector of each text.
     """
     if read.ndim != 2:
-        raise ValueError(f"the output layer reads {read.shape}, expected one vector of each text")
+        raise PublishedError(
+            f"found an output layer that reads {read.shape}, as decoders have, expected one vector of each text; "
+            "set score.mode=classify"
+        )
     if middle is None:
         return np.concatenate([logits, _of_length(read)], axis=1)
     parts = (_of_length(read, 1 - _MIDDLE_SHARE), _of_length(middle, _MIDDLE_SHARE))

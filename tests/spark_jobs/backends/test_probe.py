@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from mapring.contract import read_manifest
@@ -16,6 +19,7 @@ from pipelines.verify import verify_target
 from spark_jobs.backends import candidates, probe
 from spark_jobs.backends.graphs import Channels
 from spark_jobs.backends.probe import choose
+from spark_jobs.backends.published import golden_problem
 from spark_jobs.predictor import Predictor
 from tests.spark_jobs.backends.tiny_run import MODEL, SHARDS, TinyRun, publish_tiny_shards
 from tests.tiny import sentence, write_tokenizer
@@ -132,6 +136,60 @@ def test_auto_takes_the_fastest_that_passes_and_names_those_refused(
         "backend openvino-int8-bf16 7 docs/s: refused, 0." in told and "backend openvino-bf16 6 docs/s: chosen" in told
     )
     assert verify(choice.directory) == []
+
+
+def test_what_fails_behind_its_timing_is_refused_and_the_next_is_taken(
+    run: TinyRun, monkeypatch: pytest.MonkeyPatch, by_order: None
+) -> None:
+    monkeypatch.setattr(probe, "BACKENDS", ("torch", "torch-bf16"))
+    real, loaded = candidates.load_named, []
+
+    def load(name: str, *arguments: object) -> object:
+        loaded.append(name)
+        if name == "torch-bf16" and loaded.count(name) == 2:
+            raise MemoryError("no room")
+        return real(name, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(candidates, "load_named", load)
+    choice = choose(run.probe("auto"), threads=1)
+    assert choice.directory is not None
+    assert "backend torch-bf16 2 docs/s: refused, cannot be computed here (MemoryError: no room)" in choice.lines
+    assert read_manifest(choice.directory).details["backend"] == "torch"
+
+
+def test_the_choice_of_a_faster_run_is_told(run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = probe.publish_backend
+
+    def slower(directory: str, **given: Any) -> bool:
+        publish(directory, **{**given, "name": "torch"})
+        return publish(directory, **given)
+
+    monkeypatch.setattr(probe, "publish_backend", slower)
+    choice = choose(run.probe("torch-bf16"), threads=1)
+    assert choice.directory is not None and choice.lines == ["backend torch, chosen by another run"]
+
+
+def test_golden_logits_are_held_to_a_tolerance_of_their_size() -> None:
+    expected = np.array([[40.0, 0.0], [0.5, 0.0]], np.float32)
+    assert golden_problem("onnx", expected, expected + np.array([[2e-3], [0]], np.float32)) is None
+    problem = golden_problem("onnx", expected, expected + np.array([[0], [2e-3]], np.float32))
+    assert problem == "give other logits here (row 1 differs by 0.002, allowed 0.0001)"
+    nothing = np.full_like(expected, np.nan)
+    assert golden_problem("onnx", expected, nothing) is not None
+    moved = expected + np.array([[0], [0.4]], np.float32)
+    assert golden_problem("openvino-int8-checked", expected, moved) is not None
+    assert golden_problem("openvino-int8-checked", expected, moved, margin=0.3) is None
+
+
+@pytest.mark.parametrize("kind", ["int8 weights", "int8 static"])
+def test_a_graph_without_dense_layers_is_not_rounded(tmp_path: Path, kind: candidates.GraphKind) -> None:
+    given, made = (onnx.helper.make_tensor_value_info(name, 1, [None, 3]) for name in ("x", "logits"))
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["logits"])], "g", [given], [made])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "model.onnx")
+    model: Any = SimpleNamespace(details={"onnx": "model.onnx"})
+    found = candidates.Candidates(model, tmp_path, tmp_path, [[1]], 1, "cpu", 64)
+    with pytest.raises(PublishedError, match="the graph has no dense layers to round"):
+        found._make(kind)
 
 
 def test_a_backend_of_another_model_is_refused(run: TinyRun) -> None:

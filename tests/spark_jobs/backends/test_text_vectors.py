@@ -25,6 +25,7 @@ from transformers import (
 from mapring.contract import read_manifest
 from mapring.errors import PublishedError
 from mapring.settings.backends import BackendName
+from spark_jobs.backends import torch_backend
 from spark_jobs.backends.first_token import first_token_only
 from spark_jobs.backends.graphs import without_nan_guards
 from spark_jobs.backends.interface import Ids
@@ -225,3 +226,11 @@ def test_the_middle_counts_twice() -> None:
     logits, read, middle = np.zeros((2, 1)), np.array([[3.0, 0], [0, 2]]), np.array([[5.0, 0], [4, 0]])
     vectors = beside(*(part.astype(np.float32) for part in (logits, read, middle)))[:, 1:]
     np.testing.assert_allclose(vectors @ vectors.T, [[1, 2 / 3], [2 / 3, 1]], atol=1e-6)
+
+
+def test_a_decoder_says_that_it_gives_no_vectors(made_run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its output layer reads every token."""
+    real = torch_backend.beside
+    monkeypatch.setattr(torch_backend, "beside", lambda logits, read, middle: real(logits, read[:, None], middle))
+    with pytest.raises(PublishedError, match=rf"^{made_run.model}: found an output layer .* set score\.mode=classify$"):
+        Predictor(made_run.model, vectors=True)
