@@ -21,7 +21,7 @@ from mapring.settings.answers import Generation
 from spark_jobs.modes.causal import TorchCausal
 from spark_jobs.modes.generation import Continued, Generator
 from spark_jobs.predictor import GOLDEN_TOLERANCE, Predictor
-from spark_jobs.task_device import task_threads
+from spark_jobs.task_device import say_unused, task_device, task_threads
 
 _CACHE = Path.home() / ".cache" / "mapring"
 _LONGEST_PROMPT = 131_072  # tokens, of a decoder whose configuration names no limit
@@ -96,6 +96,7 @@ def _plain_generator(directory: str, fingerprint: str, threads: int, batch_token
 
 @lru_cache(maxsize=1)  # a worker that outlives a change of decoder must not keep both
 def _load_decoder(directory: str, fingerprint: str, threads: int, batch_tokens: int) -> Decoder:
+    say_unused(task_device(), "decoders that write drafts")
     return Decoder(directory, fingerprint, threads, batch_tokens)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pyspark import TaskContext
 
+from mapring.progress import say
+
 
 def task_device() -> str:
     """`cuda:N` for the first address of the task's resource `gpu`, else `cpu`; `cpu` outside a task.
@@ -19,3 +21,9 @@ def task_threads() -> int:
     """Cores that Spark gives the running task (`spark.task.cpus`); 1 outside a task."""
     context = TaskContext.get()
     return context.cpus() if context is not None else 1
+
+
+def say_unused(device: str, what: str) -> None:
+    """Say where Spark gives a task a GPU that is not used: only torch's classifiers compute on one."""
+    if device != "cpu":
+        say("score", f"{what} compute on the CPU: the GPU {device} that Spark gives this task is not used")

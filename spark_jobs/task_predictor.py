@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from spark_jobs.predictor import Predictor, load_predictor
-from spark_jobs.task_device import task_device, task_threads
+from spark_jobs.task_device import say_unused, task_device, task_threads
 
 
 def load_task_predictor(
@@ -15,6 +17,16 @@ def load_task_predictor(
     vectors: bool = False,
 ) -> Predictor:
     """The predictor of this Python worker, loaded at the first call; arguments as those of `load_predictor`."""
-    return load_predictor(
-        model_directory, task_threads(), batch_tokens, backend_directory, task_device(), bank_directory, vectors
+    device = task_device()
+    found = load_predictor(
+        model_directory, task_threads(), batch_tokens, backend_directory, device, bank_directory, vectors
     )
+    if found.task in ("embed", "clm"):
+        _say_once(device, f"models of task {found.task}")
+    return found
+
+
+@cache
+def _say_once(device: str, what: str) -> None:
+    """In each Python worker."""
+    say_unused(device, what)
