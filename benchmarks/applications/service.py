@@ -1,15 +1,13 @@
 """Customer service on Banking77 (Casanueva et al. 2020): few labels, answers from a bank, and what is out of scope.
 
 The data (CC BY 4.0) are not fetched: `BANKING77` names the folder with their `train.csv` and `test.csv`. All figures
-are of the official test split. Four parts, each with trainings of its own:
+are of the official test split. Three parts, each with trainings of its own:
 
 - `few_labels`: accuracy of a classifier that was given 5, 10 or 20 training questions of each intent.
 - `answers`: trained on all of them; each test question is answered from a bank of the training questions. MRR is the
   mean of 1 over the rank of the first one with the question's intent, 0 where it is not among the first 100.
 - `out_of_scope`: every fifth intent of the alphabet, 15 of 77, is in no training, validation or bank. A similarity
   below which test questions are withheld keeps 95 % of those in scope; recall is the share of the others it withholds.
-- `out_of_scope_larger`: the same with a larger encoder. Its three epochs and learning rate are usual ones and were not
-  searched for.
 """
 
 from __future__ import annotations
@@ -26,7 +24,6 @@ from deltalake import DeltaTable
 
 from benchmarks.corpus import FOLDER
 from benchmarks.given_data import given_folder
-from benchmarks.larger_encoder import with_larger_encoder
 from benchmarks.models.banking import VARIABLE
 from benchmarks.models.trained import RING, Trained, trained, write_config
 from benchmarks.processes import run
@@ -92,40 +89,26 @@ def answer_figures() -> list[Figure]:
 
 
 def out_of_scope_figures() -> list[Figure]:
-    """With the application's encoder: figures named `banking77_oos_small_...`."""
-    name = "service-scope"
-    return _out_of_scope(name, _values(_files("in_scope"), {}, epochs=_EPOCHS_OF_ALL), "banking77_oos_small")
-
-
-def larger_out_of_scope_figures() -> list[Figure]:
-    """With a larger encoder, whose lower half is left as it was.
-
-    Raises:
-        FileNotFoundError: the data or the encoder are not there.
-    """
-    values = _values(_files("in_scope"), {}, epochs=3)
-    method = {"name": "full", "frozen_layers": 6}
-    values = with_larger_encoder(values, learning_rate=5.0e-5, method=method)
-    return _out_of_scope("service-scope-larger", values, "banking77_oos")
-
-
-def _out_of_scope(name: str, values: dict[str, Any], called: str) -> list[Figure]:
     """Share of out-of-scope test questions withheld where 95 % of the others are kept: by a test threshold and ours."""
-    scored = _scored(name, trained(name, write_config(name, values)))
-    questions = _read(_files("in_scope")["questions"])
+    files = _files("in_scope")
+    model = trained("service-scope", write_config("service-scope", _values(files, {}, epochs=_EPOCHS_OF_ALL)))
+    scored = _scored("service-scope", model)
+    questions = _read(files["questions"])
     inside = np.array([question.category not in left_out(_categories(questions)) for question in questions])
     rows = [scored[question.id] for question in questions]
     similarity = np.array([row.similarity for row in rows])
-    probability = np.array([row.score for row in rows])
     abstained = np.array([row.abstained for row in rows])
-    right = [row.label == question.category for row, question in zip(rows, questions, strict=True)]
-    by_probability = recall_at(KEPT, probability, inside)
     return [
-        figure(f"{called}_recall_at_95", recall_at(KEPT, similarity, inside), 0.6, "share", peer="similarity"),
-        figure(f"{called}_recall_at_95_by_probability", by_probability, 0.6, "share", peer="calibrated probability"),
-        figure(f"{called}_kept_by_validation", float((~abstained)[inside].mean()), KEPT, "share"),
-        figure(f"{called}_recall_by_validation", float(abstained[~inside].mean()), 0.6, "share"),
-        figure(f"{called}_accuracy_of_kept", float(np.mean(right, where=inside & ~abstained)), 0.92, "share"),
+        figure("banking77_oos_recall_at_95", recall_at(KEPT, similarity, inside), 0.6, "share", peer="similarity"),
+        figure(
+            "banking77_oos_recall_at_95_by_probability",
+            recall_at(KEPT, np.array([row.score for row in rows]), inside),
+            0.6,
+            "share",
+            peer="calibrated probability",
+        ),
+        figure("banking77_oos_kept_by_validation", float((~abstained)[inside].mean()), KEPT, "share"),
+        figure("banking77_oos_recall_by_validation", float(abstained[~inside].mean()), 0.6, "share"),
     ]
 
 
