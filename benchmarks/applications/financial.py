@@ -10,6 +10,7 @@ with an encoder as large as FinBERT's, whose three epochs and learning rate are 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -34,7 +35,7 @@ def phrasebank_figures() -> list[Figure]:
     found = []
     for subset in _FILES:
         name = f"phrasebank-{subset}"
-        found += _figures(subset, trained(name, write_config(name, _values(subset))), f"{subset}_small")
+        found += _figures(subset, trained(name, write_config(name, _values(_file(subset)))), f"{subset}_small")
     return found
 
 
@@ -47,7 +48,7 @@ def larger_phrasebank_figures() -> list[Figure]:
     found = []
     for subset in _FILES:
         name = f"phrasebank-{subset}-larger"
-        values = with_larger_encoder(_values(subset), epochs=3, learning_rate=3.0e-5)
+        values = with_larger_encoder(_values(_file(subset)), epochs=3, learning_rate=3.0e-5)
         found += _figures(subset, trained(name, write_config(name, values)), subset)
     return found
 
@@ -64,9 +65,12 @@ def _figures(subset: str, one: Trained, called: str) -> list[Figure]:
     ]
 
 
-def _values(subset: str) -> dict[str, Any]:
-    """The application's own settings, with the sentences of one subset, and nothing that is scored."""
-    folder = given_folder(VARIABLE, tuple(_FILES.values()), "the Financial PhraseBank")
+def _file(subset: str) -> Path:
+    return given_folder(VARIABLE, tuple(_FILES.values()), "the Financial PhraseBank") / _FILES[subset]
+
+
+def _values(file: Path) -> dict[str, Any]:
+    """The application's own settings, with the sentences of a file, and nothing that is scored."""
     values: dict[str, Any] = yaml.safe_load((ROOT / "conf/financial_opinion.yaml").read_text())
-    values["preprocess"]["inputs"][0]["path"] = str(folder / _FILES[subset])
+    values["preprocess"]["inputs"][0]["path"] = str(file)
     return {name: values[name] for name in ("seed", "preprocess", "train", "spark")}
