@@ -70,7 +70,7 @@ class Decoder:
 
 
 def _plain_generator(directory: str, fingerprint: str, threads: int, batch_tokens: int) -> Generator:
-    local = storage.localize(directory, _CACHE / fingerprint)  # of its own, for a URI can come to hold another one
+    local = storage.localize(directory, _CACHE, fingerprint)
     try:
         backend = TorchCausal(local, threads)
     except (OSError, ValueError, KeyError, ImportError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from pyspark import TaskContext
 
 from mapring.progress import say
@@ -23,7 +25,8 @@ def task_threads() -> int:
     return context.cpus() if context is not None else 1
 
 
+@cache
 def say_unused(device: str, what: str) -> None:
-    """Say where Spark gives a task a GPU that is not used: only torch's classifiers compute on one."""
+    """Say once in each Python worker that Spark gives a task a GPU which only torch's classifiers would use."""
     if device != "cpu":
         say("score", f"{what} compute on the CPU: the GPU {device} that Spark gives this task is not used")

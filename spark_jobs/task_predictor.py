@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from spark_jobs.predictor import Predictor, load_predictor
 from spark_jobs.task_device import say_unused, task_device, task_threads
 
@@ -22,11 +20,5 @@ def load_task_predictor(
         model_directory, task_threads(), batch_tokens, backend_directory, device, bank_directory, vectors
     )
     if found.task in ("embed", "clm"):
-        _say_once(device, f"models of task {found.task}")
+        say_unused(device, f"models of task {found.task}")
     return found
-
-
-@cache
-def _say_once(device: str, what: str) -> None:
-    """In each Python worker."""
-    say_unused(device, what)

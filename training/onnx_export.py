@@ -8,6 +8,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -139,19 +140,14 @@ def _replay(content: bytes, names: list[str], output_name: str, golden: list[Gol
 
     try:
         session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        outputs = (session.run([output_name], _graph_inputs(row, names))[0] for row in golden)
+        replayed = [middle_logits(torch.from_numpy(output))[0].numpy() for output in outputs]
     except Exception as error:  # its errors have no class of their own
-        raise StageError(_unusable(error)) from None
-    for row in golden:
-        ids = np.array([row.input_ids], np.int64)
-        types = np.zeros_like(ids)
-        if row.second_start is not None:
-            types[:, row.second_start :] = 1
-        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
-        try:
-            found = session.run([output_name], {name: inputs[name] for name in names})[0]
-        except Exception as error:
-            raise StageError(_unusable(error)) from None
-        output = middle_logits(torch.from_numpy(found))[0].numpy()
+        raise StageError(
+            f"ONNX Runtime cannot compute the exported model ({in_one_line(error)}), expected it to replay the golden "
+            "rows; another version of torch or onnxruntime may help"
+        ) from None
+    for row, output in zip(golden, replayed, strict=True):
         expected = np.array(row.output, np.float32)
         worst = float(np.abs(output - expected).max())
         if not worst <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
@@ -161,8 +157,10 @@ def _replay(content: bytes, names: list[str], output_name: str, golden: list[Gol
             )
 
 
-def _unusable(error: Exception) -> str:
-    return (
-        f"ONNX Runtime cannot compute the exported model ({in_one_line(error)}), expected it to replay the golden "
-        "rows; another version of torch or onnxruntime may help"
-    )
+def _graph_inputs(row: GoldenRow, names: list[str]) -> dict[str, npt.NDArray[np.int64]]:
+    ids = np.array([row.input_ids], np.int64)
+    types = np.zeros_like(ids)
+    if row.second_start is not None:
+        types[:, row.second_start :] = 1
+    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": types}
+    return {name: inputs[name] for name in names}

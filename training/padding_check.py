@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mapring.errors import SettingsError
+from mapring.errors import SettingsError, in_one_line
+from mapring.progress import say
 from mapring.settings.train import ModelSource
 from training.device import device_of
 from training.heads import as_evaluated, plain_model
@@ -40,8 +41,9 @@ def check_padding(model: nn.Module, task: Task, max_length: int, source: ModelSo
         with as_evaluated(model):
             alone, among = (_last(model, task, rows, short) for rows in (apart, beside))
             otherwise = _with_another_padding(model, task, beside, short, padding)
-    except (IndexError, RuntimeError, ValueError):
-        return  # what a model has against made-up rows says nothing of real ones
+    except (IndexError, RuntimeError, ValueError) as error:  # which says nothing of real rows
+        say("train", f"warning: padding could not be tried on made-up rows of {source}: {in_one_line(error)}")
+        return
     _refuse(among - alone, _ALONE, alone, source)
     if otherwise is not None:
         _refuse(otherwise - among, _ANOTHER_PADDING, among, source)

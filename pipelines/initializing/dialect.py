@@ -208,8 +208,13 @@ def unusable_names(header: Sequence[str]) -> str | None:
     broken = next((name for name in names if "\n" in name or "\r" in name), None)
     if broken is not None:
         return f"the name {broken[:40]!r}, which goes over two lines"
-    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    twice = repeated(names)
     return None if twice is None else f"the name {twice!r} twice"
+
+
+def repeated(names: Sequence[str]) -> str | None:
+    """The first name that was there before; None where each stands once."""
+    return next((name for place, name in enumerate(names) if name in names[:place]), None)
 
 
 def _is_number(text: str) -> bool:

@@ -22,6 +22,7 @@ from pipelines.initializing.dialect import (
     guess_encoding,
     missing_header,
     read_records,
+    repeated,
     unusable_names,
 )
 from pipelines.initializing.sample import Sample, read_parquet_sample, read_sample
@@ -283,8 +284,7 @@ def _look_at_text(path: Path, sample: Sample, texts: Sequence[str], encoding: En
 
 def _look_at_parquet(path: Path) -> Look:
     sample = read_parquet_sample(path)
-    names = sample.table.column_names
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = repeated(sample.table.column_names)
     if twice is not None:
         raise SettingsError(
             f"{path}: found the name {twice!r} twice, expected each column to have a name of its own; rename the "

@@ -9,7 +9,7 @@ import pytest
 
 from spark_jobs import decoder, task_predictor
 from spark_jobs import task_device as module
-from spark_jobs.task_device import task_device
+from spark_jobs.task_device import say_unused, task_device
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_outside_of_a_task_it_is_the_cpu() -> None:
 def test_a_gpu_that_a_task_s_model_does_not_use_is_told_once(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], task: str, expected: int
 ) -> None:
-    task_predictor._say_once.cache_clear()
+    say_unused.cache_clear()
     monkeypatch.setattr(task_predictor, "task_device", lambda: "cuda:3")
     monkeypatch.setattr(task_predictor, "load_predictor", lambda *_: SimpleNamespace(task=task))
     for _ in range(2):
@@ -49,6 +49,7 @@ def test_a_gpu_that_a_task_s_model_does_not_use_is_told_once(
 def test_a_gpu_that_drafts_do_not_use_is_told(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    say_unused.cache_clear()
     monkeypatch.setattr(decoder, "Decoder", lambda *_: None)
     for device in ("cpu", "cuda:0"):
         decoder._load_decoder.cache_clear()

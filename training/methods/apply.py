@@ -153,7 +153,7 @@ def _with_peft(model: nn.Module, method: Method, head: Sequence[str], total_step
 
 
 def _takes_prefixes(model: nn.Module) -> bool:
-    """Whether a pass may be given keys and values; BERT-like models with relative positions are not."""
+    """Whether a pass may be given keys and values; those of MPNet, DeBERTa-v2, DistilBERT and ModernBERT may not."""
     parts = (model, getattr(model, str(getattr(model, "base_model_prefix", "")), model))
     return any("past_key_values" in inspect.signature(part.forward).parameters for part in parts)
 

@@ -20,6 +20,7 @@ from training.tracking.mlflow_run import MlflowRun
 from training.tracking.wandb_run import WandbRun
 
 _SENT = {"name", "seed", "preprocess", "train", "ring"}  # what shapes a training; other sections may hold secrets
+_KEPT_HERE = {"train": {"tracking"}}  # where it is sent to: an address that may hold a password
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def _open(plan: Plan) -> Iterator[Tracker]:
     told: dict[str, Any] = {
         "run": run_id(plan.training_directory, plan.model),
         "project": settings.project or plan.settings.name,
-        "settings": dotted(plan.settings.model_dump(mode="json", include=_SENT)),
+        "settings": dotted(plan.settings.model_dump(mode="json", include=_SENT, exclude=_KEPT_HERE)),
         "tags": {"model": plan.model, "shards": plan.shards, "code": code_version()},
     }
     if settings.wandb:

@@ -250,6 +250,7 @@ def test_only_settings_that_shape_a_training_are_sent(make_tiny_plan: PlanMaker)
     _, (run,) = mlflow_runs(f"sqlite:///{plan.training_directory}/mlflow.db", "tiny")
     assert {name.split(".")[0] for name in run.data.params} == {"name", "seed", "preprocess", "train", "ring"}
     assert "s3cret" not in str(run.data.params)
+    assert not any(name.startswith("train.tracking") for name in run.data.params), "its address may hold a password"
 
 
 def test_settings_are_told_by_dotted_names() -> None:
