@@ -30,7 +30,7 @@ from mapring.settings.retrieval import Retrieval
 from mapring.settings.schema import Settings
 
 ALGORITHM_VERSION: Mapping[str, int] = {
-    "preprocess": 4,
+    "preprocess": 5,
     "train": 3,
     "score": 4,
     "backend": 2,

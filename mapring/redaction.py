@@ -27,9 +27,12 @@ _IPV4 = r"\d{1,3}(?:\.\d{1,3}){3}"
 _EMAIL = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.)+[A-Za-z]{2,24}(?![A-Za-z0-9])"
 )
+# An IPv6 address begins behind no colon, but for that of a label such as `client:`, one of whose last five letters is
+# no hexadecimal digit.
+_IPV6_BEGINS = "|".join(["(?<!:)", *(rf"(?<=[G-Zg-z][A-Za-z]{{{letters}}}:)" for letters in range(5))])
 _IP = re.compile(
-    rf"(?<![A-Za-z\d.:])(?<![A-Za-z\d]_)"
-    rf"(?:{_IPV4}{_BEHIND}(?!\.\d)|(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_IPV4}{_BEHIND}|[0-9A-Fa-f]{{0,4}}{_BEHIND}(?!:)))"
+    rf"(?<![A-Za-z\d.])(?<![A-Za-z\d]_)(?:{_IPV4}{_BEHIND}(?!\.\d)"
+    rf"|(?:{_IPV6_BEGINS})(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_IPV4}{_BEHIND}|[0-9A-Fa-f]{{0,4}}{_BEHIND}(?!:)))"
 )
 _DIGITS = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,}")
 # International with + or 00, or national with an area code in brackets or groups parted as phone numbers are.

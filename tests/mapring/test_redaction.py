@@ -50,6 +50,10 @@ def one(text: str, *kinds: Kind) -> str:
         # IPv4 addresses written as IPv6 ones, and colons that are none
         ("from ::ffff:10.0.0.1: refused, [::ffff:10.0.0.1]:80", "from <ip>: refused, [<ip>]:80"),
         ("map :: Int, std::string", "map :: Int, std::string"),
+        # behind labels
+        ("client:10.0.0.1:80 node:10.0.0.2", "client:<ip>:80 node:<ip>"),
+        ("src:2001:db8::1 ip:::1 interface:fe80::1", "src:<ip> ip:<ip> interface:<ip>"),
+        ("time:10:30:15 and ratio:1:2", "time:10:30:15 and ratio:1:2"),
     ],
 )
 def test_redact(raw: str, expected: str) -> None:
