@@ -32,7 +32,7 @@ from mapring.settings.schema import Settings
 ALGORITHM_VERSION: Mapping[str, int] = {
     "preprocess": 5,
     "train": 3,
-    "score": 4,
+    "score": 5,
     "backend": 2,
     "bank": 1,
     "ranker": 1,

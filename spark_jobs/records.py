@@ -93,7 +93,7 @@ class FirstPass:
             rule = pc.if_else(without, MISSING_LABEL, rule)
         places = zip(paths, raw.column("record").to_pylist(), strict=True)
         doc_ids = [document_id(f"{source.name}\0{path}\0{record}") for path, record in places]
-        hashes = [None if value is None else document_id(value) for value in text.to_pylist()]
+        hashes = [document_id(value) if value else None for value in text.to_pylist()]  # blank ones are nobody's
         gone = pa.array(self._is_left_out(doc_ids, hashes), pa.bool_())
         rule = pc.if_else(gone, FORGOTTEN, rule)
         is_pair = source.second_text_column is not None

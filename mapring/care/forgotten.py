@@ -75,6 +75,9 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+_BLANK = digest("")
+
+
 def place_digest(source: str, path: str) -> str:
     """The digest by which a record knows its file."""
     return digest(f"{source}\0{path}")
@@ -99,6 +102,11 @@ def set_digest(documents: Sequence[ForgottenDocument]) -> str:
     return digest("\n".join(sorted(one.name for one in documents))) if documents else ""
 
 
+def text_hashes(values: Iterable[str | None]) -> set[str]:
+    """Hashes by which a text can be known: records and scores of earlier versions also have that of the blank text."""
+    return {value for value in values if value and value != _BLANK}
+
+
 def exclusion(documents: Iterable[ForgottenDocument], identities: dict[str, str]) -> Exclusion:
     """What is left out of these files.
 
@@ -109,7 +117,7 @@ def exclusion(documents: Iterable[ForgottenDocument], identities: dict[str, str]
     known = list(documents)
     return Exclusion(
         frozenset(one.doc_id for one in known if one.place and identities.get(one.place) == one.identity),
-        frozenset(value for one in known for value in one.hashes),
+        frozenset(text_hashes(value for one in known for value in one.hashes)),
     )
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mapring import storage
-from mapring.care.forgotten import ForgottenDocument, digest, place_digest
+from mapring.care.forgotten import ForgottenDocument, digest, place_digest, text_hashes
 from mapring.care.standing import Generation, generations
 from mapring.contract import is_published, read_manifest
 from mapring.errors import MapringError
@@ -115,7 +115,7 @@ def find_documents(plan: Plan, wanted: Collection[str]) -> tuple[Documents, list
 def _take_up(found: Documents, record: ForgottenDocument) -> None:
     document = found.of(record.doc_id)
     document.place, document.identity = record.place, record.identity
-    document.hashes |= set(record.hashes)
+    document.hashes |= text_hashes(record.hashes)
     document.own_ids |= {record.source_id} if record.source_id else set()
     document.of_corpus |= record.of_corpus
 
@@ -234,7 +234,7 @@ def _in_scores(plan: Plan, ids: set[str], found: Documents) -> set[str]:
             if row["source_id"] not in ids and not document.may_be({row["input_identity"]}, row.get("content_hash")):
                 continue
             document.own_ids |= {digest(row["source_id"])} if row["source_id"] else set()
-            document.hashes |= {row["content_hash"]} if row.get("content_hash") else set()
+            document.hashes |= text_hashes([row.get("content_hash")])
             if not document.place:
                 document.place = place_digest(row["source"], row["path"])
                 document.identity = row["input_identity"]

@@ -56,6 +56,7 @@ def test_raw_text_to_a_scored_table_with_one_command(tmp_path: Path) -> None:
     assert len(rows) == UNSEEN.count(b"\n") == len({row["doc_id"] for row in rows})
     assert sorted(row["record"] for row in rows) == list(range(1, len(rows) + 1))
     assert {row["record"]: row["error"] for row in rows if row["error"]} == {2: "undecodable_bytes", 3: "empty_text"}
+    assert {row["record"] for row in rows if row["content_hash"] is None} == {2, 3}
     commit = latest_commit(plan.run.scores)
     assert commit is not None
     assert {(row["model_fingerprint"], row["run_id"]) for row in rows} == {(plan.model, commit.run_id)}

@@ -52,6 +52,12 @@ def test_records_hold_nothing_of_your_own_id_and_know_it_all_the_same(root: str)
     assert not replace(ONE, source_id="").is_known_as("")
 
 
+def test_a_blank_text_is_nobody_s() -> None:
+    blank = replace(ONE, hashes=("h1", digest("")))
+    assert exclusion([blank], {}).hashes == {"h1"}
+    assert not exclusion([replace(blank, hashes=(digest(""),))], {})
+
+
 def test_a_place_counts_in_the_same_file_only_and_a_text_wherever_it_is() -> None:
     same = exclusion([ONE], {ONE.place: "sha256:1", place_digest("shop", "b.csv"): "sha256:1"})
     assert same.doc_ids == {"d1"} and same.hashes == {"h1", "h2"} and same
