@@ -13,7 +13,7 @@ from mapring.plan import Plan
 from mapring.progress import say, seconds_text
 from mapring.scores.migrations import migrated, why_not
 from mapring.scores.seal import seal
-from mapring.scores.table import ScoresTable, latest_commit
+from mapring.scores.table import ScoresTable, unsealed_scorings
 from mapring.scores.work import Work, find_work, tell_work
 from spark_jobs.arguments import leave, run_main
 from spark_jobs.fitting import start_fitted_session
@@ -53,10 +53,9 @@ def score(plan: Plan) -> None:
 
 
 def _finish(plan: Plan, table: ScoresTable | None) -> None:
-    """Seal a scoring whose run was killed right after its commit."""
-    commit = latest_commit(plan.run.scores) if table is not None else None
-    if commit is not None:
-        seal(plan.run.scores, commit.version)
+    """Seal the scorings whose runs were killed right after their commits."""
+    for version in unsealed_scorings(plan.run.scores) if table is not None else ():
+        seal(plan.run.scores, version)
 
 
 def _check_columns(plan: Plan, table: ScoresTable | None, work: Work) -> None:
@@ -72,10 +71,12 @@ def _check_columns(plan: Plan, table: ScoresTable | None, work: Work) -> None:
             f"`mapring migrate {plan.config}`, which adds the columns that they lack"
         )
     differing = ", ".join(sorted({*table.columns} ^ {*wanted}))
+    left_alone = len(set(table.inputs.values()) - work.leaving) - work.gone
     raise StageError(
-        f"{plan.run.scores}: found rows that differ in the columns {differing} from those to come, and {work.gone:,} "
-        "inputs that are no longer there, whose rows would stay; let them go with score.removed_inputs=drop, score all "
-        "inputs at once, or give another run_dir"
+        f"{plan.run.scores}: found rows that differ in the columns {differing} from those to come, and would stay "
+        f"beside them: of {work.gone:,} inputs that are no longer there (score.removed_inputs=drop lets them go), and "
+        f"of {left_alone:,} that this scoring leaves alone (by score.since, score.until, score.new_model=new_rows, or "
+        "as a stream); score all inputs at once, or give another run_dir"
     )
 
 

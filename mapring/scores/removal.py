@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from mapring import storage
-from mapring.care.standing import is_temporary
+from mapring.care.standing import is_ours, is_temporary
 from mapring.watch.stored import drop_counts, lost_counts
 
+_GONE_BACK_TO = {"mapring.run_id", "mapring.restored"}  # in the commits of scorings and of returns
 USUAL_RETENTION_HOURS = 168  # Delta's own; a running scoring's files are younger, and so are what readers hold open
 
 
@@ -21,22 +22,30 @@ class DeadFile(NamedTuple):
 
 
 def kept_versions(uri: str, count: int) -> list[int]:
-    """The table's newest `count` versions that a scoring, a return to an older one or a removal of rows made.
+    """The table's newest `count` versions that a scoring or a return to an older one made, and ours between these.
 
-    Those that Delta's own VACUUM writes change no rows and are not counted.
+    Removals of rows and added columns are not counted, nor what others write.
     """
     from deltalake import DeltaTable
 
-    ours = [entry["version"] for entry in DeltaTable(uri).history() if any(key.startswith("mapring.") for key in entry)]
-    return ours[:count]
+    kept = []
+    for entry in DeltaTable(uri).history():
+        if not any(key.startswith("mapring.") for key in entry):
+            continue
+        kept.append(entry["version"])
+        count -= bool(_GONE_BACK_TO & entry.keys())
+        if count == 0:
+            break
+    return kept
 
 
 def dead_files(uri: str, retention_hours: int, keep: Sequence[int] = ()) -> list[DeadFile]:
     """Files that neither a version of the last hours needs, nor one of those to keep, and unfinished ones; by path.
 
-    So are counts whose data file is gone.
+    So are counts whose data file is gone. Of files that no version ever had only those with a name that we give.
     """
-    told = set(_vacuum(uri, retention_hours, keep, dry_run=True))
+    known = set(_vacuum(uri, retention_hours, keep, full=False))
+    told = known | {path for path in _vacuum(uri, retention_hours, keep, full=True) if is_ours(path)}
     oldest = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=retention_hours)
     stored = storage.list_stored(uri)
     lost = lost_counts({file.relative for file in stored})
@@ -48,15 +57,11 @@ def dead_files(uri: str, retention_hours: int, keep: Sequence[int] = ()) -> list
 
 
 def remove_dead_files(uri: str, retention_hours: int, keep: Sequence[int] = ()) -> list[DeadFile]:
-    """Remove what `dead_files` tells; returns it. Delta's log gets two entries more, where its VACUUM removes any."""
+    """Remove what `dead_files` tells, and the counts beside it; returns it."""
     dead = dead_files(uri, retention_hours, keep)
-    lost = lost_counts({file.path for file in dead})
-    hidden = {file.path for file in dead if _is_hidden(file.path, lost)}
-    for path in hidden:
-        storage.remove_file(storage.join(uri, path))
-    if len(hidden) < len(dead):
-        _vacuum(uri, retention_hours, keep, dry_run=False)
-        drop_counts(uri, [file.path for file in dead])
+    for file in dead:
+        storage.remove_file(storage.join(uri, file.path))
+    drop_counts(uri, [file.path for file in dead])
     return dead
 
 
@@ -65,13 +70,14 @@ def _is_hidden(path: str, lost: Collection[str]) -> bool:
     return is_temporary(path) or path in lost
 
 
-def _vacuum(uri: str, retention_hours: int, keep: Sequence[int], *, dry_run: bool) -> list[str]:
+def _vacuum(uri: str, retention_hours: int, keep: Sequence[int], *, full: bool) -> list[str]:
+    """What Delta's VACUUM would remove: files that the log knows as removed, or `full` any that no version needs."""
     from deltalake import DeltaTable
 
     paths: list[str] = DeltaTable(uri).vacuum(
         retention_hours,
-        dry_run=dry_run,
-        full=True,
+        dry_run=True,
+        full=full,
         enforce_retention_duration=retention_hours >= USUAL_RETENTION_HOURS,
         keep_versions=list(keep) or None,
     )

@@ -140,6 +140,15 @@ def is_sealed(table: ScoresTable) -> bool:
     return commit is None or commit.version in sealed_versions(table.uri)
 
 
+def unsealed_scorings(uri: str) -> list[int]:
+    """Versions of scorings without a seal, as far back as the log goes."""
+    from deltalake import DeltaTable
+
+    sealed = sealed_versions(uri)
+    ours = [entry["version"] for entry in DeltaTable(uri).history() if "mapring.run_id" in entry]
+    return [version for version in ours if version not in sealed]
+
+
 def latest_commit(uri: str) -> ScoringCommit | None:
     """The newest scoring, or None where there is no table or its log knows none any more."""
     from deltalake import DeltaTable
