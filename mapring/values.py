@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import re
 
-_MAY_BE_A_DATE = re.compile(r"\d{8}")  # 20260131: also a second of 1970
+_DIGITS_OF_DATES = (8, 12)  # 20260131 is also a second of 1970, and 202601310600 one of the year 8390
 _TRUTH = {"true": 1.0, "false": 0.0}
 
 
@@ -37,14 +36,14 @@ def feature_of(text: str) -> float | None:
 def moment_of(text: str) -> datetime.datetime | None:
     """The moment that a text writes in ISO 8601, without a zone in UTC, or as seconds since 1970; it comes in UTC.
 
-    Eight digits alone are None, since they may be either; so is what lies outside the years 1 to 9999, as
-    milliseconds since 1970 do.
+    Whole numbers of eight or twelve digits are None, however they are written, since they may be either; so is what
+    lies outside the years 1 to 9999, as milliseconds since 1970 do.
     """
     text = text.strip()
     seconds = number_of(text)
     try:
         if seconds is not None:
-            ambiguous = _MAY_BE_A_DATE.fullmatch(text) is not None
+            ambiguous = seconds > 0 and seconds.is_integer() and len(f"{seconds:.0f}") in _DIGITS_OF_DATES
             return None if ambiguous else datetime.datetime.fromtimestamp(seconds, datetime.UTC)
         found = datetime.datetime.fromisoformat(text)
         return (found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)).astimezone(datetime.UTC)

@@ -77,11 +77,13 @@ def score_stream(plan: Plan) -> None:
 
 
 def _tell_what_waits(plan: Plan) -> None:
-    """A stream hands over each file once: what another model or other settings ask for anew is no arrival."""
+    """A stream hands over each file once: what another model or other settings ask for anew is no arrival.
+
+    Nor are inputs that the table lacks again, since it went back to an older version.
+    """
     _, work = find_work(plan)
-    waiting = {reason: count for reason, count in work.reasons.items() if reason != "new"}
-    if waiting:
-        told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(waiting.items()))
+    if work.reasons:
+        told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(work.reasons.items()))
         say(
             STAGE,
             f"inputs wait that a stream does not hand over again ({told}); run `mapring score {plan.config}` "

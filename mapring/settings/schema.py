@@ -298,6 +298,11 @@ class Settings(Section):
             return self
         if self.score is None:
             raise ValueError("ranker: found it in a pipeline without score, whose answers it combines; add score")
+        if self.score.ranker and self.score.new_model == "new_rows":
+            raise ValueError(
+                "score.new_model: found new_rows with score.ranker, but another model has another ranker, by which all "
+                "rows are scored again; remove one"
+            )
         learned, scored = self.ranker.inputs[0], self.score.inputs[0]
         if self.score.ranker and learned.feature_columns != scored.feature_columns:
             raise ValueError(

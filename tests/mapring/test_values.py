@@ -21,6 +21,7 @@ from mapring.values import feature_of, moment_of
         ("1769839200.25", "2026-01-31T06:00:00.250000+00:00"),
         ("1.7698392e9", "2026-01-31T06:00:00+00:00"),
         ("-1", "1969-12-31T23:59:59+00:00"),
+        ("-1234567", "1969-12-17T17:03:53+00:00"),
     ],
 )
 def test_a_time_is_iso_or_seconds(text: str, expected: str) -> None:
@@ -31,7 +32,18 @@ def test_a_time_is_iso_or_seconds(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["20260131", "1769839200000", "31.01.2026", "06:00", "inf", "1e400", "yesterday", "0001-01-01T00:00+05:00"],
+    [
+        "20260131",
+        "20260131.0",
+        "202601310600",
+        "1769839200000",
+        "31.01.2026",
+        "06:00",
+        "inf",
+        "1e400",
+        "yesterday",
+        "0001-01-01T00:00+05:00",
+    ],
 )
 def test_what_is_no_time_or_may_be_two_is_none(text: str) -> None:
     assert moment_of(text) is None

@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 import spark_jobs.score_stream as module
 from mapring.errors import SettingsError, StageError
 from mapring.plan import Plan
+from pipelines.scores import roll_back
 from spark_jobs.score import score
 from spark_jobs.score_stream import score_stream
 from tests.spark_jobs.scored_world import World
@@ -61,13 +62,16 @@ def test_a_first_micro_batch_without_records_is_passed_over(tmp_path: Path) -> N
     assert paths(world) == ["b.txt"]
 
 
-def test_what_other_settings_ask_for_anew_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_asked_for_anew_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path)
     score_stream(world.plan())
     assert "wait" not in capfd.readouterr().err
     world.add("b", 3)
     score_stream(world.plan("score.top_k=1"))
     assert "inputs wait that a stream does not hand over again (1 other settings)" in capfd.readouterr().err
+    roll_back(world.plan().config, 0)
+    score_stream(world.plan())
+    assert "inputs wait that a stream does not hand over again (1 new)" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,7 @@ def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     for words, match in (
         (["score.inputs.0.feature_columns=[sales]"], r"score.inputs.0.feature_columns: found \['sales'\], but"),
         (["ranker=null"], "score.ranker: found true without a ranker"),
+        (["score.new_model=new_rows"], "score.new_model: found new_rows with score.ranker"),
         (["score=null"], "found it in a pipeline without score"),
         (["ranker.inputs.0.group_column=null"], "group_column: found none with objective=lambdarank"),
         (["ranker.inputs.0.label_column=null"], "label_column: found none"),
