@@ -27,6 +27,8 @@ from training.step import Stepper, StepResult
 from training.tasks.interface import Task
 from training.tracking import Tracker
 
+_TO_STOP = (signal.SIGTERM, signal.SIGUSR1)
+
 
 class StoppedError(MapringError):
     """The training was asked to end and did so after a checkpoint."""
@@ -42,8 +44,13 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.received = False
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in _TO_STOP:
             signal.signal(number, self._remember)
+
+    def no_longer(self) -> None:
+        """From here on such a signal ends the process at once: nothing is left that would have to be finished first."""
+        for number in _TO_STOP:
+            signal.signal(number, signal.SIG_DFL)
 
     def _remember(self, _signal: int, _frame: FrameType | None) -> None:
         self.received = True
@@ -105,7 +112,7 @@ def run_training(training: Training, cursor: Cursor, stop: StopRequest, trackers
                     for part in (log, samples):
                         if part is not None:
                             part.flush()  # before the checkpoint, behind which no start takes these steps again
-                    cursor = _save(training, cursor, log, is_due=is_due)
+                    cursor = _save(training, cursor, log, has_time=not (result.stop or result.regroup))
                     last_saved = cursor.step
                 if is_out_of_patience(settings, cursor):
                     break
@@ -158,10 +165,10 @@ def _report(
     progress.update(cursor.step, f"loss {result.loss:.3f}  {cursor.rows / cursor.seconds:.0f} samples/s")
 
 
-def _save(training: Training, cursor: Cursor, log: MetricsLog | None, *, is_due: bool) -> Cursor:
+def _save(training: Training, cursor: Cursor, log: MetricsLog | None, *, has_time: bool) -> Cursor:
     """Publish a checkpoint of weights that all ranks agree on; none goes on before it stands.
 
-    One that is not due, for the ranks are to stop, is not evaluated first: there may be seconds left.
+    Where the ranks are to stop there may be seconds left: it is not evaluated first, unless its loss counts.
 
     Returns:
         The cursor, with the validation loss counted where it counts.
@@ -169,14 +176,11 @@ def _save(training: Training, cursor: Cursor, log: MetricsLog | None, *, is_due:
     settings = training.plan.settings.train
     counts = is_counted(settings, cursor.step, training.total_steps)
     check_same(training.ring, f"the weights after step {cursor.step}", list(state_tensors(training.model).values()))
-    is_evaluated = counts or (settings.evaluate_checkpoints and is_due)
+    is_evaluated = counts or (settings.evaluate_checkpoints and has_time)
     loss = _validation_loss(training, cursor, log) if is_evaluated else None
     if counts:
         if loss is None:
-            raise AgreedError(
-                f"{training.plan.shards_directory}: found no validation row that counts, which train.patience needs; "
-                "give some documents to the validation split, or set train.patience=0"
-            )
+            raise AgreedError(no_validation_rows(training.plan.shards_directory))
         cursor = after_evaluation(cursor, loss)
     elif settings.patience:
         loss = None  # it stands in the curves; the best checkpoint is one of those that count
@@ -186,6 +190,26 @@ def _save(training: Training, cursor: Cursor, log: MetricsLog | None, *, is_due:
         may_take_long=True,
     )
     return cursor
+
+
+def end_if_asked(ring: Ring, stop: StopRequest) -> None:
+    """Behind the last step, whose checkpoint stands, between two things that take long.
+
+    Raises:
+        StoppedError: on all ranks, where any of them was asked to end.
+    """
+    asked = torch.tensor([int(stop.received)])
+    ring.allreduce_sum([asked])
+    if asked:
+        raise StoppedError("stopped as asked behind the last step; start again to evaluate and publish")
+
+
+def no_validation_rows(directory: str) -> str:
+    """What is told where patience has no loss to look at."""
+    return (
+        f"{directory}: found no validation row that counts, which train.patience needs; give some documents to the "
+        "validation split, or set train.patience=0"
+    )
 
 
 def _validation_loss(training: Training, cursor: Cursor, log: MetricsLog | None) -> float | None:

@@ -25,7 +25,7 @@ from training.device import HOST, open_device
 from training.dropout import check_passes_differ
 from training.dropout_masks import dropout_of_parts
 from training.forgetting import figures_on
-from training.loop import Training, tell_resumed
+from training.loop import Training, no_validation_rows, tell_resumed
 from training.methods import apply_method
 from training.model import BuiltModel, build_model, check_vocabulary, config_of, freeze_embeddings, try_model
 from training.older_shards import digest_of_all, open_older
@@ -39,7 +39,7 @@ from training.reader import ShardReader
 from training.replay import ReplayReader, open_reader, rows_of_an_epoch
 from training.ring import Ring, first_rank_only
 from training.ring.interface import AgreedError
-from training.shard_check import check_shards
+from training.shard_check import check_shards, rows_of_labels
 from training.special_tokens import read_special_tokens
 from training.step import Stepper
 from training.tasks import Task, open_task, weigh_classes
@@ -62,6 +62,8 @@ def prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
         raise AgreedError(f"{plan.shards_directory}: found no rows to train on; check the inputs and the splits")
     for directory in (plan.shards_directory, *([] if older is None else [older.directory])):
         check_shards(ring, directory)
+    if settings.patience:
+        _check_validation(ring, plan.shards_directory, task)
     rows = rows_of_an_epoch(ring, plan.shards_directory, older, reader, task.labels) if task.labels else []
     if settings.objective.class_weights == "balanced":
         task = weigh_classes(task, rows)
@@ -117,6 +119,16 @@ def prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
         head=head,
     )
     return training, cursor
+
+
+def _check_validation(ring: Ring, directory: str, task: Task) -> None:
+    """Patience needs a validation loss. Raises AgreedError where no row can have one."""
+    details = contract.read_manifest(directory).details
+    rows = int(details["splits"]["validation"]["rows"])
+    if rows and task.labels:
+        rows = sum(rows_of_labels(ring, directory, len(details["labels"]), "validation"))
+    if not rows:
+        raise AgreedError(no_validation_rows(directory))
 
 
 def _told(ring: Ring, device: torch.device) -> str:
@@ -203,9 +215,23 @@ def _start(plan: Plan, ring: Ring, task: Task, model: nn.Module, reader: ShardRe
     if precision == "auto":
         length = max(1, round(reader.tokens / reader.rows_in_split))
         rows = max(1, plan.settings.train.global_batch // ring.size)
-        precision, speedup = choose_precision(task, model, ring, rows=rows, length=length)
-        _say(ring, f"precision {precision}: bf16 runs at {speedup:.2f} times the speed of fp32 here")
+        place = storage.join(plan.training_directory, "precision")
+        precision = first_rank_only(ring, lambda: _chosen_before(place))
+        if precision is None:
+            measured, speedup = choose_precision(task, model, ring, rows=rows, length=length)
+            _say(ring, f"precision {measured}: bf16 runs at {speedup:.2f} times the speed of fp32 here")
+            precision = first_rank_only(ring, lambda: _choose_once(place, measured))
     return Cursor(step=0, epoch=0, precision=precision, world_size=ring.size, loss=0.0, rows=0, tokens=0, seconds=0.0)
+
+
+def _chosen_before(place: str) -> str | None:
+    """What an earlier start without a checkpoint chose: a clock would not choose the same at every start."""
+    return storage.read_bytes(place).decode() if storage.exists(place) else None
+
+
+def _choose_once(place: str, precision: str) -> str:
+    storage.create(place, precision.encode())  # stays as it is where there is one
+    return storage.read_bytes(place).decode()
 
 
 def _say(ring: Ring, message: str) -> None:

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import torch
 
 from mapring import contract, storage
-from mapring.contract import Manifest, canonical_json
+from mapring.contract import FileEntry, Manifest, canonical_json
 from mapring.contract.schemas import LABEL_FIELDS
-from training.ring import Ring
+from training.ring import Ring, in_step
 from training.ring.interface import AgreedError
 
 
@@ -37,7 +37,7 @@ def check_shards(ring: Ring, directory: str) -> None:
     wanted = {path for split in manifest.details["splits"] for path in files_of_rank(manifest, split, ring)}
     if ring.rank == 0:
         wanted |= {entry.path for entry in manifest.files_below(manifest.details["tokenizer"]["path"])}
-    found = next(_changed(directory, manifest, wanted), None)
+    found = next((told for told in list(in_step(ring, _looked_at(directory, manifest, wanted))) if told), None)
     problem = next((told for told in ring.allgather_object(found) if told is not None), None)
     if problem is not None:
         raise AgreedError(
@@ -45,16 +45,21 @@ def check_shards(ring: Ring, directory: str) -> None:
         )
 
 
-def rows_of_labels(ring: Ring, directory: str, labels: int) -> list[int]:
-    """How many rows of the training split have each of so many labels, over all ranks."""
+def rows_of_labels(ring: Ring, directory: str, labels: int, split: str = "train") -> list[int]:
+    """How many rows of a split have each of so many labels, over all ranks."""
     manifest = contract.read_manifest(directory)
     name = LABEL_FIELDS[manifest.details.get("label_kind", "one")].name
+
+    def of_files() -> Iterator[torch.Tensor]:
+        for path in files_of_rank(manifest, split, ring):
+            with storage.open_read(storage.join(directory, path)) as handle:
+                column = pq.read_table(handle, columns=[name])[name]
+            column = (pc.list_flatten(column) if name == "label_ids" else column).drop_null()
+            yield torch.from_numpy(np.bincount(column.to_numpy(), minlength=labels))
+
     counts = torch.zeros(labels, dtype=torch.int64)
-    for path in files_of_rank(manifest, "train", ring):
-        with storage.open_read(storage.join(directory, path)) as handle:
-            column = pq.read_table(handle, columns=[name])[name]
-        column = (pc.list_flatten(column) if name == "label_ids" else column).drop_null()
-        counts += torch.from_numpy(np.bincount(column.to_numpy(), minlength=labels))
+    for found_in_file in in_step(ring, of_files()):
+        counts += found_in_file
     ring.allreduce_sum([counts])
     found: list[int] = counts.tolist()
     return found
@@ -66,17 +71,20 @@ def files_of_rank(manifest: Manifest, split: str, ring: Ring) -> list[str]:
     return [str(file["path"]) for lane in lanes[ring.rank :: ring.size] for file in lane]
 
 
-def _changed(directory: str, manifest: Manifest, wanted: set[str]) -> Iterator[str]:
-    """What is wrong with files of these paths."""
+def _looked_at(directory: str, manifest: Manifest, wanted: set[str]) -> Iterator[str | None]:
+    """What is wrong with each file of these paths, None where nothing is."""
     for entry in manifest.files:
-        if entry.path not in wanted:
-            continue
-        uri = storage.join(directory, entry.path)
-        try:
-            size = storage.size(uri)
-            if size != entry.bytes:
-                yield f"{uri}: found {size} bytes, the manifest says {entry.bytes}"
-            elif storage.local_path(uri) is not None and storage.sha256(uri) != entry.sha256:
-                yield f"{uri}: its checksum differs from the manifest"
-        except OSError as error:
-            yield f"{uri}: cannot be read ({error})"
+        if entry.path in wanted:
+            yield _problem(storage.join(directory, entry.path), entry)
+
+
+def _problem(uri: str, entry: FileEntry) -> str | None:
+    try:
+        size = storage.size(uri)
+        if size != entry.bytes:
+            return f"{uri}: found {size} bytes, the manifest says {entry.bytes}"
+        if storage.local_path(uri) is not None and storage.sha256(uri) != entry.sha256:
+            return f"{uri}: its checksum differs from the manifest"
+    except OSError as error:
+        return f"{uri}: cannot be read ({error})"
+    return None

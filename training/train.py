@@ -26,7 +26,7 @@ from training.checkpoint import Cursor
 from training.compression.before_after import before_and_after, evaluate_before
 from training.export import publish_model
 from training.forgetting import figures_on, forgetting, told
-from training.loop import StopRequest, Training, run_training, take_best
+from training.loop import StopRequest, Training, end_if_asked, run_training, take_best
 from training.methods import finished_model
 from training.mistakes import Mistake, WorstMistakes
 from training.older_shards import open_older
@@ -123,18 +123,22 @@ def train(plan: Plan, ring: Ring, stop: StopRequest) -> None:
 def _train(plan: Plan, ring: Ring, stop: StopRequest, trackers: Sequence[Tracker]) -> None:
     training, cursor = prepare(plan, ring)
     cursor = run_training(training, cursor, stop, trackers)
+    end_if_asked(ring, stop)
     if plan.settings.train.patience:
         take_best(training, cursor)
     training = replace(training, model=finished_model(training.model))
     training.task.finish(training.model)
     outputs: list[torch.Tensor] = []  # of this rank's rows of the test split, which are looked at twice
     evaluation, before = _evaluate(training, cursor, outputs.append), evaluate_before(training)
+    end_if_asked(ring, stop)
     temperature = evaluation["test"].get("temperature") or 1.0  # what scoring divides by
     wrong = WorstMistakes(training.task, temperature, plan.settings.train.worst_mistakes)
     reference = reference_distribution(
         training.task, training.model, ring, plan.shards_directory, temperature, wrong, outputs
     )
     worst = wrong.over_ring(ring)
+    end_if_asked(ring, stop)
+    stop.no_longer()
     restore_forwards(training.model)
     training.model.to("cpu")  # exports and golden rows are made there
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to

@@ -31,6 +31,9 @@ class NoStop(StopRequest):
         self.asked += 1
         return self.after_step is not None and self.asked >= self.after_step
 
+    def no_longer(self) -> None:
+        """There was no handler."""
+
 
 def prepare(plan: Plan, ring: Ring | None = None) -> tuple[Training, Cursor]:
     return preparation.prepare(plan, ring or SingleRing())

@@ -15,7 +15,7 @@ from mapring import contract
 from mapring.errors import StageError
 from mapring.plan import Plan
 from tests.training.conftest import PlanMaker
-from tests.training.running import NoStop, fit, metrics, weights
+from tests.training.running import NoStop, fit, metrics, prepare, weights
 from tests.training.shards import split_of
 from tests.training.thread_ring import ThreadRing, run_ranks
 from tests.training.tiny_plan import made_documents
@@ -140,7 +140,7 @@ def test_patience_without_validation_rows_is_refused(make_tiny_plan: PlanMaker) 
     splits = {**split_of(made_documents(330), 0.15), "validation": []}
     plan = make_tiny_plan(*WORDS, documents=splits)  # type: ignore[arg-type]
     with pytest.raises(AgreedError, match="no validation row"):
-        fit(plan)
+        prepare(plan)  # not behind the first steps, which would be lost
 
 
 def test_what_counts(make_tiny_plan: PlanMaker) -> None:

@@ -13,13 +13,14 @@ import torch
 
 from mapring.errors import StageError
 from mapring.plan import Plan
+from mapring.settings.ring import Ring as Settings
 from tests.training.conftest import PlanMaker
 from tests.training.running import NoStop, fit, metrics, moments, prepare, weights
 from tests.training.thread_ring import ThreadRing, run_ranks
 from training import preparation
 from training.checkpoint import Checkpoints
-from training.loop import StoppedError, run_training
-from training.ring import interface
+from training.loop import StoppedError, end_if_asked, run_training
+from training.ring import RingError, interface, open_ring
 from training.ring.interface import AgreedError, check_same, first_rank_only
 from training.tasks import open_task
 from training.tasks.classification import Classification
@@ -157,6 +158,10 @@ def test_validation_figures_stand_in_a_file_that_a_resume_rolls_back(make_tiny_p
         return [json.loads(line) for line in file.read_text().splitlines()]
 
     plan = make_tiny_plan("train.evaluate_checkpoints=true")
+    stopped = make_tiny_plan("train.evaluate_checkpoints=true", f"run_dir={plan.run.root}-stopped-where-it-is-due")
+    with pytest.raises(StoppedError):
+        fit(stopped, stop=NoStop(after_step=3))
+    assert Path(stopped.training_directory, "validation.jsonl").read_text() == ""
     file = Path(plan.training_directory, "validation.jsonl")
     with pytest.raises(StoppedError):
         fit(plan, stop=NoStop(after_step=7))
@@ -217,6 +222,50 @@ def test_ranks_with_different_weights_are_found_out() -> None:
 
     with pytest.raises(AgreedError, match="rank 0 and rank 1"):
         run_ranks(3, work)
+
+
+def test_numbers_without_a_dimension_are_compared_too() -> None:
+    """Such as `embed_scale` of Gemma 3."""
+
+    def work(ring: ThreadRing) -> None:
+        check_same(ring, "the weights", [torch.tensor(2.0), torch.zeros(0), torch.tensor(float(ring.rank == 1))])
+
+    run_ranks(1, work)
+    with pytest.raises(AgreedError, match="rank 0 and rank 1"):
+        run_ranks(2, work)
+
+
+def test_a_start_without_a_checkpoint_has_the_precision_of_the_first(
+    make_tiny_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_tiny_plan("train.precision=auto")
+    for measured in (("bf16", 2.0), ("fp32", 1.0)):
+        monkeypatch.setattr(preparation, "choose_precision", lambda *_, found=measured, **__: found)
+        assert prepare(plan)[1].precision == "bf16"
+
+
+def test_who_is_asked_behind_the_last_step_ends_with_all_others() -> None:
+    def work(ring: ThreadRing) -> str:
+        end_if_asked(ring, NoStop())
+        with pytest.raises(StoppedError, match="behind the last step"):
+            end_if_asked(ring, NoStop(after_step=1 if ring.rank == 1 else None))
+        return "ended"
+
+    assert run_ranks(3, work) == ["ended"] * 3
+
+
+def test_processes_of_a_launcher_that_makes_no_ring_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "RANK", "PMI_SIZE", "SLURM_STEP_ID", "SLURM_NTASKS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_NTASKS", "4")  # of a batch job, whose script is one process
+    assert open_ring(Settings()).size == 1
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    with pytest.raises(RingError, match="found SLURM_NTASKS=4"):
+        open_ring(Settings())
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    monkeypatch.setenv("PMI_SIZE", "2")
+    with pytest.raises(RingError, match="found PMI_SIZE=2"):
+        open_ring(Settings())
 
 
 def test_an_error_of_rank_0_reaches_every_rank() -> None:

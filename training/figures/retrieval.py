@@ -9,7 +9,7 @@ places where their scores differ by less than a millionth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,11 @@ _BLOCK_QUERIES = 512
 
 
 def ranks_of_true(queries: npt.ArrayLike, documents: npt.ArrayLike, true: npt.ArrayLike) -> Integers:
+    """What `blocks_of_ranks` gives, at once, shape (queries,)."""
+    return np.concatenate([np.zeros(0, np.int64), *blocks_of_ranks(queries, documents, true)])
+
+
+def blocks_of_ranks(queries: npt.ArrayLike, documents: npt.ArrayLike, true: npt.ArrayLike) -> Iterator[Integers]:
     """The rank of each query's document among all documents by their inner product, exact up to the rounding above.
 
     Ties are counted against the model: the rank is the number of documents that score higher, plus the number of
@@ -36,27 +41,27 @@ def ranks_of_true(queries: npt.ArrayLike, documents: npt.ArrayLike, true: npt.Ar
         documents: embeddings, shape (documents, dimensions); every rank passes all of them.
         true: the place of each query's document, shape (queries,).
 
-    Returns:
-        Shape (queries,): from 1 to the number of documents.
+    Yields:
+        Of the next queries, shape (up to 512,): from 1 to the number of documents.
 
     Raises:
         StageError: shapes do not fit, a value is not finite, or a place is not one of a document.
     """
     asked, held, places = np.asarray(queries), np.asarray(documents), np.asarray(true)
     _check(asked, held, places)
-    ranks = np.zeros(len(asked), np.int64)
     bits = (53 - (asked.shape[1] - 1).bit_length()) // 2
     largest = max(float(np.abs(block).max(initial=0)) for block in np.array_split(held, _pieces(held)))
     for first in range(0, len(asked), _BLOCK_QUERIES):
         block = asked[first : first + _BLOCK_QUERIES]
+        ranks = np.zeros(len(block), np.int64)
         # A query's own scale changes nothing about its ranks, and hangs on no other query
         left = _whole(block, np.abs(block).max(axis=1, keepdims=True), bits)
         wanted = (left * _whole(held[places[first : first + len(block)]], largest, bits)).sum(axis=1)[:, None]
         size = max(1, _BLOCK_CELLS // max(len(block), held.shape[1]))
         for start in range(0, len(held), size):
             scores = left @ _whole(held[start : start + size], largest, bits).T
-            ranks[first : first + len(block)] += np.count_nonzero(scores >= wanted, axis=1)
-    return ranks
+            ranks += np.count_nonzero(scores >= wanted, axis=1)
+        yield ranks
 
 
 def rank_sums(ranks: npt.ArrayLike, cutoffs: Sequence[int] = CUTOFFS) -> Integers:

@@ -134,7 +134,7 @@ def check_same(ring: Ring, what: str, tensors: Sequence[torch.Tensor]) -> None:
     """
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data if tensor.numel() else b"")
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     found = ring.allgather_object(digest.hexdigest())
     if len(set(found)) > 1:
         odd = next(rank for rank, value in enumerate(found) if value != found[0])

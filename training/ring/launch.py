@@ -52,9 +52,21 @@ def _join(settings: RingSettings) -> Ring:
         from training.ring.torch_ring import TorchRing
 
         return _watched(TorchRing(settings), settings)
+    _refuse_other_launchers()
     from training.ring.single import SingleRing
 
     return SingleRing()
+
+
+def _refuse_other_launchers() -> None:
+    """Each of their processes would take itself for the only one, and train in the same directory."""
+    sizes = ["PMI_SIZE", *(["SLURM_NTASKS"] if "SLURM_STEP_ID" in os.environ else [])]
+    for name in sizes:
+        if os.environ.get(name, "1") != "1":
+            raise RingError(
+                f"found {name}={os.environ[name]}, as srun and other launchers set it, expected horovodrun, Open MPI's "
+                "mpirun or torchrun, which tell each rank of its ring; start the ranks by one of these"
+            )
 
 
 def _watched(ring: Ring, settings: RingSettings) -> Ring:

@@ -18,11 +18,11 @@ from torch import nn
 from torch.nn import functional
 
 from training.exact_sums import fixed_point, mean_loss, pieces_of_split
-from training.figures.retrieval import rank_sums, ranks_of_true, retrieval_figures
+from training.figures.retrieval import blocks_of_ranks, rank_sums, retrieval_figures
 from training.model import config_of
 from training.padding import cut_groups, padded_rows
 from training.reader import Batch
-from training.ring import Ring
+from training.ring import Ring, in_step
 from training.rows import Ids
 from training.tasks.interface import OnOutput, Piece, ignore
 from training.tasks.made_rows import made_batch
@@ -136,7 +136,8 @@ class Embedding:
         gathered = ring.allgather_object(own)
         before = sum(len(documents) for documents in gathered[: ring.rank])
         documents = np.concatenate(gathered)
-        sums = torch.from_numpy(rank_sums(ranks_of_true(queries, documents, before + np.arange(len(queries)))))
+        blocks = in_step(ring, blocks_of_ranks(queries, documents, before + np.arange(len(queries))))
+        sums = torch.from_numpy(rank_sums(np.concatenate([np.zeros(0, np.int64), *blocks])))
         losses = torch.tensor([units, int(weight)], dtype=torch.int64)
         ring.allreduce_sum([sums, losses])
         return {

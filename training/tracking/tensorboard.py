@@ -20,7 +20,7 @@ class TensorBoard:
 
     def __init__(self, directory: str, *, done: int) -> None:
         self._uri = storage.join(directory, "tensorboard")
-        self._events = SummaryWriter(self._uri, purge_step=done + 1 if done else None, flush_secs=10)
+        self._events = SummaryWriter(self._uri, purge_step=done + 1, flush_secs=10)
 
     def log(self, curve: Curve, rows: Sequence[Values]) -> None:
         """Add scalars `train/...` or `validation/...`."""

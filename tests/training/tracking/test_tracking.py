@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mapring.errors import StageError
 from mapring.plan import Plan
@@ -23,11 +24,21 @@ from training.tracking import Curve, Values, tracked
 from training.tracking.background import Background
 from training.tracking.chosen import dotted, run_id
 from training.tracking.mlflow_run import MlflowRun
+from training.tracking.tensorboard import TensorBoard
 from training.tracking.wandb_run import WandbRun, wandb_mode
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*noload.*")  # MLflow's own use of SQLAlchemy
 
 ROWS = [{"step": step, "loss": 1 / step} for step in range(1, 8)]
+
+
+def test_events_of_a_start_without_a_checkpoint_are_dropped_by_the_next(tmp_path: Path) -> None:
+    for last in (3, 5):
+        board = TensorBoard(str(tmp_path), done=0)
+        board.log("train", ROWS[:last])
+        board.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5]
 
 
 @pytest.fixture(autouse=True)
