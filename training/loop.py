@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +30,7 @@ from training.tasks.interface import Task
 from training.tracking import Tracker
 
 _TO_STOP = (signal.SIGTERM, signal.SIGUSR1)
+_STOPPED_BEHIND = "stopped as asked behind the last step; start again to evaluate and publish"
 
 
 class StoppedError(MapringError):
@@ -47,13 +50,19 @@ class StopRequest:
         for number in _TO_STOP:
             signal.signal(number, self._remember)
 
-    def no_longer(self) -> None:
-        """From here on such a signal ends the process at once: nothing is left that would have to be finished first."""
+    def end_at_once(self) -> None:
+        """From here on such a signal ends the process: nothing is left that would have to be finished first."""
         for number in _TO_STOP:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, _end)
 
     def _remember(self, _signal: int, _frame: FrameType | None) -> None:
         self.received = True
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    sys.stderr.write(f"error: {_STOPPED_BEHIND}\n")
+    sys.stderr.flush()
+    os._exit(StoppedError.exit_code)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +210,7 @@ def end_if_asked(ring: Ring, stop: StopRequest) -> None:
     asked = torch.tensor([int(stop.received)])
     ring.allreduce_sum([asked])
     if asked:
-        raise StoppedError("stopped as asked behind the last step; start again to evaluate and publish")
+        raise StoppedError(_STOPPED_BEHIND)
 
 
 def no_validation_rows(directory: str) -> str:

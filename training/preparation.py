@@ -39,7 +39,7 @@ from training.reader import ShardReader
 from training.replay import ReplayReader, open_reader, rows_of_an_epoch
 from training.ring import Ring, first_rank_only
 from training.ring.interface import AgreedError
-from training.shard_check import check_shards, rows_of_labels
+from training.shard_check import check_shards, labelled_rows
 from training.special_tokens import read_special_tokens
 from training.step import Stepper
 from training.tasks import Task, open_task, weigh_classes
@@ -123,10 +123,9 @@ def prepare(plan: Plan, ring: Ring) -> tuple[Training, Cursor]:
 
 def _check_validation(ring: Ring, directory: str, task: Task) -> None:
     """Patience needs a validation loss. Raises AgreedError where no row can have one."""
-    details = contract.read_manifest(directory).details
-    rows = int(details["splits"]["validation"]["rows"])
-    if rows and task.labels:
-        rows = sum(rows_of_labels(ring, directory, len(details["labels"]), "validation"))
+    rows = int(contract.read_manifest(directory).details["splits"]["validation"]["rows"])
+    if rows and (task.labels or task.name == "regression"):
+        rows = labelled_rows(ring, directory, "validation")
     if not rows:
         raise AgreedError(no_validation_rows(directory))
 

@@ -7,9 +7,10 @@ looks at its own lanes, and all end alike where one of them finds something.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
@@ -45,24 +46,39 @@ def check_shards(ring: Ring, directory: str) -> None:
         )
 
 
-def rows_of_labels(ring: Ring, directory: str, labels: int, split: str = "train") -> list[int]:
-    """How many rows of a split have each of so many labels, over all ranks."""
+def rows_of_labels(ring: Ring, directory: str, labels: int) -> list[int]:
+    """How many rows of the training split have each of so many labels, over all ranks."""
+
+    def counted(column: pa.ChunkedArray) -> torch.Tensor:
+        flat = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+        return torch.from_numpy(np.bincount(flat.drop_null().to_numpy(), minlength=labels))
+
+    found: list[int] = _summed(ring, directory, "train", torch.zeros(labels, dtype=torch.int64), counted).tolist()
+    return found
+
+
+def labelled_rows(ring: Ring, directory: str, split: str) -> int:
+    """How many rows of a split have a label, a set of labels, which may be empty, or a number; over all ranks."""
+    none = torch.zeros(1, dtype=torch.int64)
+    return int(_summed(ring, directory, split, none, lambda column: torch.tensor([len(column) - column.null_count])))
+
+
+def _summed(
+    ring: Ring, directory: str, split: str, counts: torch.Tensor, counted: Callable[[pa.ChunkedArray], torch.Tensor]
+) -> torch.Tensor:
+    """`counts` and what is counted in the column of labels of each of a split's files."""
     manifest = contract.read_manifest(directory)
     name = LABEL_FIELDS[manifest.details.get("label_kind", "one")].name
 
     def of_files() -> Iterator[torch.Tensor]:
         for path in files_of_rank(manifest, split, ring):
             with storage.open_read(storage.join(directory, path)) as handle:
-                column = pq.read_table(handle, columns=[name])[name]
-            column = (pc.list_flatten(column) if name == "label_ids" else column).drop_null()
-            yield torch.from_numpy(np.bincount(column.to_numpy(), minlength=labels))
+                yield counted(pq.read_table(handle, columns=[name])[name])
 
-    counts = torch.zeros(labels, dtype=torch.int64)
-    for found_in_file in in_step(ring, of_files()):
-        counts += found_in_file
+    for found in in_step(ring, of_files()):
+        counts += found
     ring.allreduce_sum([counts])
-    found: list[int] = counts.tolist()
-    return found
+    return counts
 
 
 def files_of_rank(manifest: Manifest, split: str, ring: Ring) -> list[str]:

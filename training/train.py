@@ -138,7 +138,7 @@ def _train(plan: Plan, ring: Ring, stop: StopRequest, trackers: Sequence[Tracker
     )
     worst = wrong.over_ring(ring)
     end_if_asked(ring, stop)
-    stop.no_longer()
+    stop.end_at_once()
     restore_forwards(training.model)
     training.model.to("cpu")  # exports and golden rows are made there
     ring.shutdown()  # what follows is rank 0's alone and may take longer than a silent ring is allowed to

@@ -31,7 +31,7 @@ class NoStop(StopRequest):
         self.asked += 1
         return self.after_step is not None and self.asked >= self.after_step
 
-    def no_longer(self) -> None:
+    def end_at_once(self) -> None:
         """There was no handler."""
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from mapring.contract import is_published
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.settings.ring import Ring as Settings
@@ -18,10 +22,12 @@ from tests.training.conftest import PlanMaker
 from tests.training.running import NoStop, fit, metrics, moments, prepare, weights
 from tests.training.thread_ring import ThreadRing, run_ranks
 from training import preparation
+from training import train as trainer
 from training.checkpoint import Checkpoints
 from training.loop import StoppedError, end_if_asked, run_training
 from training.ring import RingError, interface, open_ring
 from training.ring.interface import AgreedError, check_same, first_rank_only
+from training.ring.single import SingleRing
 from training.tasks import open_task
 from training.tasks.classification import Classification
 
@@ -254,14 +260,53 @@ def test_who_is_asked_behind_the_last_step_ends_with_all_others() -> None:
     assert run_ranks(3, work) == ["ended"] * 3
 
 
+def test_a_stop_while_it_is_evaluated_publishes_nothing_and_the_next_start_does(
+    make_tiny_plan: PlanMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, stop, whole = make_tiny_plan("train.baselines=false"), NoStop(), trainer._evaluate
+
+    def evaluate_while_asked_to_stop(*given: Any) -> Any:
+        stop.after_step = 1
+        return whole(*given)
+
+    monkeypatch.setattr(trainer, "_evaluate", evaluate_while_asked_to_stop)
+    with pytest.raises(StoppedError, match="behind the last step"):
+        trainer.train(plan, SingleRing(), stop)
+    assert not is_published(plan.model_directory)
+    monkeypatch.undo()
+    trainer.train(plan, SingleRing(), NoStop())
+    assert is_published(plan.model_directory)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_while_the_model_is_exported_ends_the_process_with_the_code_of_a_stop(number: signal.Signals) -> None:
+    told = "import os; from training.loop import StopRequest; stop = StopRequest(); stop.end_at_once(); "
+    words = [sys.executable, "-c", f"{told}os.kill(os.getpid(), {int(number)}); import time; time.sleep(60)"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 143 and done.stderr.endswith(
+        "error: stopped as asked behind the last step; start again to evaluate and publish\n"
+    )
+
+
 def test_processes_of_a_launcher_that_makes_no_ring_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOROVOD_RANK", "OMPI_COMM_WORLD_RANK", "RANK", "PMI_SIZE", "SLURM_STEP_ID", "SLURM_NTASKS"):
+    for name in (
+        "HOROVOD_RANK",
+        "OMPI_COMM_WORLD_RANK",
+        "RANK",
+        "PMI_SIZE",
+        "SLURM_STEP_ID",
+        "SLURM_STEP_NUM_TASKS",
+        "SLURM_NTASKS",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SLURM_NTASKS", "4")  # of a batch job, whose script is one process
     assert open_ring(Settings()).size == 1
     monkeypatch.setenv("SLURM_STEP_ID", "0")
     with pytest.raises(RingError, match="found SLURM_NTASKS=4"):
         open_ring(Settings())
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")  # of an interactive step, which is one process
+    assert open_ring(Settings()).size == 1
+    monkeypatch.delenv("SLURM_STEP_NUM_TASKS")
     monkeypatch.setenv("SLURM_NTASKS", "1")
     monkeypatch.setenv("PMI_SIZE", "2")
     with pytest.raises(RingError, match="found PMI_SIZE=2"):

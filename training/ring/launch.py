@@ -60,8 +60,8 @@ def _join(settings: RingSettings) -> Ring:
 
 def _refuse_other_launchers() -> None:
     """Each of their processes would take itself for the only one, and train in the same directory."""
-    sizes = ["PMI_SIZE", *(["SLURM_NTASKS"] if "SLURM_STEP_ID" in os.environ else [])]
-    for name in sizes:
+    of_slurm = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in os.environ else "SLURM_NTASKS"
+    for name in ("PMI_SIZE", *([of_slurm] if "SLURM_STEP_ID" in os.environ else [])):
         if os.environ.get(name, "1") != "1":
             raise RingError(
                 f"found {name}={os.environ[name]}, as srun and other launchers set it, expected horovodrun, Open MPI's "

@@ -17,7 +17,7 @@ from tests.training.tiny_plan import BAD, GOOD
 from training.reader import Batch, ShardReader
 from training.ring.interface import AgreedError
 from training.ring.single import SingleRing
-from training.shard_check import rows_of_labels
+from training.shard_check import labelled_rows, rows_of_labels
 from training.tasks import open_task
 
 NAMES = ["negative", "positive", "unseen"]
@@ -67,6 +67,7 @@ def test_evaluation_is_bit_for_bit_the_same_on_any_number_of_ranks(plan: Plan) -
     found = assert_evaluated_alike(prepare(plan)[0], plan)
     rows = ShardReader(plan.shards_directory, "test").rows_in_split
     assert found["rows"] + found["unlabelled"] == rows and found["unlabelled"] > 0
+    assert labelled_rows(SingleRing(), plan.shards_directory, "test") == found["rows"], "no label is an answer, too"
     counts = rows_of_labels(SingleRing(), plan.shards_directory, len(NAMES))
     assert [name for name, count in zip(NAMES, counts, strict=True) if not count] == ["unseen"]
 

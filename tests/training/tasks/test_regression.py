@@ -22,6 +22,7 @@ from training.methods import finished_model
 from training.reader import Batch, ShardReader
 from training.ring.interface import AgreedError
 from training.ring.single import SingleRing
+from training.shard_check import labelled_rows
 from training.targets import target_scale
 from training.tasks import open_task
 from training.tasks.raw_scale import RawScaleLinear, fold_raw_scale, use_raw_scale
@@ -106,6 +107,7 @@ def test_the_loss_is_the_squared_error_over_the_variance(plan: Plan) -> None:
 def test_evaluation_is_bit_for_bit_the_same_on_any_number_of_ranks(plan: Plan) -> None:
     found = assert_evaluated_alike(prepare(plan)[0], plan)
     assert found["rows"] + found["unlabelled"] == ShardReader(plan.shards_directory, "test").rows_in_split
+    assert labelled_rows(SingleRing(), plan.shards_directory, "test") == found["rows"]
     assert found["loss"] == pytest.approx(found["mse"] / training_targets(plan).std() ** 2, rel=1e-3)
 
 
