@@ -71,12 +71,18 @@ def _check_columns(plan: Plan, table: ScoresTable | None, work: Work) -> None:
             f"`mapring migrate {plan.config}`, which adds the columns that they lack"
         )
     differing = ", ".join(sorted({*table.columns} ^ {*wanted}))
-    left_alone = len(set(table.inputs.values()) - work.leaving) - work.gone
+    gone = 0 if plan.scoring.removed_inputs == "drop" else work.gone
+    left_alone = len(set(table.inputs.values()) - work.leaving) - gone
+    stay = [
+        f"of {gone:,} inputs that are no longer there (score.removed_inputs=drop lets them go)" if gone else "",
+        f"of {left_alone:,} inputs that this scoring leaves alone (score.since, score.until, score.new_model=new_rows, "
+        "a stream), which a scoring of all inputs at once does not"
+        if left_alone
+        else "",
+    ]
     raise StageError(
         f"{plan.run.scores}: found rows that differ in the columns {differing} from those to come, and would stay "
-        f"beside them: of {work.gone:,} inputs that are no longer there (score.removed_inputs=drop lets them go), and "
-        f"of {left_alone:,} that this scoring leaves alone (by score.since, score.until, score.new_model=new_rows, or "
-        "as a stream); score all inputs at once, or give another run_dir"
+        f"beside them: {', and '.join(filter(None, stay))}; or give another run_dir"
     )
 
 

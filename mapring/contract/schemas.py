@@ -272,7 +272,7 @@ CARRIED = (
     pa.field("time", pa.timestamp("us", tz="UTC")),  # null where no column is named, or it cannot be read
     pa.field("group", pa.string()),
     pa.field("features", pa.list_(pa.float64())),  # in the order of feature_columns; null where none is named
-    pa.field("content_hash", pa.string()),  # of the normalized text; null where that cannot be read
+    pa.field("content_hash", pa.string()),  # of the normalized text; null where there is none
 )
 
 

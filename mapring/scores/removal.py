@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from mapring.care.standing import is_ours, is_temporary
 from mapring.watch.stored import drop_counts, lost_counts
 
 _GONE_BACK_TO = {"mapring.run_id", "mapring.restored"}  # in the commits of scorings and of returns
+_UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_OF_DELTA = re.compile(rf"(^|/)(part-\d{{5}}-{_UUID}[-.][^/]*parquet|deletion_vector_{_UUID}\.bin)$")
 USUAL_RETENTION_HOURS = 168  # Delta's own; a running scoring's files are younger, and so are what readers hold open
 
 
@@ -42,10 +45,12 @@ def kept_versions(uri: str, count: int) -> list[int]:
 def dead_files(uri: str, retention_hours: int, keep: Sequence[int] = ()) -> list[DeadFile]:
     """Files that neither a version of the last hours needs, nor one of those to keep, and unfinished ones; by path.
 
-    So are counts whose data file is gone. Of files that no version ever had only those with a name that we give.
+    So are counts whose data file is gone. Of files that the log does not know (any more) only those with a name that
+    we or writers of Delta give.
     """
     known = set(_vacuum(uri, retention_hours, keep, full=False))
-    told = known | {path for path in _vacuum(uri, retention_hours, keep, full=True) if is_ours(path)}
+    unneeded = _vacuum(uri, retention_hours, keep, full=True)
+    told = known | {path for path in unneeded if is_ours(path) or _OF_DELTA.search(path)}
     oldest = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=retention_hours)
     stored = storage.list_stored(uri)
     lost = lost_counts({file.relative for file in stored})

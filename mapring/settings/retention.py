@@ -20,7 +20,10 @@ class Retention(Section):
     recommendations: int = execution(3, description="Newest published lists of recommendations that are kept.", ge=0)
     pairs: int = execution(3, description="Newest published pairs of texts that are kept.", ge=0)
     table_versions: int = execution(
-        10, description="Newest scorings of the scores table to which `mapring scores rollback` can go back.", ge=1
+        10,
+        description="Newest scorings of the scores table, and returns to older ones, to which `mapring scores "
+        "rollback` can go back.",
+        ge=1,
     )
     min_age_hours: int = execution(
         168,

@@ -163,23 +163,27 @@ def test_a_model_that_puts_lists_in_a_new_order_stays(tmp_path: Path) -> None:
 
 def test_older_files_of_the_table_stay_as_long_as_a_kept_version_needs_them(plan: Plan) -> None:
     uri = plan.run.scores
-    for version in (1, 2, 3):
-        rewrite(uri, version)
+    for version, of in ((1, "mapring.restored"), (2, "mapring.restored"), (3, "mapring.rows_forgotten")):
+        rewrite(uri, version, of)
+    rewrite(uri, 4, "mapring.restored")
+    assert kept_versions(uri, 2) == [4, 3, 2], "a removal of rows is no version that anybody goes back to"
+    made_by_others = "data/part-00000-0a1b2c3d-0000-1111-2222-333344445555-c000.snappy.parquet"
+    write_file(uri, made_by_others, b"compacted, and replaced since; a checkpoint of the log has forgotten it")
     write_file(uri, f"data/part-{'0' * 16}.parquet", b"of a killed run")
     write_file(uri, "exports/mine.csv", b"of the user")
     storage.create(storage.join(uri, "data", f".x.{'0' * 32}.tmp"), b"half")
     os.utime(Path(uri, "data", f".x.{'0' * 32}.tmp"), (0, 0))
-    assert kept_versions(uri, 2) == [3, 2]
-    assert [file.path.rpartition("/")[2] for file in dead_files(uri, 0, [3, 2])] == [
+    assert [file.path.rpartition("/")[2] for file in dead_files(uri, 0, [4, 3, 2])] == [
         f".x.{'0' * 32}.tmp",
         "part-0.parquet",
+        made_by_others.rpartition("/")[2],
         f"part-{'0' * 16}.parquet",
         "part-1.parquet",
     ]
     assert [file.path.rpartition("/")[2][:2] for file in dead_files(uri, 168)] == [".x"]
     removed = remove_dead_files(uri, 0, kept_versions(uri, 2))
-    assert len(removed) == 4 and dead_files(uri, 0, kept_versions(uri, 2)) == []
-    assert DeltaTable(uri).version() == 3 and Path(uri, "exports/mine.csv").exists()
+    assert len(removed) == 5 and dead_files(uri, 0, kept_versions(uri, 2)) == []
+    assert DeltaTable(uri).version() == 4 and Path(uri, "exports/mine.csv").exists()
     assert verify_scores(uri) == []
     roll_back(plan.config, 2)
     assert verify_scores(uri) == []
@@ -203,7 +207,7 @@ def test_counts_whose_data_file_is_gone_go_by_age(plan: Plan) -> None:
     assert DeltaTable(uri).version() == 0
 
 
-def rewrite(uri: str, version: int) -> None:
+def rewrite(uri: str, version: int, of: str = "mapring.restored") -> None:
     """One more version, whose only file holds the same rows under another name."""
     table = read_table(uri)
     assert table is not None
@@ -213,6 +217,6 @@ def rewrite(uri: str, version: int) -> None:
     add = AddAction(f"data/part-{version}.parquet", file.bytes, {}, now, True, json.dumps({"numRecords": 1}))
     remove = RemoveAction(file.path, True, now, file.bytes)
     delta = DeltaTable(uri)
-    properties = CommitProperties(custom_metadata={"mapring.restored": "0"})
+    properties = CommitProperties(custom_metadata={of: "0"})
     delta.create_write_transaction([add, remove], "append", delta.schema(), commit_properties=properties)
     seal(uri, version)
