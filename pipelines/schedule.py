@@ -190,16 +190,22 @@ def make_scheduler(config: str, overrides: Sequence[str], clock: SystemClock) ->
     if settings.alerts is not None:
         open_sinks(config, settings, settings.alerts, clock)  # what is missing for them is told now
 
-    def work(started: Callable[[int], None]) -> bool:
+    def stages(started: Callable[[int], None]) -> bool:
         if found.command == "run":
-            is_news = run(config, overrides, started, stop_seconds=found.grace_seconds)
-        else:
-            plan = make_plan(config, overrides)
-            done = [
-                run_stage(stage, plan, started, stop_seconds=found.grace_seconds)
-                for stage in stages_of(plan.settings, "score")
-            ]
-            is_news = any(done)
+            return run(config, overrides, started, stop_seconds=found.grace_seconds)
+        plan = make_plan(config, overrides)
+        done = [
+            run_stage(stage, plan, started, stop_seconds=found.grace_seconds)
+            for stage in stages_of(plan.settings, "score")
+        ]
+        return any(done)
+
+    def work(started: Callable[[int], None]) -> bool:
+        try:
+            is_news = stages(started)
+        except Exception:  # what was scored before a later stage failed has its alerts all the same
+            alert_after_scoring(config, overrides, clock)
+            raise
         alert_after_scoring(config, overrides, clock)
         return is_news
 

@@ -39,6 +39,12 @@ class Ring(Section):
     @model_validator(mode="after")
     def _discovery_is_horovodrun_s(self) -> Ring:
         if self.discovery_script is None:
+            for name in ("min_ranks", "max_ranks"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(
+                        f"{name}: found {getattr(self, name)} without discovery_script, which alone lets ranks come "
+                        "and go; add it, or remove this one"
+                    )
             return self
         if self.launcher != "horovodrun" or self.hosts is not None:
             raise ValueError("discovery_script needs launcher horovodrun and no hosts, for it names them")

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from pipelines.process import stop_signals
 
@@ -38,6 +38,7 @@ class SystemClock:
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._is_at_work = False
+        self._heard: int | None = None
 
     def now(self) -> datetime.datetime:
         """The time, UTC."""
@@ -63,14 +64,21 @@ class SystemClock:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """A signal raises SystemExit, or KeyboardInterrupt, while the body runs."""
+        """A signal raises SystemExit, or KeyboardInterrupt, while the body runs; so does one that came just before."""
         self._is_at_work = True
         try:
+            if self._heard is not None:
+                _interrupt(self._heard)
             yield
         finally:
             self._is_at_work = False
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
+        self._heard = number
         self._stop.set()
         if self._is_at_work:
-            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(_SHELL_SIGNAL + number)
+            _interrupt(number)
+
+
+def _interrupt(number: int) -> NoReturn:
+    raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(_SHELL_SIGNAL + number)

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from pipelines.scheduling import lease
+from pipelines.scheduling.stopping import SystemClock
 
 _STAGE = """
 import signal, sys, time
@@ -60,6 +61,18 @@ def test_a_scheduler_that_waits_ends_at_once_with_exit_code_0(number: signal.Sig
     assert process.wait(10) == 0
     assert "stopped as asked" in process.stderr.read()
     process.stderr.close()
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
+def test_a_stop_between_the_wait_and_the_work_begins_no_run(
+    number: signal.Signals, raised: type[BaseException]
+) -> None:
+    clock, begun = SystemClock(), []
+    with clock.listening():
+        signal.raise_signal(number)
+        with pytest.raises(raised), clock.at_work():
+            begun.append(1)
+    assert begun == [] and clock.wait(0)
 
 
 def test_a_stop_in_a_run_asks_the_stage_politely_and_leaves_its_time_for_the_next_start(tmp_path: Path) -> None:
