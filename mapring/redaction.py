@@ -36,11 +36,12 @@ _IP = re.compile(
 )
 _DIGITS = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,}")
 # International with + or 00, or national with an area code in brackets or groups parted as phone numbers are.
-_PHONE = re.compile(
-    rf"{_BEFORE}(?:(?:\+|00)[1-9]\d{{0,2}}(?:[ .-]?\(?\d{{1,4}}\)?){{2,5}}"
+_NUMBER = (
+    r"(?:(?:\+|00)[1-9]\d{0,2}(?:[ .-]?\(?\d{1,4}\)?){2,5}"
     r"|\(\d{2,5}\)[ .-]?\d{2,4}(?:[ .-]?\d{2,4}){1,3}"
     rf"|\d{{3}}[ .-]\d{{3}}[ .-]\d{{4}}){_BEHIND}(?!-|\.\d)"
 )
+_PHONE, _NEXT_PHONE = re.compile(_BEFORE + _NUMBER), re.compile(_NUMBER)
 
 # How numbers are printed on cards, and with which digits issuers let them begin: by both a card is told from the
 # numbers beside it, such as its expiry date.
@@ -150,6 +151,10 @@ def _phones(text: str) -> str:
         length = _phone_length(match[0])
         parts += [text[position : match.start()], "<phone>" if length else match[0]]
         position = match.start() + (length or len(match[0]))
+        while length and (match := _NEXT_PHONE.match(text, position)):  # as in tables whose cells were joined
+            length = _phone_length(match[0])
+            parts.append("<phone>" if length else match[0])
+            position += length or len(match[0])
     return "".join([*parts, text[position:]])
 
 

@@ -54,9 +54,12 @@ def normalize(texts: pa.StringArray, settings: Normalization) -> pa.StringArray:
     if settings.unescape_html:
         texts = pa.array([None if text is None else html.unescape(text) for text in texts.to_pylist()], pa.string())
     texts = pc.utf8_normalize(texts, form=settings.unicode_form)
-    texts = _replace(texts, _VANISHING, "", where=_VANISHING)
+    changed = _replace(texts, _VANISHING, "", where=_VANISHING)
     if settings.lowercase:
-        texts = pc.utf8_lower(texts)
+        changed = pc.utf8_lower(changed)
+    if changed is not texts:  # what stood apart, or was a capital, may now have a form of its own
+        changed = pc.utf8_normalize(changed, form=settings.unicode_form)
+    texts = changed
     texts = _keep_lines(texts) if settings.keep_lines else _one_line(texts)
     return redact(texts, settings.redact)
 

@@ -9,7 +9,8 @@ silent:
 - The characters in duplicate n-grams count once each, also where such n-grams overlap (paper); the code walks from
   left to right, passes over overlapping ones, and leaves out spaces. Words here are without spaces too.
 - Stop words are counted by kind: two different ones make 2 (as in the code; "at least two of the following words").
-- Symbols are weighed against words and runs of symbols alike (code); lengths and numbers of words leave symbols out.
+- Symbols, and words with a letter, are weighed against words and runs of symbols alike (code); lengths and numbers
+  of words leave symbols out.
 - Lines that end in a terminal mark may end in quotation marks or brackets behind it, and the marks of Chinese,
   Japanese, Arabic, Urdu and Hindi count.
 """

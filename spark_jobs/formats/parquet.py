@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from mapring import storage
 from mapring.errors import InputError
+from mapring.settings import Input
 from mapring.values import number_text
 from spark_jobs.formats.raw import MALFORMED, UNDECODABLE, RawRecord, RecordError, decode, list_of_labels
 from spark_jobs.segments import Segment
@@ -52,15 +53,13 @@ def read_parquet(segment: Segment) -> Iterator[RawRecord]:
                 try:
                     _raise_unreadable(columns, row)
                     row_id, text, label, time, group, second, *features = row
-                    if isinstance(label, dict):  # no text of it would be a label
-                        raise RecordError(MALFORMED, "the label is a dict, expected one value or a list")
                     yield RawRecord(
                         number,
-                        _plain(row_id),
-                        _plain(text) if is_id and not isinstance(text, bytes) else _text(text, source.encoding),
-                        list_of_labels(label, source.label_column) if isinstance(label, list) else _plain(label),
-                        _plain(time),
-                        _plain(group),
+                        _plain(row_id, source.encoding),
+                        _plain(text, source.encoding) if is_id else _text(text, source.encoding),
+                        _label(label, source),
+                        _plain(time, source.encoding),
+                        _plain(group, source.encoding),
                         _text(second, source.encoding),
                         [_feature(value) for value in features] if source.feature_columns else None,
                     )
@@ -117,16 +116,24 @@ class _Text(bytes):
 
 
 def _text(value: Any, encoding: str) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, bytes):
-        return decode(value, "utf-8" if isinstance(value, _Text) else encoding)
+    if value is None or isinstance(value, bytes):
+        return _plain(value, encoding)
     raise RecordError(MALFORMED, f"the text is a {type(value).__name__}, expected text")
 
 
-def _plain(value: Any) -> str | None:
-    if isinstance(value, _Text):
-        return decode(value, "utf-8")
+def _label(value: Any, source: Input) -> str | None:
+    if isinstance(value, dict):  # no text of it would be a label
+        raise RecordError(MALFORMED, "the label is a dict, expected one value or a list")
+    if isinstance(value, list):
+        read = [_plain(item, source.encoding) if isinstance(item, bytes) else item for item in value]
+        return list_of_labels(read, source.label_column)
+    return _plain(value, source.encoding)
+
+
+def _plain(value: Any, encoding: str) -> str | None:
+    """A value as text; bytes in the input's encoding, where the file does not say that they are a text."""
+    if isinstance(value, bytes):
+        return decode(value, "utf-8" if isinstance(value, _Text) else encoding)
     if isinstance(value, datetime.date | datetime.time):  # a datetime is a date
         return value.isoformat()
     if isinstance(value, int | float):

@@ -47,6 +47,7 @@ def one(text: str, *kinds: Kind) -> str:
         ("in 2016 2017 2018 2019 2020 2021 2022", "in 2016 2017 2018 2019 2020 2021 2022"),
         ("+49 170 1234567 2024", "<phone> 2024"),
         ("+49 170 1234567890 555 123 4567", "<phone> <phone>"),
+        ("(030) 1234567+49 30 123456 and (030) 901820(030) 901821", "<phone><phone> and <phone><phone>"),
         # IPv4 addresses written as IPv6 ones, and colons that are none
         ("from ::ffff:10.0.0.1: refused, [::ffff:10.0.0.1]:80", "from <ip>: refused, [<ip>]:80"),
         ("map :: Int, std::string", "map :: Int, std::string"),

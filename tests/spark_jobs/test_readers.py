@@ -20,7 +20,7 @@ from mapring.columns import check_columns, column_names
 from mapring.errors import InputError, SettingsError
 from mapring.lineage import SourceFile
 from mapring.settings import Input
-from spark_jobs.formats.raw import MALFORMED, UNDECODABLE
+from spark_jobs.formats.raw import MALFORMED, UNDECODABLE, list_of_labels
 from spark_jobs.readers import read_segment
 from spark_jobs.segments import plan_segments
 from tests.spark_jobs.conftest import Read
@@ -192,6 +192,20 @@ def test_binary_parquet_text_is_decoded_or_quarantined(read: Read) -> None:
     sink = io.BytesIO()
     pq.write_table(pa.table({"text": [b"ok", b"\xff"]}), sink)
     assert problems(read(sink.getvalue(), "parquet")) == [(2, UNDECODABLE, "byte 0xff at position 1 is not utf-8")]
+
+
+def test_binary_parquet_columns_are_texts_as_the_text_is(read: Read) -> None:
+    sink = io.BytesIO()
+    columns = {"text": [b"ok", b"fine"], "label": [b"sp\xe4m", None], "id": [b"i1", b"i2"], "thread": [b"g", b"h"]}
+    pq.write_table(pa.table(columns), sink)
+    named = {"label_column": "label", "id_column": "id", "group_column": "thread"}
+    rows = read(sink.getvalue(), "parquet", encoding="latin-1", **named)
+    found = [(row["text"], row["label"], row["source_id"], row["group"]) for row in rows]
+    assert found == [("ok", "sp\u00e4m", "i1", "g"), ("fine", None, "i2", "h")]
+    several = io.BytesIO()
+    pq.write_table(pa.table({"text": ["ok"], "label": pa.array([[b"b", b"a"]], pa.list_(pa.binary()))}), several)
+    [row] = read(several.getvalue(), "parquet", label_column="label")
+    assert row["label"] == list_of_labels(["b", "a"], "label")
 
 
 @pytest.mark.parametrize("file_format", ["text", "jsonl", "csv", "tsv"])
