@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def test_events_of_a_start_without_a_checkpoint_are_dropped_by_the_next(tmp_path
         board = TensorBoard(str(tmp_path), done=0)
         board.log("train", ROWS[:last])
         board.close()
+        time.sleep(1.1)  # files are in the order of the seconds in their names
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("train/loss")] == [1, 2, 3, 4, 5]
 
