@@ -38,7 +38,8 @@ def check_shards(ring: Ring, directory: str) -> None:
     wanted = {path for split in manifest.details["splits"] for path in files_of_rank(manifest, split, ring)}
     if ring.rank == 0:
         wanted |= {entry.path for entry in manifest.files_below(manifest.details["tokenizer"]["path"])}
-    found = next((told for told in list(in_step(ring, _looked_at(directory, manifest, wanted))) if told), None)
+    problems = list(in_step(ring, _looked_at(directory, manifest, wanted)))  # all, for others wait to hear of the last
+    found = next((told for told in problems if told is not None), None)
     problem = next((told for told in ring.allgather_object(found) if told is not None), None)
     if problem is not None:
         raise AgreedError(

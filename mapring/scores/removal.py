@@ -11,7 +11,7 @@ from mapring import storage
 from mapring.care.standing import is_ours, is_temporary
 from mapring.watch.stored import drop_counts, lost_counts
 
-_GONE_BACK_TO = {"mapring.run_id", "mapring.restored"}  # in the commits of scorings and of returns
+_COUNTED = {"mapring.run_id", "mapring.restored"}  # in the commits of scorings and of returns
 _UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _OF_DELTA = re.compile(rf"(^|/)(part-\d{{5}}-{_UUID}[-.][^/]*parquet|deletion_vector_{_UUID}\.bin)$")
 USUAL_RETENTION_HOURS = 168  # Delta's own; a running scoring's files are younger, and so are what readers hold open
@@ -36,7 +36,7 @@ def kept_versions(uri: str, count: int) -> list[int]:
         if not any(key.startswith("mapring.") for key in entry):
             continue
         kept.append(entry["version"])
-        count -= bool(_GONE_BACK_TO & entry.keys())
+        count -= bool(_COUNTED & entry.keys())
         if count == 0:
             break
     return kept

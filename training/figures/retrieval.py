@@ -25,11 +25,6 @@ _BLOCK_CELLS = 1 << 21  # of a matrix of scores or embeddings at a time: 16 MB i
 _BLOCK_QUERIES = 512
 
 
-def ranks_of_true(queries: npt.ArrayLike, documents: npt.ArrayLike, true: npt.ArrayLike) -> Integers:
-    """What `blocks_of_ranks` gives, at once, shape (queries,)."""
-    return np.concatenate([np.zeros(0, np.int64), *blocks_of_ranks(queries, documents, true)])
-
-
 def blocks_of_ranks(queries: npt.ArrayLike, documents: npt.ArrayLike, true: npt.ArrayLike) -> Iterator[Integers]:
     """The rank of each query's document among all documents by their inner product, exact up to the rounding above.
 

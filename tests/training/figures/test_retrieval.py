@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 
 from mapring.errors import StageError
 from tests.training.figures.splitting import RANKS, SEEDS, summed
-from training.figures.retrieval import rank_sums, ranks_of_true, retrieval_figures
+from training.figures.retrieval import blocks_of_ranks, rank_sums, retrieval_figures
+
+
+def ranks_of_true(queries: npt.ArrayLike, documents: npt.ArrayLike, true: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    return np.concatenate([np.zeros(0, np.int64), *blocks_of_ranks(queries, documents, true)])
 
 
 def made_embeddings(seed: int, queries: int = 30, documents: int = 50, dimensions: int = 48) -> tuple:
