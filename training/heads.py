@@ -1,41 +1,65 @@
 """The output layer of language models, only where a prediction is wanted.
 
-The vocabulary's logits are most of a small model's work and memory. Masked models need them at 15 % of the cells.
+The vocabulary's logits are most of a small model's work and memory. Masked models need them at 15 % of the cells. The
+model itself computes them, from the hidden states of those cells in place of all, so whatever stands behind its body,
+by whatever name, is part of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import nn
 
-_HEADS = ("cls", "lm_head")  # as BERT and its like, and as RoBERTa and the decoders name it
-_CHOSEN = "_mapring_sparse_head"
+_CHOSEN = "_mapring_head_of_cells"
+_CELLS: ContextVar[torch.Tensor | None] = ContextVar("cells", default=None)  # places among B x T, int64 (N,)
 
 
 def logits_at(model: nn.Module, inputs: Mapping[str, torch.Tensor], where: torch.Tensor) -> torch.Tensor:
     """Logits (N, V) of the N cells at which `where`, bool (B, T), is true."""
-    plain = plain_model(model)
-    head = _head(plain)
-    if head is None or not getattr(plain, _CHOSEN, False):
-        logits: torch.Tensor = model(**inputs).logits[where]
-        return logits
-    hidden = plain.base_model(**inputs)[0]  # type: ignore[operator]  # (B, T, H)
-    found: torch.Tensor = head(hidden[where])
-    return found
+    if not hasattr(plain_model(model), _CHOSEN):
+        all_logits: torch.Tensor = model(**inputs).logits
+        return all_logits[where]
+    before = _CELLS.set(where.flatten().nonzero()[:, 0])
+    try:
+        logits: torch.Tensor = model(**inputs).logits  # (1, N, V)
+    finally:
+        _CELLS.reset(before)
+    return logits[0]
 
 
 def choose_head(model: nn.Module, inputs: Mapping[str, torch.Tensor], where: torch.Tensor) -> None:
-    """Take the head alone from now on where that gives what the whole model gives; some scale or cap their logits."""
+    """Compute the head for the wanted cells alone from now on, where their logits are then what they are among all."""
     plain = plain_model(model)
-    if _head(plain) is None:
+    body = getattr(plain, "base_model", plain)
+    if body is plain or hasattr(plain, _CHOSEN):
         return
     with as_evaluated(model):
         whole = logits_at(model, inputs, where)
+        handle = body.register_forward_hook(_of_cells)
         setattr(plain, _CHOSEN, True)
-        setattr(plain, _CHOSEN, torch.allclose(logits_at(model, inputs, where), whole, atol=1e-5, rtol=1e-5))
+        try:
+            same = torch.allclose(logits_at(model, inputs, where), whole, atol=1e-5, rtol=1e-5)
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):  # the head needs something else
+            same = False
+    if not same:
+        handle.remove()
+        delattr(plain, _CHOSEN)
+
+
+def _of_cells(_body: nn.Module, _given: Any, output: Any) -> Any:
+    """What a model's body gives, with the hidden states of some cells, (1, N, H), where only those are wanted."""
+    cells = _CELLS.get()
+    if cells is None:
+        return output
+    hidden = output[0].flatten(0, 1).index_select(0, cells)[None]
+    if isinstance(output, tuple):
+        return (hidden, *output[1:])
+    return type(output)(**{**output, "last_hidden_state": hidden})
 
 
 @contextmanager
@@ -54,8 +78,3 @@ def plain_model(model: nn.Module) -> nn.Module:
     """The model itself, of one that peft has put its layers into."""
     inner = getattr(model, "get_base_model", None)
     return model if inner is None else inner()
-
-
-def _head(model: nn.Module) -> nn.Module | None:
-    found = (getattr(model, name, None) for name in _HEADS)
-    return next((head for head in found if isinstance(head, nn.Module)), None)
