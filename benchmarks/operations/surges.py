@@ -109,7 +109,7 @@ def day_by_day(series: Sequence[Series]) -> list[Surge]:
     known: tuple[Extent, ...] = ()
     for day in range(WARM_UP_DAYS, WARM_UP_DAYS + DAYS):
         seen = [_until(one, 24 * (day + 1)) for one in series]
-        windows = seen[0].starts[24 * day :]
+        windows = dict.fromkeys((one.source for one in seen), seen[0].starts[24 * day :])
         alerts = [surge.finding.window_end - HOUR for surge in found if surge.finding.window_end is not None]
         step = find_surges(seen, windows, _SETTINGS, HOUR, known=known, alerts=alerts)
         known = step.extents

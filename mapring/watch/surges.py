@@ -99,7 +99,7 @@ class _Tested:
 
 def find_surges(
     series: Sequence[Series],
-    windows: Collection[np.datetime64],
+    windows: Mapping[str, Collection[np.datetime64]],
     settings: Surges,
     length: datetime.timedelta,
     *,
@@ -111,7 +111,7 @@ def find_surges(
 
     Args:
         series: counts of all sources, and of their groups if any are judged, those of history included.
-        windows: starts of the windows to judge, in all of them.
+        windows: starts of the windows to judge, by source; its groups are judged in the same ones.
         settings: what a surge is.
         length: of a window.
         known: surges that were found before.
@@ -123,8 +123,8 @@ def find_surges(
     surges: list[Surge] = []
     told_by_others = 0
     judge = _Judge(settings, length, drifts)
-    for window in sorted(windows):
-        tested = judge.test(series, window)
+    for window in sorted(set().union(*windows.values())):
+        tested = judge.test([one for one in series if window in windows.get(one.source, ())], window)
         strictness = level(_number(_moment(window), length), begun, settings.false_discovery_rate, memory)
         found = _follow(tested, extents, _moment(window), length, settings)
         fresh = [test for test in tested if test.key not in found]

@@ -44,12 +44,12 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Due:
-    """The windows to judge, and what is remembered once that is done.
+    """The windows to judge, by source, and what is remembered once that is done.
 
     `too_late` windows have changed so long ago that they are not judged, `ahead` ones begin after now.
     """
 
-    windows: tuple[np.datetime64, ...]
+    windows: Mapping[str, frozenset[np.datetime64]]
     digests: Mapping[str, Mapping[str, str]]
     groups: Mapping[str, Mapping[str, str]]
     too_late: int
@@ -105,7 +105,8 @@ def windows_due(
     step = np.timedelta64(length)
     last = np.datetime64((now - length - datetime.timedelta(minutes=settings.wait_minutes)).replace(tzinfo=None), "us")
     present = np.datetime64(now.replace(tzinfo=None), "us")
-    windows: set[np.datetime64] = set()
+    known = {start for one in series for start in one.starts if start <= last}
+    windows: dict[str, frozenset[np.datetime64]] = {}
     digests: dict[str, dict[str, str]] = {}
     of_groups: dict[str, dict[str, str]] = {}
     late: set[tuple[str, np.datetime64]] = set()
@@ -124,15 +125,14 @@ def windows_due(
         if groups is not None:
             own = groups.get(one.source, {})
             looks.append(({start: own.get(start, "") for start in counted}, judged.groups.get(one.source), of_groups))
+        due: set[np.datetime64] = set()
         for now_counted, before, kept in looks:
             kept[one.source] = {_key(start): digest for start, digest in now_counted.items()}
             changed = [start for start, digest in now_counted.items() if (before or {}).get(_key(start)) != digest]
-            windows |= {start + number * step for start in changed if start >= judged_from for number in range(_LATER)}
+            due |= {start + number * step for start in changed if start >= judged_from for number in range(_LATER)}
             late |= {(one.source, start) for start in changed if start < judged_from and before is not None}
-    known = {start for one in series for start in one.starts if start <= last}
-    return Due(
-        windows=tuple(sorted(windows & known)), digests=digests, groups=of_groups, too_late=len(late), ahead=ahead
-    )
+        windows[one.source] = frozenset(due & known)
+    return Due(windows=windows, digests=digests, groups=of_groups, too_late=len(late), ahead=ahead)
 
 
 def extents_of(

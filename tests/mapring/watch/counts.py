@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from mapring.settings.alerts import Surges
 from mapring.watch.findings import Finding
-from mapring.watch.series import read_series
+from mapring.watch.series import Series, read_series
 from mapring.watch.surges import Evaluation, find_surges
 
 HOUR = datetime.timedelta(hours=1)
@@ -69,8 +69,16 @@ def table(rows: list[dict[str, object]]) -> pa.Table:
 def evaluate(rows: list[dict[str, object]], judged: range, *args: object, **named: object) -> Evaluation:
     """What is found in hours of a number."""
     settings = named.pop("settings", Surges())
-    windows = [np.datetime64((START + hour * HOUR).replace(tzinfo=None), "us") for hour in judged]
-    return find_surges(read_series(table(rows)), windows, settings, HOUR, *args, **named)  # type: ignore[arg-type]
+    series = read_series(table(rows))
+    return find_surges(series, in_all(series, judged), settings, HOUR, *args, **named)  # type: ignore[arg-type]
+
+
+def in_all(
+    series: Sequence[Series], judged: Iterable[int], length: datetime.timedelta = HOUR
+) -> dict[str, list[np.datetime64]]:
+    """Windows by number, for all sources."""
+    windows = [np.datetime64((START + number * length).replace(tzinfo=None), "us") for number in judged]
+    return {one.source: windows for one in series}
 
 
 def hour_of(moment: datetime.datetime | None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -12,7 +11,7 @@ from mapring.settings.alerts import Surges
 from mapring.watch.extent import Extent
 from mapring.watch.series import read_group_series, read_series
 from mapring.watch.surges import Evaluation, find_surges
-from tests.mapring.watch.counts import HOUR, MODEL, START, drift, hour_of
+from tests.mapring.watch.counts import HOUR, MODEL, START, drift, hour_of, in_all
 from tests.mapring.watch.grouped import Shares, grouped, of_sources
 
 BEGIN = 24 * 8 + 6
@@ -25,8 +24,7 @@ VOLUMES = {"A": 400, "B": 300, "C": 250, "D": 200, "E": 150, "tiny": 30}
 def judge(groups: pa.Table, judged: Sequence[int] = JUDGED, *, known: Sequence[Extent] = ()) -> Evaluation:
     settings = Surges()
     series = [*read_series(of_sources(groups)), *read_group_series(groups, settings.minimum_rows)]
-    windows = [np.datetime64((START + hour * HOUR).replace(tzinfo=None), "us") for hour in judged]
-    return find_surges(series, windows, settings, HOUR, known=known)
+    return find_surges(series, in_all(series, judged), settings, HOUR, known=known)
 
 
 def told(evaluation: Evaluation) -> list[tuple[str | None, int]]:
@@ -54,8 +52,9 @@ def test_a_surge_of_one_group_that_lifts_its_source_is_told_of_the_group() -> No
     assert told(evaluation) == [("A", BEGIN)] and evaluation.told_by_others >= 1
     assert [(extent.group, hour_of(extent.last)) for extent in evaluation.extents if extent.group is None] == []
     alone = read_series(of_sources(grouped(LAST, VOLUMES, {"A": SURGE})))
-    windows = [np.datetime64((START + hour * HOUR).replace(tzinfo=None), "us") for hour in JUDGED]
-    assert len(find_surges(alone, windows, Surges(), HOUR).surges) == 1, "without groups it is the source's"
+    assert len(find_surges(alone, in_all(alone, JUDGED), Surges(), HOUR).surges) == 1, (
+        "without groups it is the source's"
+    )
 
 
 def test_a_surge_of_all_is_told_once() -> None:
@@ -101,8 +100,7 @@ def test_hour_by_hour_the_same_is_found_as_all_at_once() -> None:
 def test_a_drift_of_the_source_holds_its_groups_back(source: str | None) -> None:
     groups = grouped(LAST, VOLUMES, {"A": SURGE})
     series = [*read_series(of_sources(groups)), *read_group_series(groups, 100)]
-    windows = [np.datetime64((START + BEGIN * HOUR).replace(tzinfo=None), "us")]
     [surge] = find_surges(
-        series, windows, Surges(), HOUR, drifts=[drift("input_tokens", source, BEGIN, BEGIN + 1)]
+        series, in_all(series, [BEGIN]), Surges(), HOUR, drifts=[drift("input_tokens", source, BEGIN, BEGIN + 1)]
     ).surges
     assert surge.finding.group == "A" and surge.explained_by is not None and "input_tokens" in surge.explained_by

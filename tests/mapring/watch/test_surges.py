@@ -12,7 +12,19 @@ from mapring.watch.extent import Extent
 from mapring.watch.findings import Finding
 from mapring.watch.series import read_series
 from mapring.watch.surges import Surge, find_surges
-from tests.mapring.watch.counts import HOUR, MODEL, START, drift, evaluate, hour_of, hour_rows, hours, row, table
+from tests.mapring.watch.counts import (
+    HOUR,
+    MODEL,
+    START,
+    drift,
+    evaluate,
+    hour_of,
+    hour_rows,
+    hours,
+    in_all,
+    row,
+    table,
+)
 
 DAY = 24 * HOUR
 JUDGED = range(24 * 8, 24 * 10)
@@ -66,8 +78,8 @@ def test_a_pause_longer_than_the_cooldown_makes_it_another_surge(pause: int, ale
 def test_a_surge_of_days_is_one_where_windows_are_longer_than_the_cooldown(cooldown: float) -> None:
     shares = dict.fromkeys(range(24 * 40, 24 * 47, 24), 0.4)
     rows = [one for hour in range(0, 24 * 47, 24) for one in hour_rows(hour, shares.get(hour))]
-    windows = [np.datetime64((START + day * DAY).replace(tzinfo=None), "us") for day in range(40, 47)]
-    evaluation = find_surges(read_series(table(rows)), windows, Surges(cooldown_hours=cooldown), DAY)
+    series = read_series(table(rows))
+    evaluation = find_surges(series, in_all(series, range(40, 47), DAY), Surges(cooldown_hours=cooldown), DAY)
     assert [surge.finding.window_start for surge in evaluation.surges] == [START + 40 * DAY]
     assert evaluation.extents[0].last == START + 46 * DAY
 

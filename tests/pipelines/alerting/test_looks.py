@@ -11,8 +11,8 @@ import pytest
 from mapring.watch.findings import Finding
 from pipelines.alerting.drifts import new_drifts
 from pipelines.alerting.evidence import Evidence
-from tests.mapring.watch.counts import START, drift
-from tests.pipelines.alerting.world import Ground, World
+from tests.mapring.watch.counts import START, drift, hour_rows, hours
+from tests.pipelines.alerting.world import SURGE, Ground, World
 
 DAY = datetime.timedelta(days=1)
 
@@ -44,6 +44,17 @@ def test_what_the_log_has_is_not_recorded_again(world: World) -> None:
     shifted = replace(alerting, gather=lambda: Evidence(counts=before.counts, newest=before.newest))
     shifted.look()
     assert [one.id for one in world.log()] == [record.id]
+
+
+def test_a_source_that_ended_long_ago_brings_up_no_old_surge_of_another(tmp_path: Path) -> None:
+    """Its last windows are judged at a first look, those of the other source three days before are not."""
+    shares = dict.fromkeys(SURGE, 0.3)
+    ended = [one for hour in range(SURGE.stop) for one in hour_rows(hour, source="ended")]
+    world = World(Ground(tmp_path), [*hours(24 * 12, shares), *ended], hour=24 * 12).look()
+    assert world.log() == []
+    surged = [one for hour in range(SURGE.stop) for one in hour_rows(hour, shares.get(hour), source="ended")]
+    other = World(Ground(tmp_path / "other"), [*hours(24 * 12), *surged], hour=24 * 12).look()
+    assert [record.source for record in other.log()] == ["ended"]
 
 
 def daily(length: datetime.timedelta, looks: int) -> list[Finding]:
