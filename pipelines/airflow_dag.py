@@ -7,7 +7,6 @@ and by nothing else here; stages run in mapring's venv, as the commands that `ma
 from __future__ import annotations
 
 import datetime
-import itertools
 import json
 import os
 import re
@@ -47,7 +46,7 @@ def mapring_dag(
     conn_id: str = "spark_default",
     **dag_arguments: Any,
 ) -> DAG:
-    """Build the DAG of a pipeline: check, then preprocess, train, score and alerts, as far as the settings have them.
+    """Build the DAG of a pipeline: a check, its stages, and alerts behind the scoring, as the settings have them.
 
     Args:
         config: absolute path or URI of the pipeline's YAML; paths in it are absolute or URIs, too.
@@ -92,11 +91,11 @@ def mapring_dag(
         **{"tags": ["mapring"], **dag_arguments},
     ) as dag:
         names = dag_tasks.task_names(settings, command or policy.command)
-        tasks = [_task(name, pipeline, conn_id) for name in names]
+        tasks = {name: _task(name, pipeline, conn_id) for name in names}
         if is_of_settings and policy.catch_up == "none":
-            tasks.insert(0, _due(policy.late_seconds))
-        for before, after in itertools.pairwise(tasks):
-            before >> after
+            _due(policy.late_seconds) >> tasks[names[0]]
+        for before, after in dag_tasks.task_order(names):
+            tasks[before] >> tasks[after]
     return dag
 
 

@@ -6,8 +6,9 @@ on them is told by the DAG's first task, `dag_check.py`, and stands here as a te
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -75,6 +76,15 @@ def task_names(settings: Settings, command: Literal["run", "score"]) -> tuple[st
         raise SettingsError("score: is missing; add what is to be scored, or build the DAG with command='run'")
     has_alerts = settings.score is not None and settings.alerts is not None
     return (CHECK, *stages_of(settings, command), *(("alerts",) if has_alerts else ()))
+
+
+def task_order(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Which task comes before which one: one behind the other, but alerts right behind the scores that they judge.
+
+    So a ranking that fails keeps no alert back.
+    """
+    chained = list(itertools.pairwise(name for name in names if name != "alerts"))
+    return [*chained, ("score", "alerts")] if "alerts" in names else chained
 
 
 def submission(stage: str, pipeline: Pipeline) -> Submission:

@@ -121,6 +121,9 @@ def test_tasks_follow_the_command_and_what_the_settings_have(plan: Plan) -> None
     with_more = load_settings(plan.config, ["alerts={}", "rank={top_k: 3}"])
     assert dag_tasks.task_names(with_more, "run") == ("check", "preprocess", "train", "score", "rank", "alerts")
     assert dag_tasks.task_names(with_more, "score") == ("check", "score", "rank", "alerts")
+    expected = [("check", "score"), ("score", "rank"), ("score", "alerts")]
+    assert dag_tasks.task_order(("check", "score", "rank", "alerts")) == expected, "a failing rank keeps no alert back"
+    assert dag_tasks.task_order(("check", "preprocess", "train")) == [("check", "preprocess"), ("preprocess", "train")]
     without_scores = load_settings(plan.config, ["score=null"])
     assert dag_tasks.task_names(without_scores, "run") == ("check", "preprocess", "train")
     with pytest.raises(SettingsError, match="add what is to be scored, or build the DAG with command='run'"):
