@@ -36,8 +36,8 @@ ALGORITHM_VERSION: Mapping[str, int] = {
     "backend": 2,
     "bank": 1,
     "ranker": 1,
-    "recommend": 1,
-    "pairs": 1,
+    "recommend": 2,
+    "pairs": 2,
 }
 
 _TEXT_VECTORS = 2  # of a classifier: 1 had only what its output layer reads

@@ -14,7 +14,7 @@ from mapring.base_model import decoder_directory
 from mapring.care.forgotten import Exclusion, ForgottenDocument, exclusion, place_digest, read_forgotten
 from mapring.columns import check_columns
 from mapring.contract import is_published, read_manifest
-from mapring.errors import SettingsError, StageError
+from mapring.errors import MapringError, SettingsError, StageError
 from mapring.lineage import SourceFile
 from mapring.named_directories import (
     check_earlier,
@@ -280,10 +280,13 @@ def _left_out(sources: Sequence[SourceFile], forgotten: Sequence[ForgottenDocume
     return exclusion(forgotten, identities)
 
 
-_FIELDS_OF_INTERACTIONS = {  # of the input that they are read as, and what the settings call them
-    "text_column": "item_column",
-    "group_column": "user_column",
-    "feature_columns": "rating_column",
+_FIELDS_OF_BEHAVIOUR = {  # of the inputs that they are read as, and what the settings call them
+    "interactions": {
+        "text_column": "item_column",
+        "group_column": "user_column",
+        "feature_columns": "rating_column",
+    },
+    "items": {"feature_columns": "description_column or tags_column"},
 }
 
 
@@ -300,7 +303,7 @@ def _behaviour_sources(config: str, settings: Settings) -> tuple[tuple[SourceFil
             _check_sources(config, key, (source,), files)
         except SettingsError as error:
             told = str(error).replace(f"{key}.0.", f"{key}.")
-            for field, own_name in _FIELDS_OF_INTERACTIONS.items() if name == "interactions" else ():
+            for field, own_name in _FIELDS_OF_BEHAVIOUR[name].items():
                 told = told.replace(f"{key}.{field}", f"{key}.{own_name}")
             raise SettingsError(told) from None
         found.append(files)
@@ -322,7 +325,7 @@ def _with_pairs(settings: Settings, pairs: str | None) -> tuple[Input, ...]:
 def _check_run_dir(config: str, run_dir: str) -> None:
     try:
         storage.check_writable(run_dir)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, MapringError) as error:
         raise SettingsError(
             f"{config}: run_dir: cannot write to {run_dir!r} ({error}); give a directory you may write to"
         ) from None

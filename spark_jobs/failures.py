@@ -15,6 +15,7 @@ _OURS = "mapring.errors."
 _FULL = ("No space left on device", "Disk quota exceeded")
 _LOST_WORKER = ("Python worker exited unexpectedly", "Python worker process terminated")
 _LOST_EXECUTOR = ("ExecutorLostFailure", "Executor heartbeat timed out", "Master removed our application")
+_TOO_LARGE = "spark.driver.maxResultSize"
 _AGAIN = "nothing was published; run the same command again"
 
 
@@ -33,6 +34,11 @@ def explain_failure(error: PySparkException | Py4JError | OSError) -> str | None
         return (
             "the Java process of Spark's driver is gone, expected it to live to the end; it was killed, by somebody or "
             f"by the system for want of memory (spark.driver_memory, or the machine's); {_AGAIN}"
+        )
+    if _TOO_LARGE in text:
+        return (
+            f"found more for the driver than {_TOO_LARGE} allows (1g unless it is set), expected less; raise it, in "
+            f"spark.conf, and spark.driver_memory where the driver has too little; {_AGAIN}"
         )
     if any(sign in text for sign in _LOST_WORKER):
         return (

@@ -56,6 +56,11 @@ class Ranker(TreeFit):
         refuse_mixed_pairs(self.inputs)
         refuse_mixed_features(self.inputs)
         refuse_settings("inputs", self.inputs, ("time_column", "split", "weight"), "ranker")
+        if self.objective != "lambdarank" and len({source.group_column is None for source in self.inputs}) > 1:
+            raise ValueError(
+                "inputs: found some with group_column and some without; rows are held out by group or one by one: name "
+                "a column for all, or for none"
+            )
         needed = ["label_column", *(["group_column"] if self.objective == "lambdarank" else [])]
         for position, source in enumerate(self.inputs):
             for name in needed:

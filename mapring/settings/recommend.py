@@ -153,7 +153,7 @@ class Recommend(Section):
         is_late=True,
     )
     candidates: int = output(
-        100, description="Items that each way of finding some proposes; the ranker orders these.", ge=1, le=10_000
+        100, description="Items that each way of finding some proposes; the ranker orders these.", ge=1, le=1000
     )
     negatives: int = output(
         100,
@@ -179,6 +179,9 @@ class Recommend(Section):
     top_k: int = output(10, description="Items of each user's list.", ge=1, le=1000)
     max_quarantined_share: float = execution(
         0.05, description="Share of records that cannot be read above which the run fails.", ge=0, le=1
+    )
+    max_failed_share: float = execution(
+        0.05, description="Share of texts that the model fails on above which the run fails.", ge=0, le=1
     )
     batch_tokens: int = execution(2048, description="Tokens of one padded batch in a model.", ge=16)
 

@@ -327,6 +327,17 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _towers_learn_likes_alone(self) -> Settings:
+        makes_pairs = any(one.path == PAIRS for one in self.preprocess.inputs)
+        if self.recommend is not None and makes_pairs and self.train.task == "embed" and self.recommend.pair_negatives:
+            raise ValueError(
+                f"recommend.pair_negatives: found {self.recommend.pair_negatives} with train.task=embed, which draws "
+                "the texts of every pair together, liked or not, and takes other rows of its batch for negatives; set "
+                "it to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _own_reranker_learns_likes_of_pairs(self) -> Settings:
         if self.recommend is None or not self.recommend.reranks_by_own_model:
             return self

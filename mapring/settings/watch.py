@@ -40,7 +40,9 @@ class Watch(Section):
         "scorings, of rows without a time.",
         ge=2,
     )
-    longest_join: str = execution("7d", description="Longest time over which windows or scorings are joined.")
+    longest_join: str = execution(
+        "7d", description="Longest time over which windows or scorings are joined; a season at least."
+    )
     tolerated_drift: float = execution(
         0.02,
         description="Population stability index up to which a difference from the model's reference is no drift; less "

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from mapring.discounted_gain import query_figures
 from mapring.errors import InputError
 from mapring.settings.ranker import Objective, TreeFit
 
@@ -34,12 +35,15 @@ class TrainingRows(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """Trees in LightGBM's text format, how many there are, and the metric that ended the fitting on held-out rows."""
+    """Trees in LightGBM's text format, how many there are, and their figure on held-out rows.
+
+    `value` is that of `metric`; NDCG is of the groups with a relevant row alone, None where there is none.
+    """
 
     text: str
     trees: int
     metric: str
-    value: float
+    value: float | None
     importance: list[float]  # gain of each feature, as a share
 
 
@@ -84,12 +88,13 @@ def fit(rows: TrainingRows, settings: TreeFit, objective: Objective, seed: int, 
     )
     trees = booster.best_iteration or booster.current_iteration()
     gains = np.asarray(booster.feature_importance("gain", iteration=trees), np.float64)
+    text = booster.model_to_string(num_iteration=trees)
     [value] = booster.best_score["held_out"].values()
     return Fitted(
-        text=booster.model_to_string(num_iteration=trees),
+        text=text,
         trees=trees,
         metric="ndcg_at_10" if objective == "lambdarank" else metric,
-        value=float(value),
+        value=_gain_of_held_out(rows, text) if objective == "lambdarank" else float(value),
         importance=(gains / max(gains.sum(), 1e-300)).tolist(),
     )
 
@@ -110,6 +115,14 @@ class Trees:
             return np.empty(0)
         found: Floats = np.asarray(self._booster.predict(seen, num_threads=1), np.float64)
         return found
+
+
+def _gain_of_held_out(rows: TrainingRows, text: str) -> float | None:
+    """NDCG@10; LightGBM's own counts a group without a relevant row as 1, so bad candidates would raise it."""
+    held = np.flatnonzero(rows.held_out)
+    groups = [rows.groups[row] for row in held.tolist()]
+    found: float | None = query_figures(groups, Trees(text)(rows.seen[held]), rows.labels[held])["ndcg_at_10"]
+    return found
 
 
 def _dataset(rows: TrainingRows, chosen: npt.NDArray[np.bool_], objective: str, reference: Any = None) -> Any:

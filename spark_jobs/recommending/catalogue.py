@@ -22,7 +22,7 @@ class Catalogue:
     """
 
     words: sparse.csr_matrix
-    tags: Floats
+    tags: sparse.csr_matrix
     vectors: npt.NDArray[np.float32] | None = None
 
     def likeness(self, items: Ints) -> Floats:
@@ -48,9 +48,9 @@ def make_catalogue(
         weights = sparse.csr_matrix((len(whole), 1))
     names = sorted({name for own in tags for name in own})
     place = {name: number for number, name in enumerate(names)}
-    held = np.zeros((len(whole), max(1, len(names))))
-    for row, own in enumerate(tags):
-        held[row, [place[name] for name in own]] = 1.0
+    rows = np.repeat(np.arange(len(whole)), [len(own) for own in tags])
+    columns = np.array([place[name] for own in tags for name in own], np.int64)
+    held = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(whole), max(1, len(names))))
     return Catalogue(weights, held, vectors)
 
 

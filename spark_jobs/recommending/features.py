@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sparse
 
 from spark_jobs.recommending.catalogue import Catalogue
 from spark_jobs.recommending.events import Events, Floats, Ints, Known, cosines
@@ -141,17 +142,17 @@ def _behaviour(past: Past, known: Known, moment: float) -> dict[str, Floats]:
 def _text(past: Past, known: Known, catalogue: Catalogue) -> dict[str, Floats]:
     liked = catalogue.likeness(past.liked)
     last = catalogue.likeness(past.items[-LAST:])
-    tags, sizes = catalogue.tags, np.maximum(catalogue.tags.sum(1), 1.0)
+    tags, sizes = catalogue.tags, np.maximum(np.diff(catalogue.tags.indptr), 1.0)
     of_user = _mean_row(tags[past.liked])
-    of_all = (known.liked_count[:, None] * tags).sum(0) / max(known.liked_count.sum(), 1.0)
+    of_all = tags.T @ known.liked_count / max(known.liked_count.sum(), 1.0)
     lift = np.log((of_user + 0.05) / (of_all + 0.05))
     return {
         "words": liked.sum(1) / max(1, len(past.liked)),
         "words_most": liked.max(1, initial=0.0),
         "words_last": last.sum(1) / max(1, last.shape[1]),
-        "tags": (tags * of_user).sum(1) / sizes,
-        "tags_lift": (tags * lift).sum(1),
-        "tags_last": (tags * _mean_row(tags[past.items[-LAST:]])).sum(1) / sizes,
+        "tags": tags @ of_user / sizes,
+        "tags_lift": tags @ lift,
+        "tags_last": tags @ _mean_row(tags[past.items[-LAST:]]) / sizes,
     }
 
 
@@ -177,6 +178,6 @@ def _decayed(rows: Floats, factor: float) -> Floats:
     return found
 
 
-def _mean_row(rows: Floats) -> Floats:
-    found: Floats = rows.sum(0) / max(1, len(rows))
+def _mean_row(rows: sparse.csr_matrix) -> Floats:
+    found: Floats = np.asarray(rows.sum(0), np.float64).ravel() / max(1, rows.shape[0])
     return found

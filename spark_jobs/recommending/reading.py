@@ -18,7 +18,9 @@ from mapring.lineage import SourceFile
 from mapring.plan import Plan
 from mapring.progress import say
 from mapring.settings import Input
+from mapring.settings.normalization import Normalization
 from mapring.settings.recommend import Recommend
+from mapring.text import normalize
 from spark_jobs.carried import SCORED_RECORD, carry, check_unread, unread_counts
 from spark_jobs.quarantine import check_quarantine
 from spark_jobs.recommending.events import Events, Ints, make_events
@@ -81,6 +83,11 @@ def read_all(spark: SparkSession, plan: Plan, settings: Recommend, stage: str) -
         settings.liked_from,
         len(items),
     )
+    if not events.liked.any():
+        raise InputError(
+            f"{plan.config}: {KEY}.liked_from: found {settings.liked_from:g}, but no rating above "
+            f"{pc.max(rows.column('rating')).as_py():g}, so nothing is a like; lower it"
+        )
     repeated = len(rows) - len(events.time)
     left_out.update({"repeated": repeated} if repeated else {})
     what = f"{len(events.time):,} interactions of {len(users):,} users and {len(items):,} items"
@@ -111,6 +118,7 @@ def _items(
     check_quarantine(records, by_rule, allowed_share=settings.max_quarantined_share, stage=KEY)
     rows = records.where(F.col("rule").isNull()).select("source_id", "text", "features").toArrow()
     records.unpersist()
+    rows = rows.set_column(0, "source_id", _names(rows.column("source_id")))
     rows = rows.filter(pc.is_valid(rows.column("source_id"))).sort_by("source_id")
     names = rows.column("source_id").to_pylist()
     empty = sum(by_rule.values()) - len(names)
@@ -121,15 +129,31 @@ def _items(
         raise InputError(f"{plan.config}: {KEY}.items: found the item {twice!r} twice, expected once; remove one")
     if not names:
         raise InputError(f"{plan.config}: {KEY}.items: found no item with id and text; check the columns")
-    texts: list[str] = rows.column("text").to_pylist()
-    tags: list[list[str]] = [[] for _ in names]
-    for row, more in enumerate(rows.column("features").to_pylist()):
-        fields = dict(zip(source.feature_columns, more or (), strict=True))
-        described = (fields.get(settings.items.description_column or "") or "").strip()
-        texts[row] = f"{texts[row]}. {described}" if described else texts[row]
-        written = fields.get(settings.items.tags_column or "") or ""
-        tags[row] = sorted({tag.strip() for tag in tags_of(written, settings.items.tags_separator)} - {""})
+    fields = [
+        dict(zip(source.feature_columns, more or (), strict=True)) for more in rows.column("features").to_pylist()
+    ]
+    normalization = plan.settings.preprocess.normalization
+    described = _normal([one.get(settings.items.description_column or "") or "" for one in fields], normalization)
+    titles = rows.column("text").to_pylist()
+    texts = [f"{title}. {more}" if more else title for title, more in zip(titles, described, strict=True)]
+    written = [
+        tags_of(one.get(settings.items.tags_column or "") or "", settings.items.tags_separator) for one in fields
+    ]
+    normal = iter(_normal([tag for own in written for tag in own], normalization))
+    tags = [sorted({next(normal) for _ in own} - {""}) for own in written]
     return names, texts, tags
+
+
+def _normal(texts: Sequence[str], normalization: Normalization) -> list[str]:
+    """Texts as the items' own are: redacted, too, where that is asked for."""
+    found: list[str] = normalize(pa.array(texts, pa.string()), normalization).to_pylist()
+    return [text.strip() for text in found]
+
+
+def _names(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Ids of items without blanks around them; null where nothing is left, as a csv's empty field is."""
+    trimmed = pc.utf8_trim_whitespace(ids)
+    return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
 
 
 def tags_of(written: str, separator: str) -> list[str]:
@@ -165,7 +189,7 @@ def _interactions(spark: SparkSession, plan: Plan, settings: Recommend, stage: s
         F.get("features", F.lit(0)).alias("rating"),
     ).toArrow()
     records.unpersist()
-    return rows
+    return rows.set_column(1, "item", _names(rows.column("item")))
 
 
 def _first_pass(plan: Plan, source: Input, files: Sequence[SourceFile], on_rows: Callable[[int], None]) -> FirstPass:

@@ -155,6 +155,7 @@ class Told:
             texts,
             directory=self.plan.model_directory,
             batch_tokens=self.settings.batch_tokens,
+            allowed_share=self.settings.max_failed_share,
             stage=STAGE,
             what=what,
         )

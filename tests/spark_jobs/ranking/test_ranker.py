@@ -145,6 +145,14 @@ def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         (["score=null"], "found it in a pipeline without score"),
         (["ranker.inputs.0.group_column=null"], "group_column: found none with objective=lambdarank"),
         (["ranker.inputs.0.label_column=null"], "label_column: found none"),
+        (
+            [
+                "ranker.objective=regression",
+                "ranker.inputs=[{name: l, path: l, format: jsonl, label_column: y, group_column: q}, "
+                "{name: m, path: m, format: jsonl, label_column: y}]",
+            ],
+            "ranker: inputs: found some with group_column and some without",
+        ),
     ):
         with pytest.raises(SettingsError, match=match):
             plan_of(tmp_path, *words)

@@ -49,6 +49,18 @@ def test_trees_are_the_same_again_and_use_what_carries_signal(objective: Objecti
     assert ranked > query_figures(groups, rows.seen[held, 0], relevance)["ndcg_at_10"] + 0.05
 
 
+def test_held_out_groups_without_a_relevant_row_do_not_raise_the_figure() -> None:
+    rows = made_rows("binary")
+    without = np.isin(rows.groups, [group for group in sorted(set(rows.groups)) if int(group[1:]) % 2])
+    changed = rows._replace(labels=np.where(without & rows.held_out, 0.0, rows.labels))
+    fitted = fit(changed, settings_of(), "lambdarank", seed=17)
+    held = np.flatnonzero(rows.held_out & ~without)
+    groups, scores = [rows.groups[row] for row in held], Trees(fitted.text)(rows.seen[held])
+    assert fitted.value == query_figures(groups, scores, rows.labels[held])["ndcg_at_10"]
+    nothing = rows._replace(labels=np.where(rows.held_out, 0.0, rows.labels))
+    assert fit(nothing, settings_of(), "lambdarank", seed=17).value is None
+
+
 def test_labels_and_groups_that_do_not_fit_are_refused() -> None:
     rows = made_rows()
     with pytest.raises(InputError, match=r"label \d.5 with objective=lambdarank, expected whole numbers from 0 to 30"):

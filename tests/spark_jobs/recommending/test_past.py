@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spark_jobs.recommending.events import Events, Known, make_events
 from spark_jobs.recommending.features import item_features, past_of
-from spark_jobs.recommending.pairs import PairScene, pairs_of_user
+from spark_jobs.recommending.pairs import PairScene, pairs_of_users
 from spark_jobs.recommending.tasks import Scene, Work, learned_rows
 from spark_jobs.recommending.timeline import Query, known_at, moments, now, queries
 from tests.spark_jobs.recommending.made import made_catalogue, made_events
@@ -129,9 +129,11 @@ def test_pairs_are_of_what_was_liked_before_and_negatives_of_what_was_never_had(
     first: dict[str, float] = {}
     for item, time in zip(events.item.tolist(), events.time.tolist(), strict=True):
         first.setdefault(f"text {item}", time)
+    alone = [row for user in range(events.users) for row in pairs_of_users(scene, [user]).to_pylist()]
+    assert pairs_of_users(scene, range(events.users)).to_pylist() == alone, "whoever is in a task with whom"
     total = 0
     for user in range(events.users):
-        rows = pairs_of_user(scene, user).to_pylist()
+        rows = pairs_of_users(scene, [user]).to_pylist()
         total += len(rows)
         places = events.of_user(user)
         when = {f"text {item}": time for item, time in zip(events.item[places], events.time[places], strict=True)}

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from pyspark.sql import SparkSession
 
 from mapring.contract import is_published, publish, read_manifest
 from mapring.contract.schemas import PAIR, RECOMMENDED
@@ -20,12 +21,15 @@ from mapring.pairs import SEPARATOR
 from mapring.plan import Plan, make_plan
 from pipelines.stages import published, stages_of
 from pipelines.status import recommend_rows
+from spark_jobs.fitting import start_fitted_session
 from spark_jobs.pairs import pairs
 from spark_jobs.preprocess import preprocess
 from spark_jobs.ranking.published import open_trees
 from spark_jobs.recommend import recommend
+from spark_jobs.recommending.reading import read_all
 from spark_jobs.recommending.reranker import taught_until
 from spark_jobs.recommending.timeline import moments
+from spark_jobs.recommending.vectors import embedded
 from tests.spark_jobs.recommending.made import made_events, write_behaviour
 from tests.tiny import write_tokenizer
 from tests.tiny_modes import made_model, publish_made
@@ -81,6 +85,11 @@ def plan_of(root: Path, *overrides: str) -> Plan:
     config = root / "films.yaml"
     config.write_text(yaml.safe_dump(values))
     return make_plan(str(config), overrides)
+
+
+def session_of(plan: Plan) -> SparkSession:
+    inputs = (plan.recommending.interactions.as_input, plan.recommending.items.as_input)
+    return start_fitted_session("recommend", plan.settings, inputs, (*plan.interaction_sources, *plan.item_sources))
 
 
 def rows_of(directory: str) -> pa.Table:
@@ -230,9 +239,48 @@ def test_pairs_that_the_model_fails_on_do_not_end_the_run_unless_they_are_too_ma
     assert len(rows_of(plan.recommendations_directory)) == 60 * 5
 
 
+def test_items_are_normalized_as_a_whole_and_have_ids_without_blanks(tmp_path: Path) -> None:
+    config = plan_of(tmp_path).config
+    told = "id,title,genres,plot\n i1 ,Heat &amp; dust,Crime &amp; more|bob@example.org,ask ann@example.org &amp; co\n"
+    (tmp_path / "films.csv").write_text(f"{told},nobody's,none,\ni2,Plain,,\n")
+    (tmp_path / "ratings.csv").write_text("who,what,stars,when\nu1,i1,5,1\nu1, i2 ,4,2\nu2,,5,3\n")
+    known = make_plan(
+        config,
+        [
+            "recommend.items.description_column=plot",
+            "preprocess.normalization.redact=[email]",
+            "preprocess.normalization.unescape_html=true",
+        ],
+    )
+    found = read_all(session_of(known), known, known.recommending, "recommend")
+    assert list(found.items) == ["i1", "i2"] and found.left_out == {"missing_item": 1}
+    assert list(found.texts) == ["Heat & dust. ask <email> & co", "Plain"]
+    assert list(found.tags) == [["<email>", "Crime & more"], []]
+    assert found.events.item.tolist() == [0, 1]
+
+
+def test_texts_that_the_model_fails_on_do_not_end_the_run_unless_they_are_too_many(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vocabulary = json.loads((tiny_model(tmp_path / "words", WORDS) / "tokenizer.json").read_text())["model"]["vocab"]
+    model = made_model("embed", vocabulary)
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight[vocabulary["bad"]] = torch.nan  # type: ignore[union-attr, operator, index]
+    publish_made(tmp_path / "model", "embed", model=model, texts=["the day", "a book", "very fine"] * 8)
+    texts = ["the day", "so bad", "a book"]
+    own = {"directory": str(tmp_path / "model"), "batch_tokens": 64, "stage": "recommend", "what": "items"}
+    spark = session_of(plan_of(tmp_path))
+    with pytest.raises(StageError, match=r"failed on 1 of 3 texts of items, allowed are 30.0% .*max_failed_share"):
+        embedded(spark, texts, allowed_share=0.3, **own)
+    found = embedded(spark, texts, allowed_share=0.5, **own)
+    assert [bool(row.any()) for row in found] == [True, False, True]
+    assert "failed on 1 of 3 texts of items; they are like no other" in capsys.readouterr().err
+
+
 def test_what_cannot_be_recommended_from_is_refused(tmp_path: Path) -> None:
     for words, match in (
         (["recommend.interactions.user_column=nobody"], "recommend.interactions.user_column: .* no column 'nobody'"),
+        (["recommend.items.description_column=plot"], "recommend.items.description_column or tags_column: .* 'plot'"),
         (["recommend.items.path=nowhere.csv"], r"recommend.items.path: found no file at 'nowhere.csv'"),
         (["recommend.model_share=0.8"], "test_share: found 0.3 beside model_share=0.8"),
         ([f"recommend.reranker={tmp_path}/nowhere"], r"recommend.reranker.model: .*nowhere: found no published.json"),
@@ -243,6 +291,8 @@ def test_what_cannot_be_recommended_from_is_refused(tmp_path: Path) -> None:
             "recommend.pair_negatives: found 0 with recommend.reranker",
         ),
         (["recommend=null"], "found 'pairs:' without a section recommend"),
+        (["recommend.pair_negatives=4"], r"recommend.pair_negatives: found 4 with train.task=embed, .* set it to 0"),
+        (["recommend.candidates=5000"], "recommend.candidates: .*less than or equal to 1000"),
     ):
         with pytest.raises(SettingsError, match=match):
             plan_of(tmp_path, *words)
@@ -250,6 +300,8 @@ def test_what_cannot_be_recommended_from_is_refused(tmp_path: Path) -> None:
         recommend(
             plan_of(tmp_path, "recommend.model=false", "recommend.interactions.item_column=who", "recommend.top_k=3")
         )
+    with pytest.raises(InputError, match=r"liked_from: found 9, but no rating above 5, so nothing is a like; lower it"):
+        recommend(plan_of(tmp_path, "recommend.model=false", "recommend.liked_from=9"))
     films = tmp_path / "films.csv"
     films.write_text(f"{films.read_text()}i000,again,space\n")
     with pytest.raises(InputError, match="found the item 'i000' twice"):
