@@ -53,7 +53,10 @@ def init(file: str, asked: Asked, *, is_interactive: bool | None = None) -> Path
     look = look_at(path, asked.format)
     columns = measured(look.columns)
     asker = Asker(str(path), is_terminal() if is_interactive is None else is_interactive)
-    chosen = choose(columns, asked, asker)
+    try:
+        chosen = choose(columns, asked, asker)
+    except SettingsError as error:
+        raise SettingsError(f"{error}{_also_found(look)}") from None
     draft, seen = _draft(config, path, look, columns, chosen)
     content = render(draft)
     _check(config, content)
@@ -66,6 +69,17 @@ def init(file: str, asked: Asked, *, is_interactive: bool | None = None) -> Path
         raise SettingsError(f"{config}: cannot be written ({error}); pass --out with another place") from None
     sys.stdout.write(closing(draft, command=_own_name(), has_java=has_java()))
     return config
+
+
+def _also_found(look: Look) -> str:
+    """What may be why nothing can be chosen: rows that were not read, and values that are not looked into."""
+    found = ""
+    if look.bad:
+        found += f". Of {look.seen + look.bad:,} rows looked at {look.bad:,} cannot be read: they {look.bad_why}"
+    if look.objects:
+        names = ", ".join(map(repr, look.objects))
+        found += f". Objects, as in {names}, are not looked into: write their fields as keys of their own"
+    return found
 
 
 def _draft(config: Path, path: Path, look: Look, columns: dict[str, Column], chosen: Chosen) -> tuple[Draft, Seen]:

@@ -11,7 +11,16 @@ from mapring.errors import SettingsError
 from mapring.settings.combinations import TaskName
 from mapring.settings.inputs import Format
 from pipelines.initializing.asking import Asker
-from pipelines.initializing.columns import Column, Guess, guess_id, guess_label, guess_text, guess_time, shown
+from pipelines.initializing.columns import (
+    LEAST_TIMES,
+    Column,
+    Guess,
+    guess_id,
+    guess_label,
+    guess_text,
+    guess_time,
+    shown,
+)
 from pipelines.initializing.task import TaskGuess, guess_task
 
 Purpose = TaskName | Literal["preprocess"]
@@ -80,6 +89,8 @@ def choose(columns: Mapping[str, Column], asked: Asked, asker: Asker) -> Chosen:
         purpose = task.task
     assert purpose is not None
     used = [text.name, label.name, asked.second_text]
+    if asked.time is not None:
+        _refuse_what_is_no_time(columns[asked.time], asker.prefix)
     row_id = Guess(asked.id, _AS_ASKED) if asked.id else guess_id(columns, used)
     time = Guess(asked.time, _AS_ASKED) if asked.time else guess_time(columns, [*used, row_id.name])
     return Chosen(text.name, text.why, label, row_id, time, asked.second_text, purpose, task)
@@ -99,11 +110,16 @@ def _refuse_unknown_columns(columns: Mapping[str, Column], asked: Asked, prefix:
 
 
 def _text(columns: Mapping[str, Column], asked: Asked, asker: Asker) -> Guess:
+    if asked.text is not None and asked.text == asked.second_text:
+        raise SettingsError(
+            f"{asker.prefix}: --second-text: found {asked.text!r}, which is the text itself, expected the other text "
+            f"of each pair{_other_columns(columns, (asked.text,))}"
+        )
     if asked.text is not None:
         return Guess(asked.text, _AS_ASKED)
     if len(columns) == 1:
         return Guess(next(iter(columns)), "the only column")
-    left = {name: one for name, one in columns.items() if name not in (asked.label, asked.id, asked.time)}
+    left = {name: one for name, one in columns.items() if name not in _asked_elsewhere(asked)}
     guess = guess_text(left)
     if guess.name is not None:
         return guess
@@ -114,7 +130,22 @@ def _text(columns: Mapping[str, Column], asked: Asked, asker: Asker) -> Guess:
         )
     choices = {name: shown(columns[name], 50) for name in guess.candidates}
     instead = f"pass --text COLUMN with one of {', '.join(guess.candidates)}"
+    if len(guess.candidates) > 1 and asked.second_text is None:
+        instead += ", and --second-text COLUMN if two of them are read together"
     return Guess(asker.choose(guess.why, "Which column is the text?", choices, instead=instead), _AS_ANSWERED)
+
+
+def _asked_elsewhere(asked: Asked) -> tuple[str | None, ...]:
+    return asked.label, asked.id, asked.time, asked.second_text
+
+
+def _refuse_what_is_no_time(column: Column, prefix: str) -> None:
+    if column.time_share < LEAST_TIMES:
+        other = next((text for text in column.texts if Column("", [text]).time_share == 0), "")
+        raise SettingsError(
+            f"{prefix}: --time {column.name}: found {other[:40]!r}, expected ISO 8601 or seconds since 1970; write "
+            "times so, or leave --time out"
+        )
 
 
 def _refuse_what_is_no_text(columns: Mapping[str, Column], name: str, prefix: str) -> None:
@@ -135,7 +166,7 @@ def _refuse_what_is_no_text(columns: Mapping[str, Column], name: str, prefix: st
 def _label(columns: Mapping[str, Column], text: str, asked: Asked, asker: Asker) -> tuple[Guess, Purpose | None]:
     """The label column and the task that was asked for; there is one of them at least."""
     purpose = asked.task
-    if purpose == "embed" or (purpose is None and asked.second_text is not None and asked.label is None):
+    if purpose == "embed":
         if asked.second_text is None:
             raise SettingsError(
                 f"{asker.prefix}: --task embed: found single texts, expected pairs that belong together; pass "
@@ -150,16 +181,20 @@ def _label(columns: Mapping[str, Column], text: str, asked: Asked, asker: Asker)
         return Guess(None, ""), purpose
     if asked.label is not None:
         return Guess(asked.label, _AS_ASKED), purpose
-    guess, ways = guess_label(columns, text), f"{', '.join(_WITHOUT_LABEL[:-1])} or {_WITHOUT_LABEL[-1]}"
+    guess = guess_label({name: one for name, one in columns.items() if name != asked.second_text}, text)
     if guess.name is not None:
         return guess, purpose
+    is_pair = asked.second_text is not None and purpose is None
+    ways = "embed" if is_pair else f"{', '.join(_WITHOUT_LABEL[:-1])} or {_WITHOUT_LABEL[-1]}"
     if guess.candidates:
         choices = {name: _values(columns[name]) for name in guess.candidates} | {_NONE: "there is no label"}
         instead = f"pass --label COLUMN with one of {', '.join(guess.candidates)}, or --task {ways}"
         name = asker.choose(guess.why, "Which column is to be learned?", choices, instead=instead)
         if name != _NONE:
             return Guess(name, _AS_ANSWERED), purpose
-    elif purpose is not None:
+    if is_pair:  # without a label all pairs belong together
+        return Guess(None, ""), "embed"
+    if not guess.candidates and purpose is not None:
         raise SettingsError(f"{asker.prefix}: --task {purpose}: {guess.why}; pass --label COLUMN")
     what: dict[str, str] = {one: PURPOSES[one] for one in _WITHOUT_LABEL}
     found = "there is no label" if guess.candidates or len(columns) == 1 else guess.why

@@ -30,6 +30,8 @@ _FEW = 50  # different values that a column of classes may have whatever its row
 _MOST_SHARE_OF_CLASSES = 0.1  # of the rows; beyond both it is no column of classes unless its name says so
 _SURELY_CLASSES = 20  # different values up to which the only such column is taken unasked
 _MUCH_LONGER = 3.0
+LEAST_TIMES = 0.98  # share that can be read of a column of times; beyond 5 % unread ones a scoring fails
+_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T,].*)?")  # also as people write them, such as 24.12.2026
 _SECONDS = (1e8, 1e10)  # since 1970: from 1973 to 2286
 
 
@@ -173,7 +175,7 @@ def guess_time(columns: Mapping[str, Column], used: Sequence[str | None]) -> Gue
     for one in columns.values():
         if one.name in used or not _is_named_time(one.name) or not one.texts:
             continue
-        if one.time_share >= 0.98:  # beyond 5 % unread times a scoring fails
+        if one.time_share >= LEAST_TIMES:
             return Guess(one.name, f"its name, and values as {shown(one, 30)}")
         unread = f"{one.name!r} has times as {shown(one, 30)}, but only ISO 8601 and seconds since 1970 are read"
     return Guess(None, unread)
@@ -189,7 +191,9 @@ def _is_id(column: Column) -> bool:
 
 
 def _is_time_like(column: Column) -> bool:
-    return _is_named_time(column.name) or (column.time_share >= 0.95 and column.number_share < 0.5)
+    if _is_named_time(column.name) or (column.time_share >= 0.95 and column.number_share < 0.5):
+        return True
+    return _share([_DATE.fullmatch(text.strip()) is not None for text in column.texts]) >= 0.95
 
 
 def _is_named_time(name: str) -> bool:

@@ -51,7 +51,7 @@ def guess_encoding(parts: Sequence[bytes]) -> tuple[Encoding, float] | None:
 
     UTF-8 where nearly all lines are, since other text is hardly ever UTF-8 by chance.
     """
-    if any(parts[0].startswith(mark) for mark in _UTF_16) or b"\x00" in parts[0][:4096]:
+    if is_utf16(parts[0][:4096]) or b"\x00" in parts[0][:4096]:
         return None
     bad = sum(map(_bad_utf8_lines, parts))
     lines = sum(part.count(b"\n") + 1 for part in parts)
@@ -65,6 +65,13 @@ def guess_encoding(parts: Sequence[bytes]) -> tuple[Encoding, float] | None:
     if doubled > 0.7 * sum(map(len, runs)):  # in European texts most such characters stand alone
         return ("gb18030", 0.0) if _is_chinese(content.decode("gb18030", "replace")) else None
     return ("cp1252", 0.0) if not re.search(rb"[\x81\x8d\x8f\x90\x9d]", content) else ("latin-1", 0.0)
+
+
+def is_utf16(start: bytes) -> bool:
+    """Whether a file begins as UTF-16 does: by its mark, or with a NUL in a third of the even or the odd places."""
+    if any(start.startswith(mark) for mark in _UTF_16):
+        return True
+    return any(3 * part.count(0) > len(part) for part in (start[::2], start[1::2]))
 
 
 def _is_chinese(text: str) -> bool:

@@ -20,6 +20,7 @@ from pipelines.initializing.dialect import (
     Dialect,
     guess_dialect,
     guess_encoding,
+    is_utf16,
     missing_header,
     read_records,
     repeated,
@@ -49,7 +50,8 @@ class Look:
 
     `rows` are those of the whole file, exact where all of it was read; `bad` are those looked at that cannot be read,
     and `bad_why` what is wrong with them. `no_text` are, by column, places of rows of a jsonl in which it is missing or
-    is no text: they cannot be read where it is the text. A text has the one column `text`.
+    is no text: they cannot be read where it is the text. `objects` are columns of a jsonl or Parquet file that hold
+    objects, which no setting can name. A text has the one column `text`.
     """
 
     path: Path
@@ -63,6 +65,7 @@ class Look:
     bad: int = 0
     bad_why: str = ""
     no_text: Mapping[str, Set[int]] = field(default_factory=dict)
+    objects: tuple[str, ...] = ()
 
     @property
     def seen(self) -> int:
@@ -87,13 +90,14 @@ def look_at(path: Path, wanted: Format | None) -> Look:
     _refuse_what_is_no_file(path)
     with path.open("rb") as handle:
         start = handle.read(8)
+    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise SettingsError(
+            f"{path}: found an Excel or zip file, expected lines of text; save it as csv (UTF-8), or unzip it, and "
+            "give that"
+        )
     file_format = wanted or _format_of(path, start)
     if file_format == "parquet":
         return _look_at_parquet(path)
-    if start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        raise SettingsError(
-            f"{path}: found an Excel or zip file, expected lines of text; save it as csv (UTF-8) and give that"
-        )
     _refuse_wrong_compression(path, start)
     sample = read_sample(path)
     if not any(part.strip() for part in sample.parts):
@@ -104,7 +108,7 @@ def look_at(path: Path, wanted: Format | None) -> Look:
         return _look_at_delimited(path, sample, texts, encoding, bad_share, wanted)
     if file_format == "jsonl":
         return _look_at_jsonl(path, sample, texts, encoding)
-    return _look_at_text(path, sample, texts, encoding)
+    return _look_at_text(path, sample, texts, encoding, wanted)
 
 
 def _refuse_what_is_no_file(path: Path) -> None:
@@ -149,7 +153,13 @@ def _encoding(path: Path, sample: Sample) -> tuple[Encoding, float]:
     found = guess_encoding(sample.parts)
     if found is not None:
         return found
-    utf16 = b"\x00" in sample.parts[0][:4096]
+    start = sample.parts[0][:4096]
+    utf16 = is_utf16(start)
+    if b"\x00" in start and not utf16:
+        raise SettingsError(
+            f"{path}: found NUL characters, expected text; take them out: tr -d '\\0' < {shlex.quote(str(path))} > "
+            f"{shlex.quote(f'text-{path.name}')}"
+        )
     name = "UTF-16" if utf16 else "ENCODING"
     what = "UTF-16" if utf16 else "neither UTF-8 nor that of Western or Chinese Windows"
     raise SettingsError(
@@ -273,10 +283,19 @@ def _look_at_jsonl(path: Path, sample: Sample, texts: Sequence[str], encoding: E
         name: {place for place, row in enumerate(rows) if not isinstance(row.get(name, 0), str | None)}
         for name in names
     }
-    return Look(path, "jsonl", encoding, ",", columns, total, sample.is_whole, sample.places, bad, why, no_text)
+    objects = tuple(name for name in names if any(isinstance(row.get(name), dict) for row in rows))
+    return Look(
+        path, "jsonl", encoding, ",", columns, total, sample.is_whole, sample.places, bad, why, no_text, objects
+    )
 
 
-def _look_at_text(path: Path, sample: Sample, texts: Sequence[str], encoding: Encoding) -> Look:
+def _look_at_text(path: Path, sample: Sample, texts: Sequence[str], encoding: Encoding, wanted: Format | None) -> Look:
+    dialect = None if wanted == "text" else guess_dialect(texts[0])
+    if dialect is not None and dialect.separator == "\t":
+        raise SettingsError(
+            f"{path}: found lines of several fields parted by tabs, expected one text a line; pass --format tsv, or "
+            "--format text if each line is one text"
+        )
     lines = [line.removesuffix("\r") for text in texts for line in text.removesuffix("\n").split("\n")]
     total = _rows(sample, len(lines))
     return Look(path, "text", encoding, ",", {"text": lines}, total, sample.is_whole, sample.places)
@@ -290,12 +309,12 @@ def _look_at_parquet(path: Path) -> Look:
             f"{path}: found the name {twice!r} twice, expected each column to have a name of its own; rename the "
             "column in what wrote the file"
         )
-    columns = {
-        field.name: [_value(value) for value in sample.table[field.name].to_pylist()] for field in sample.table.schema
-    }
     if not sample.table.num_rows:
         raise SettingsError(f"{path}: found no rows; check the file")
-    return Look(path, "parquet", "utf-8", ",", columns, sample.rows, sample.is_whole, sample.places)
+    read = {field.name: sample.table[field.name].to_pylist() for field in sample.table.schema}
+    columns = {name: [_value(value) for value in values] for name, values in read.items()}
+    objects = tuple(name for name, values in read.items() if any(isinstance(value, dict) for value in values))
+    return Look(path, "parquet", "utf-8", ",", columns, sample.rows, sample.is_whole, sample.places, objects=objects)
 
 
 def _value(value: Any) -> Value:

@@ -18,6 +18,7 @@ _MOST_CLASSES_OF_NUMBERS = 10  # numbers with more different values are measured
 _LEAST_ROWS_OF_A_NUMBER = 5
 _ID_SHARE = 0.5  # different values for each row, beyond which a label names rows and not classes
 _COMMA_NUMBER = re.compile(r"[-+]?\d+(?:,\d+)+(?:\.\d+)?|[-+]?\d+(?:\.\d{3})*,\d+")
+_WITH_UNIT = re.compile(r"[-+]?\d+(?:[.,]\d+)?\s*[%€$£]|[€$£]\s*[-+]?\d+(?:[.,]\d+)?")
 _BRACKETS = re.compile(r"\[.*\]", re.DOTALL)
 _MOSTLY = 0.3  # share of the values: of grades such as 4 and 4,5 many have no comma
 _LEAST_ROWS = 20  # below which shares mean nothing
@@ -79,9 +80,12 @@ def _refuse_what_was_written_for_programs(column: Column, found: Counter[str], w
             "a number with a comma",
             "write it with a point, or without one between thousands; or pass --task multilabel if it joins two labels",
         ),
+        (_WITH_UNIT, "a number with a unit", "write the number alone; or pass --task classify if these are classes"),
         (_BRACKETS, "a list in brackets", "join its names by |, or write jsonl, whose lists are read as such"),
     ):
         if wanted == "multilabel" and pattern is _COMMA_NUMBER:
+            continue
+        if pattern is _WITH_UNIT and len(found) <= _MOST_CLASSES_OF_NUMBERS:
             continue
         some = [value for value in found if pattern.fullmatch(value)]
         if sum(found[value] for value in some) >= _MOSTLY * rows:

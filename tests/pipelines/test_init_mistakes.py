@@ -119,3 +119,74 @@ def test_pairs_to_embed_fit_any_number_of_cores(cores: int, monkeypatch: pytest.
     monkeypatch.setattr(module, "this_machine", lambda: Machine(cores, 512 << 30, "horovodrun"))
     found = pairs("a.csv", task="embed")
     assert found.train.global_batch >= 2 * found.preprocess.lanes and 1 <= found.ring.ranks <= min(cores, 16)
+
+
+def labelled_pairs(label: str = "is_duplicate") -> str:
+    table = [{"question": row["body"], "answer": f"yes, {row['body']}", label: place % 2} for place, row in rows_of(40)]
+    return write_csv("pairs.csv", table)
+
+
+def rows_of(count: int) -> list[tuple[int, dict[str, str]]]:
+    return list(enumerate(rows()))[:count]
+
+
+def test_labelled_pairs_are_classified_and_never_drawn_together() -> None:
+    assert "and --second-text COLUMN if two of them are read together" in refusal(labelled_pairs())
+    asked = {"text": "question", "second_text": "answer"}
+    found = started("pairs.csv", label="is_duplicate", **asked)
+    assert found.train.task == "classify" and found.preprocess.inputs[0].second_text_column == "answer"
+    Path("pairs.yaml").unlink()
+    table = [{**row, "label": place % 3} for place, row in rows_of(40)]
+    write_csv("nli.csv", [{"premise": row["body"], "hypothesis": f"so {row['body']}", **row} for row in table])
+    told = started("nli.csv", text="premise", second_text="hypothesis")
+    assert told.train.task == "classify" and told.preprocess.inputs[0].label_column == "label"
+    assert "is the text itself, expected the other text" in refusal("pairs.csv", text="answer", second_text="answer")
+
+
+def test_times_that_a_scoring_cannot_read_are_refused() -> None:
+    table = [{**row, "at": "Tue Feb 24 11:35:52 -0800 2015"} for row in rows()]
+    told = refusal(write_csv("a.csv", table), time="at")
+    assert "--time at: found 'Tue Feb 24 11:35:52 -0800 2015', expected ISO 8601 or seconds since 1970" in told
+
+
+def test_rows_that_cannot_be_read_are_told_where_the_label_is_what_fails() -> None:
+    lines = [json.dumps({"text": row["body"], "label": "b"}) + "," * (place > 0) for place, row in rows_of(40)]
+    Path("a.jsonl").write_text("\n".join(lines) + "\n")
+    assert "Of 40 rows looked at 39 cannot be read: they are no JSON objects" in refusal("a.jsonl")
+
+
+def test_dates_as_people_write_them_are_no_labels_and_numbers_with_units_no_classes() -> None:
+    dates = [f"{1 + place % 9:02d}.03.2021" for place in range(len(rows()))]
+    table = [{"Kommentar": row["body"], "Datum": date, "Bewertung": row["stars"]} for row, date in with_(dates)]
+    assert started(write_csv("a.csv", table)).preprocess.inputs[0].label_column == "Bewertung"
+    shares = [f"{place % 47}%" for place in range(len(rows()))]
+    told = refusal(write_csv("b.csv", [{"text": row["body"], "score": share} for row, share in with_(shares)]))
+    assert "found '0%', a number with a unit, expected a label or a number; write the number alone" in told
+    few = [f"{place % 2 * 10}%" for place in range(len(rows()))]
+    assert started(write_csv("c.csv", [{"text": row["body"], "score": share} for row, share in with_(few)])).train.task
+
+
+def with_(values: list[str]) -> list[tuple[dict[str, str], str]]:
+    return list(zip(rows(), values, strict=True))
+
+
+def test_excel_files_and_nul_characters_are_told_for_what_they_are() -> None:
+    Path("a.xlsx").write_bytes(b"PK\x03\x04" + bytes(100))
+    assert "found an Excel or zip file, expected lines of text; save it as csv" in refusal("a.xlsx")
+    file = Path(write_csv("b.csv", rows()))
+    file.write_bytes(file.read_bytes().replace(b"e", b"e\x00", 1))
+    told = refusal("b.csv")
+    assert "found NUL characters, expected text" in told
+    assert run_what_is_said(told, "text-b.csv").text_column == "body"
+    file.write_bytes(file.read_text().replace("\x00", "").encode("utf-16-le"))
+    assert "found an encoding that is UTF-16" in refusal("b.csv")
+
+
+def test_tables_without_a_name_for_it_and_objects_are_told() -> None:
+    Path("a.txt").write_text("".join(f"{row['stars']}\t{row['body']}\n" for row in rows()))
+    assert "found lines of several fields parted by tabs, expected one text a line; pass --format tsv" in refusal(
+        "a.txt"
+    )
+    assert started("a.txt", format="text", task="clm").preprocess.inputs[0].format == "text"
+    file = write_jsonl("b.jsonl", [{"data": {"text": row["body"]}, "label": row["stars"]} for row in rows()])
+    assert "Objects, as in 'data', are not looked into: write their fields as keys of their own" in refusal(file)
