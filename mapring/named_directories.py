@@ -43,7 +43,7 @@ def check_teacher(config: str, teacher: str | None) -> None:
     key = "train.distillation.teacher"
     try:
         directory = teacher_directory(teacher)
-    except (MapringError, OSError, ValueError, ImportError) as error:
+    except (MapringError, OSError, ValueError) as error:
         raise SettingsError(f"{config}: {key}: {error}") from None
     _check_directory(config, key, directory, "config.json")
 
@@ -53,7 +53,7 @@ def decoder_named(config: str, uri: str) -> str:
     key = "score.draft.model"
     try:
         directory = decoder_directory(uri)
-    except (MapringError, OSError, ValueError, ImportError) as error:
+    except (MapringError, OSError, ValueError) as error:
         raise SettingsError(f"{config}: {key}: {error}") from None
     if is_published(directory):
         return lineage.decoder_fingerprint(directory)
@@ -77,7 +77,7 @@ def reranker_named(config: str, settings: Recommend, model: str) -> tuple[str | 
     try:
         directory = named_directory(settings.reranker.model)
         manifest = read_manifest(directory)
-    except (MapringError, OSError, ValueError, ImportError) as error:
+    except (MapringError, OSError, ValueError) as error:
         raise SettingsError(f"{key}: {error}") from None
     if manifest.kind != "model":
         raise SettingsError(
@@ -119,7 +119,7 @@ def check_model_directory(config: str, key: str, directory: str, needed: str) ->
     """A model that a training starts from, or its tokenizer, must have a file. Raises SettingsError."""
     try:
         inside = transformers_directory(directory)
-    except (MapringError, OSError, ValueError, ImportError) as error:
+    except (MapringError, OSError, ValueError) as error:
         raise SettingsError(f"{config}: {key}: {error}") from None
     _check_directory(config, key, inside, needed)
 
@@ -127,7 +127,7 @@ def check_model_directory(config: str, key: str, directory: str, needed: str) ->
 def _check_directory(config: str, key: str, uri: str, needed: str) -> None:
     try:
         found = storage.exists(storage.join(storage.resolve(uri), needed))
-    except (MapringError, OSError, ValueError, ImportError) as error:
+    except (MapringError, OSError, ValueError) as error:
         raise SettingsError(f"{config}: {key}: {error}") from None
     if not found:
         there = "://" in uri or storage.exists(uri)

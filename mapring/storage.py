@@ -28,7 +28,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.utils import glob_translate
 
-from mapring.errors import InputError, MapringError
+from mapring.errors import InputError, MapringError, SettingsError, in_one_line
 from mapring.full_disk import told_when_full
 
 _BLOCK_BYTES = 1 << 20
@@ -53,7 +53,18 @@ class StoredFile(NamedTuple):
 
 
 def _filesystem(uri: str) -> tuple[Any, str]:
-    filesystem, path = fsspec.core.url_to_fs(resolve(uri))
+    """The store of a URI, and the path in it.
+
+    Raises:
+        SettingsError: nothing that is installed here opens such an address.
+    """
+    try:
+        filesystem, path = fsspec.core.url_to_fs(resolve(uri))
+    except (ImportError, ValueError) as error:  # no package for the protocol, no such protocol
+        raise SettingsError(
+            f"{uri}: found an address that cannot be opened here ({in_one_line(error)}), expected a path or the "
+            "address of a store that is known; install what is missing on every host, or check the address"
+        ) from None
     return filesystem, path
 
 

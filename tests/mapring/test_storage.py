@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mapring import storage
-from mapring.errors import InputError, MapringError
+from mapring.errors import InputError, MapringError, SettingsError
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -151,3 +151,9 @@ def test_arrow_reads_what_is_local_and_what_is_remote(base: str) -> None:
     storage.create(uri, b"some bytes")
     with storage.open_arrow(uri) as handle:
         assert handle.size() == 10 and handle.read_at(5, 5) == b"bytes"
+
+
+@pytest.mark.parametrize("uri", ["nowhere://bucket/texts.csv", "gs://bucket/texts.csv"])
+def test_addresses_of_stores_that_are_not_installed_are_told_in_a_line(uri: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{uri}: found an address that cannot be opened here \(.+\), expected"):
+        storage.exists(uri)
