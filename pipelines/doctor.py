@@ -23,6 +23,7 @@ from rich.text import Text
 
 from mapring.errors import StageError
 from mapring.plan import make_plan
+from mapring.settings.learnable import check_learnable
 from pipelines.programs import JAVA_REMEDY, LEAST_JAVA, java_program
 
 _LEAST_MEMORY_GIB = 6  # two ranks of a small encoder with their optimizer, or Spark with two Python workers
@@ -52,15 +53,20 @@ def examine(config: str | None, overrides: Sequence[str]) -> None:
         for finding in check():
             problems += finding.level == "problem"
             line = Text(f"{finding.level:8}", style=_COLORS[finding.level])
-            console.print(line, f"{finding.what}{': ' if finding.remedy else ''}{finding.remedy}", highlight=False)
+            console.print(
+                line, f"{finding.what}{': ' if finding.remedy else ''}{finding.remedy}", highlight=False, markup=False
+            )
     if problems:
         raise StageError(
             f"doctor: {problems} problem{'s' if problems > 1 else ''}; what to do stands in the lines above"
         )
     if config is not None:
-        make_plan(config, overrides)
+        check_learnable(config, make_plan(config, overrides).settings)
         console.print(
-            Text("ok      ", style="green"), f"{config}: settings, inputs, model and run directory", highlight=False
+            Text("ok      ", style="green"),
+            f"{config}: settings, inputs, model and run directory",
+            highlight=False,
+            markup=False,
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from mapring.plan import make_plan
 from mapring.progress import say, seconds_text
+from mapring.settings.learnable import check_learnable
 from pipelines.launch import run_stage
 from pipelines.process import STOP_SECONDS
 from pipelines.report import write_report
@@ -24,8 +25,12 @@ def run(
     """Run all stages, then write the report and print the closing table; returns whether a stage had anything to do.
 
     `started` and `stop_seconds` are those of `run_stage`.
+
+    Raises:
+        SettingsError: a setting is wrong, or the training could not learn from what preprocessing is told to make.
     """
     plan = make_plan(config, overrides)
+    check_learnable(config, plan.settings)
     seconds: dict[str, float] = {}
     for stage in stages_of(plan.settings):
         start = time.monotonic()

@@ -8,6 +8,7 @@ from typing import Any
 
 from mapring import contract, storage
 from mapring.plan import Plan
+from mapring.settings.learnable import LABEL_KINDS
 from training.objectives import ClassificationObjective, balanced_weights
 from training.ring import Ring
 from training.ring.interface import AgreedError
@@ -24,9 +25,6 @@ from training.tasks.pairs import read_pair_form
 from training.tasks.regression import Regression
 
 __all__ = ["Piece", "Task", "open_task", "weigh_classes"]
-
-
-_LABEL_KINDS = {"classify": "one", "multilabel": "several", "regression": "number"}  # as in preprocess.labels
 
 
 def open_task(plan: Plan, ring: Ring | None = None) -> Task:
@@ -68,9 +66,9 @@ def open_task(plan: Plan, ring: Ring | None = None) -> Task:
 
 
 def _check_label_kind(where: str, details: Mapping[str, Any], name: str) -> None:
-    found, expected = details.get("label_kind", "one"), _LABEL_KINDS[name]
+    found, expected = details.get("label_kind", "one"), LABEL_KINDS[name]
     if found != expected:
-        other = next(task for task, kind in _LABEL_KINDS.items() if kind == found)
+        other = next(task for task, kind in LABEL_KINDS.items() if kind == found)
         raise AgreedError(
             f"{where}: found preprocess.labels={found}, expected {expected} for train.task={name}; set "
             f"preprocess.labels={expected}, or train.task={other}"
