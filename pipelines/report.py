@@ -14,6 +14,7 @@ from mapring.contract import code_version
 from mapring.plan import Plan
 from pipelines import plots
 from pipelines.names import BASELINES, figures_of
+from pipelines.report_confusion import LARGEST_MATRIX, most_confused
 from pipelines.report_data import Data, draw_data, gather_data
 from pipelines.report_lineage import draw_lineage, nodes_of
 from pipelines.report_recommendations import Recommendations, draw_recommendations, gather_recommendations
@@ -69,6 +70,8 @@ def render(
         code_version=code_version(),
         baselines=BASELINES,
         figures_of=figures_of,
+        most_confused=most_confused,
+        largest_matrix=LARGEST_MATRIX,
         index=_index(plan, data, model, watch),
         plots=drawn,
         legends=legends,

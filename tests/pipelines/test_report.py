@@ -29,7 +29,9 @@ from mapring.contract.schemas import (
     TOP_TERMS,
 )
 from mapring.plan import Plan, make_plan
+from pipelines import report
 from pipelines.report import write_report
+from pipelines.report_confusion import most_confused
 from pipelines.report_corpus import gather_corpus
 from pipelines.report_data import EXAMPLES, length_bins
 from pipelines.report_scores import gather_scores, population_stability_index
@@ -274,6 +276,20 @@ def test_no_text_of_the_data_becomes_markup_and_nothing_is_fetched(plan: Plan) -
     assert EVIL in page.text
     assert page.links and all(link.startswith("#") for link in page.links)
     assert "url(" not in Path(plan.run.report).read_text()
+
+
+def test_many_labels_have_a_list_of_what_is_confused_in_place_of_a_matrix(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_shards(plan)
+    publish_model(plan)
+    assert "Confusion: rows are true" in page_of(plan).text
+    monkeypatch.setattr(report, "LARGEST_MATRIX", 2)
+    text = " ".join(page_of(plan).text.split())
+    assert "Confusion: rows are true" not in text
+    assert f"neutral{EVIL}330.0 % neutralnegative220.0 % negativeneutral110.0 %" in text  # cell by cell
+    assert [row[:3] for row in most_confused([[3, 0], [5, 1]], ["a", "b"])] == [("b", "a", 5)]
+    assert len(most_confused([[1] * 50] * 50, [str(label) for label in range(50)])) == 40
 
 
 def test_missing_parts_are_said(plan: Plan) -> None:
