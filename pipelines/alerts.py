@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from mapring import storage
 from mapring.errors import MapringError, SettingsError, in_one_line
@@ -23,6 +22,7 @@ from pipelines.alerting.webhook import open_webhook
 from pipelines.alerting.wording import sentence
 from pipelines.scheduling.lease import Lease
 from pipelines.scheduling.stopping import Clock, SystemClock
+from pipelines.tables import PlainTable
 
 _LOOK_SECONDS = 5.0  # at the work of another run
 _PATIENCE_SECONDS = 150.0  # with it; a dead one is known after 60
@@ -122,7 +122,7 @@ def open_sinks(config: str, settings: Settings, chosen: Alerts, clock: Clock) ->
 
 def print_found(found: Found) -> None:
     """Print what a dry run has found."""
-    table = Table(title="would be recorded", title_justify="left")
+    table = PlainTable("would be recorded")
     for heading in ("status", "what", "id"):
         table.add_column(heading, overflow="fold")
     for record in found.records:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 
 from mapring.plan import Plan
 from mapring.progress import bytes_text
 from mapring.scores.work import find_work, tell_work
+from pipelines.tables import PlainTable
 
 _LISTED = 20
 
@@ -15,7 +15,7 @@ _LISTED = 20
 def print_work(plan: Plan) -> None:
     """Print the inputs that would be scored, the largest first, and what would leave the table."""
     table, work = find_work(plan)
-    listed = Table(title=f"{tell_work(work)}; by model {plan.scoring_model}", title_justify="left")
+    listed = PlainTable(f"{tell_work(work)}; by model {plan.scoring_model}")
     for heading in ("source", "path", "bytes"):
         listed.add_column(heading, overflow="fold")
     for file in sorted(work.score, key=lambda file: -file.bytes)[:_LISTED]:

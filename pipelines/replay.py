@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from rich.console import Console
-from rich.table import Table
 
 from mapring import storage
 from mapring.contract import Manifest, read_manifest
@@ -23,6 +22,7 @@ from mapring.filter_rules import Rule, judge, measures_of, rules_of, written
 from mapring.plan import make_plan
 from mapring.settings import load_settings
 from mapring.settings.filters import Filters
+from pipelines.tables import PlainTable
 
 
 @dataclass
@@ -167,8 +167,8 @@ def _among(values: Any, ids: pa.StringArray) -> npt.NDArray[np.bool_]:
     return np.asarray(pc.is_in(values, ids).to_numpy(), bool)
 
 
-def _table(directory: str, found: Replayed, rules: Sequence[Rule]) -> Table:
-    table = Table(title=f"{found.judged:,} judged documents of {directory}", title_justify="left")
+def _table(directory: str, found: Replayed, rules: Sequence[Rule]) -> PlainTable:
+    table = PlainTable(f"{found.judged:,} judged documents of {directory}")
     table.add_column("rule", overflow="fold")
     for heading in ("threshold", "dropped as published", "dropped now"):
         table.add_column(heading, justify="right")

@@ -11,7 +11,6 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
-from rich.table import Table
 
 from mapring.errors import MapringError, SettingsError, StageError, in_one_line
 from mapring.plan import make_plan
@@ -29,6 +28,7 @@ from pipelines.scheduling.lease import Lease, note_uri
 from pipelines.scheduling.records import Record
 from pipelines.scheduling.stopping import Clock, SystemClock
 from pipelines.stages import stages_of
+from pipelines.tables import PlainTable
 
 _LONGEST_SLEEP = 60.0  # a clock that was set, or a laptop that slept, is noticed within a minute
 _LOOK_SECONDS = 5.0  # at the work of another scheduler
@@ -222,7 +222,7 @@ def print_times(schedule: Schedule, root: str, now: datetime.datetime) -> None:
         if due is not None:
             what = "would run" if due.is_run else "would be passed over"
             Console().print(f"{told_time(due.time)} is due and {what}; it stands for {due.missed:,} times before it")
-    table = Table(title=f"{schedule.cron} ({schedule.timezone})", title_justify="left")
+    table = PlainTable(f"{schedule.cron} ({schedule.timezone})")
     for heading in ("UTC", schedule.timezone, "in"):
         table.add_column(heading)
     for time in itertools.islice(times_after(schedule, now), _SHOWN):

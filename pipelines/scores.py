@@ -6,7 +6,6 @@ import datetime
 import json
 
 from rich.console import Console
-from rich.table import Table
 
 from mapring import storage
 from mapring.errors import SettingsError, StageError
@@ -15,13 +14,14 @@ from mapring.scores.removal import dead_files, remove_dead_files
 from mapring.scores.seal import seal
 from mapring.scores.table import read_table
 from mapring.settings import load_settings
+from pipelines.tables import PlainTable
 
 
 def print_history(config: str) -> None:
     """Print a row for each version that is still in the log, the newest first."""
     from deltalake import DeltaTable
 
-    table = Table(title=_existing(config), title_justify="left")
+    table = PlainTable(_existing(config))
     for heading in ("version", "when (UTC)", "what", "model", "run"):
         table.add_column(heading, overflow="fold")
     for entry in DeltaTable(_existing(config)).history():

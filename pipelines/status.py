@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from mapring import storage
 from mapring.contract import is_published, read_manifest
@@ -19,12 +18,13 @@ from mapring.settings.schedule import Schedule
 from pipelines.launch import last_checkpoint
 from pipelines.names import told_figures
 from pipelines.scheduling.told import schedule_rows
+from pipelines.tables import PlainTable
 
 
 def print_status(config: str, overrides: Sequence[str]) -> None:
     """Print a row for each stage: state, fingerprint, when, and what there is to know."""
     plan = make_plan(config, overrides)
-    table = Table(title=f"{plan.settings.name} in {plan.run.root}", title_justify="left")
+    table = PlainTable(f"{plan.settings.name} in {plan.run.root}")
     for heading in ("stage", "state", "fingerprint", "when (UTC)", "what"):
         table.add_column(heading, overflow="fold")
     made = (_shards(plan), _model(plan), *ranker_rows(plan), *recommend_rows(plan))
@@ -36,7 +36,7 @@ def print_status(config: str, overrides: Sequence[str]) -> None:
 
 
 def _print_schedule(plan: Plan, schedule: Schedule) -> None:
-    table = Table(title=f"schedule {schedule.cron} ({schedule.timezone})", title_justify="left", show_header=False)
+    table = PlainTable(f"schedule {schedule.cron} ({schedule.timezone})", show_header=False)
     for _ in range(2):
         table.add_column(overflow="fold")
     for row in schedule_rows(plan, schedule, datetime.datetime.now(datetime.UTC)):

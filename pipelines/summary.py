@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from mapring.contract import read_manifest
 from mapring.plan import Plan
 from mapring.progress import seconds_text
 from mapring.scores.table import latest_commit, read_table
 from pipelines.names import BASELINES, told_figures
+from pipelines.tables import PlainTable
 
 
 def print_summary(plan: Plan, seconds: Mapping[str, float]) -> None:
     """Print the table; `seconds` has the wall time of each stage that ran."""
-    table = Table(title=f"{plan.settings.name}: results", show_header=False, title_justify="left")
+    table = PlainTable(f"{plan.settings.name}: results", show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in [*_data_rows(plan), *_model_rows(plan), *_score_rows(plan), *_time_rows(seconds)]:

@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from mapring import storage
 from mapring.errors import SettingsError
@@ -17,6 +16,7 @@ from mapring.plan import Plan
 from mapring.progress import say
 from mapring.watch.drift import DriftLook, Episode, Judged, episodes
 from mapring.watch.watched import Watched, look
+from pipelines.tables import PlainTable
 
 _MOST_REASONS = 12
 
@@ -44,9 +44,9 @@ def watch(plan: Plan) -> None:
     say("watch", f"{lasting:,} quantities drift now; all that was found is in {uri}")
 
 
-def as_table(found: DriftLook, title: str) -> Table:
+def as_table(found: DriftLook, title: str) -> PlainTable:
     """A row for the newest judgment of each quantity."""
-    table = Table(title=title, title_justify="left")
+    table = PlainTable(title)
     for heading in ("source", "quantity", "until (UTC)"):
         table.add_column(heading, overflow="fold")
     for heading in ("rows", "PSI", "JS", "KS", "q"):

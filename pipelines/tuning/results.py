@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from mapring import storage
 from mapring.errors import StageError
 from mapring.plan import Plan
 from mapring.progress import say, seconds_text
 from mapring.scores.table import read_table
+from pipelines.tables import PlainTable
 from pipelines.tuning.config_text import config_with
 from pipelines.tuning.space import trial_words, value_text
 from pipelines.tuning.study import TrialRecord, best_of, ranked
@@ -115,7 +115,7 @@ def _remove_losers(plan: Plan, records: list[TrialRecord], best: TrialRecord) ->
 
 def _print_table(plan: Plan, records: list[TrialRecord], importances: Mapping[str, float]) -> None:
     tune = plan.settings.tune
-    table = Table(title=f"{plan.settings.name}: trials on the validation split, best first", title_justify="left")
+    table = PlainTable(f"{plan.settings.name}: trials on the validation split, best first")
     names = [name.removeprefix("train.") for name in tune.space]
     for heading in ("trial", tune.metric, *names, "time", "model"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "model")
