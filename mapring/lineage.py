@@ -88,7 +88,10 @@ def list_sources(
     """
     found: list[tuple[str, storage.FileInfo]] = []
     for position, source in enumerate(inputs):
-        files = list(storage.list_files(source.path))
+        try:
+            files = list(storage.list_files(source.path))
+        except SettingsError as error:
+            raise SettingsError(f"{config}: {key}.{position}.path: {error}") from None
         if not files:
             remedy = _path_remedy(config, source.path)
             raise SettingsError(f"{config}: {key}.{position}.path: found no file at {source.path!r}; {remedy}")
