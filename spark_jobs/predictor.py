@@ -91,9 +91,9 @@ class Predictor:
         self._normalization = Normalization.model_validate(details["text"])
         self._chosen = None if backend_directory is None else open_backend(backend_directory, self.manifest)
         self._has_vectors = self.task == "classify" and (vectors or bank_directory is not None)
+        self._golden = local / details["golden"]
         self._backend, self._width, behind = self._load(local, threads, device)
         self._forward = Forward(self._backend, self._width + behind, batch_tokens)
-        self._golden = local / details["golden"]
         self._replay_golden()
         self.bank = None if bank_directory is None else self._open_bank(bank_directory, threads)
 
@@ -176,7 +176,8 @@ class Predictor:
             return load(local, details, threads, device), classes, 0
         try:
             backend = load(local, details, threads, device, vectors=True)
-            tried = backend.logits(np.full((1, 1), backend.padding_id, np.int64), np.ones((1, 1), np.int64))
+            ids = np.array(pq.read_table(self._golden, columns=["input_ids"])[0][:1].to_pylist(), np.int64)  # (1, T)
+            tried = backend.logits(ids, np.ones_like(ids))
         except PublishedError as error:
             raise PublishedError(f"{self.published.directory}: {error}") from None
         return backend, classes, tried.shape[1] - classes

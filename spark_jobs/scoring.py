@@ -64,10 +64,11 @@ class ScoreBuilder:
         predictor = load_task_predictor(
             self.model_directory, self.batch_tokens, self.backend_directory, self.bank_directory
         )
-        schema = score_schema(predictor.published.mode_for(self.answers))
+        mode = predictor.published.mode_for(self.answers)
+        schema = score_schema(mode)
         texts = table.column("text")
         given = texts.to_pylist()
-        asked = self.answers if self.ranker_directory is None else asked_by_ranker(self.answers)
+        asked = self.answers if self.ranker_directory is None else asked_by_ranker(self.answers, mode)
         predicted, computed, read = predict_rows(predictor, given, asked, table.column("doc_id").to_pylist())
         drafted = self._drafts(predictor, given, predicted)
         predicted |= drafted.columns

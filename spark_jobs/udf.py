@@ -56,16 +56,16 @@ def predict_udf(
     if backend is not None:
         open_backend(backend, published.manifest)
     asked = _asked(answers)
-    if (mode := published.mode_for(asked)) in FROM_A_BANK:
+    if asked.mode in FROM_A_BANK:
         raise SettingsError(
-            f"predict_udf: mode: found {mode}, whose bank `mapring score` publishes; score a pipeline, or ask "
+            f"predict_udf: mode: found {asked.mode}, whose bank `mapring score` publishes; score a pipeline, or ask "
             f"for {chosen_mode(published.task, None)}"
         )
     result_type = from_arrow_schema(answer_schema(published.mode_for(asked)))
 
     def answer(batches: Iterator[Batch]) -> Iterator[pd.DataFrame]:
         predictor = load_task_predictor(model_directory, batch_tokens, backend)
-        for buffer in buffers(batches):
+        for buffer in buffers(_checked(batch, published.is_pair) for batch in batches):
             yield from _answer_frames(predictor, buffer, asked)
 
     def predict(texts: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
@@ -101,6 +101,22 @@ def buffers(batches: Iterable[Batch]) -> Iterator[list[Batch]]:
             waiting, rows, characters = [], 0, 0
     if waiting:
         yield waiting
+
+
+def _checked(batch: Batch, is_pair: bool) -> Batch:
+    """The columns of a batch, which must be one of texts, or two of pairs.
+
+    Raises:
+        SettingsError: they are others.
+    """
+    columns = tuple(one for one in batch if isinstance(one, pd.Series))
+    expected = "two columns of texts, for it is a model of pairs" if is_pair else "one column of texts"
+    if len(columns) != len(batch) or len(columns) != 1 + is_pair:
+        raise SettingsError(f"predict_udf: found another number of columns, expected {expected}")
+    odd = next((one for one in columns if any(not isinstance(value, str) for value in one.dropna())), None)
+    if odd is not None:
+        raise SettingsError(f"predict_udf: found values of {odd.dtype}, expected {expected}; cast them to string")
+    return columns
 
 
 def _asked(answers: dict[str, Any]) -> Answers:

@@ -65,9 +65,9 @@ def text_scores(mode: ModeName, labels: Sequence[str], answers: Answers, label: 
     return TextScores(mode, tuple(f"probability of {name}" for name in labels), own)
 
 
-def asked_by_ranker(answers: Answers) -> Answers:
-    """What a model must be asked for so that a ranker sees all it needs."""
-    return answers.model_copy(update={"probabilities": True})
+def asked_by_ranker(answers: Answers, mode: ModeName) -> Answers:
+    """What a model must be asked for so that a ranker sees all it needs; numbers and similarities it gives unasked."""
+    return answers if mode in ("regression", "retrieve") else answers.model_copy(update={"probabilities": True})
 
 
 def joined(text: Floats, features: Sequence[Sequence[float | None] | None], width: int) -> Floats:

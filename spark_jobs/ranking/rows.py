@@ -58,7 +58,7 @@ class RowBuilder:
         predictor = load_task_predictor(
             self.model_directory, self.batch_tokens, self.backend_directory, self.bank_directory
         )
-        asked = asked_by_ranker(self.answers).model_copy(update={"explain_share": 0.0})
+        asked = asked_by_ranker(self.answers, self.scores.mode).model_copy(update={"explain_share": 0.0})
         predicted, _ = predict_columns(predictor, table.column("text").to_pylist(), asked)
         groups = table.column("group" if self.needs_group else "content_hash").to_pylist()
         labels = table.column("label").to_pylist()

@@ -45,7 +45,8 @@ class ModelReader:
         """What the model says of each pair, (N,); NaN of a pair that it fails on, which fails alone."""
         predictor = load_task_predictor(self.directory, self.batch_tokens)
         sides = [predictor.normalize(pa.array(side, pa.string())) for side in zip(*pairs, strict=True)]
-        columns, _ = predict_columns(predictor, join_pairs(*sides).to_pylist(), asked_by_ranker(Answers()))
+        asked = asked_by_ranker(Answers(), self.scores.mode)
+        columns, _ = predict_columns(predictor, join_pairs(*sides).to_pylist(), asked)
         found: Floats = self.scores.of(columns)[:, self.scores.own]
         return found
 

@@ -32,6 +32,7 @@ TEMPLATE = pa.schema(
         pa.field("vector", pa.int32(), nullable=False),  # row in the block's file of vectors
     ]
 )
+_ROUNDING = 1e-6  # of a text's similarity with itself; whether it is a bit less than 1 hangs on the batch
 FOUND_ITSELF = 1e-4  # what a template's score with itself may lack: other machines sum in another order
 
 
@@ -146,9 +147,10 @@ class Bank:
         for place, score in zip(places.tolist(), scores, strict=True):
             if place < 0:  # the cells of an index held fewer
                 break
+            known = 1.0 if score > 1 - _ROUNDING else score
             first = int(self._starts[place])
             for row in range(first, min(first + count, int(self._starts[place + 1]))):
-                found.append(Answer(self._ids[row].as_py(), min(score, 1.0), self._labels[row].as_py()))
+                found.append(Answer(self._ids[row].as_py(), known, self._labels[row].as_py()))
         return sorted(found, key=lambda answer: (-answer.score, answer.id))[:count]
 
 

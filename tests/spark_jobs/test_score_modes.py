@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
@@ -21,7 +22,11 @@ from mapring.scores.verify import verify_scores
 from mapring.settings.answers import Answers
 from spark_jobs.prediction import predict_columns
 from spark_jobs.predictor import Predictor
+from spark_jobs.published_model import read_published_model
+from spark_jobs.ranking.features import asked_by_ranker, text_scores
+from spark_jobs.recommending.shortlists import ModelReader
 from spark_jobs.score import score
+from spark_jobs.udf import _checked
 from tests.tiny import write_world
 from tests.tiny_modes import PAIRS, TEXTS, publish_made
 
@@ -145,3 +150,52 @@ def test_what_a_udf_is_asked_is_checked_on_the_driver(tmp_path: Path) -> None:
         mapring.explain_udf(str(tmp_path / "m"))
     with pytest.raises(SettingsError, match=r"predict_udf: probability: .*docs/settings.md"):
         mapring.predict_udf(str(tmp_path / "m"), probability=True)
+    with pytest.raises(SettingsError, match=r"predict_udf: mode: found answer, whose bank `mapring score` publishes"):
+        mapring.predict_udf(str(tmp_path / "m"), mode="answer")
+
+
+TEXT, NUMBER = pd.Series(["a", None]), pd.Series([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("batch", "is_pair", "match"),
+    [
+        (((TEXT, TEXT),), False, "another number of columns, expected one column of texts"),
+        (TEXT, True, "another number of columns, expected two columns of texts, for it is a model of pairs"),
+        ((NUMBER,), False, "found values of int64, expected one column of texts; cast them to string"),
+        ((TEXT, NUMBER), True, "found values of int64, expected two columns"),
+    ],
+)
+def test_columns_that_are_no_texts_are_told_in_a_line(batch: Any, is_pair: bool, match: str) -> None:
+    with pytest.raises(SettingsError, match=match):
+        _checked(batch, is_pair)
+
+
+def test_columns_of_texts_pass() -> None:
+    empty = pd.Series([None, None])
+    assert _checked((TEXT,), False) == (TEXT,)
+    assert len(_checked((TEXT, empty), True)) == 2
+
+
+def test_rankers_ask_each_mode_for_what_it_gives(tmp_path: Path) -> None:
+    bank = {"retrieval": {"bank": [{"name": "b", "path": "b", "format": "text"}]}}
+    asking: dict[str, tuple[str, Any]] = {
+        "classify": ("classify", {}),
+        "regression": ("regression", {}),
+        "embed": ("retrieve", {"mode": "retrieve", **bank}),
+    }
+    for task, (mode, values) in asking.items():
+        publish_made(tmp_path / task, task)
+        answers = Answers.model_validate(values)
+        asked = asked_by_ranker(answers, mode)  # type: ignore[arg-type]
+        assert read_published_model(str(tmp_path / task)).mode_for(asked) == mode
+        assert asked.probabilities == (mode == "classify")
+
+
+def test_a_reader_of_numbers_re_ranks(tmp_path: Path) -> None:
+    publish_made(tmp_path / "m", "regression", is_pair=True)
+    reader = ModelReader(
+        directory=str(tmp_path / "m"), batch_tokens=256, scores=text_scores("regression", [], Answers(), None)
+    )
+    found = reader([("the day", "a film"), ("a book", "very fine")])
+    assert found.shape == (2,) and np.isfinite(found).all()

@@ -122,6 +122,20 @@ def test_drawing_follows_the_probabilities() -> None:
     assert counts[0] == pytest.approx(10_000 * 0.25 / 0.365, abs=2)
 
 
+def test_hardly_any_temperature_is_greedy() -> None:
+    logits = np.array([-1.5, 3.25, 3.0, -7.0], np.float32)
+    assert [draw(logits, Generation(temperature=1e-310), chance) for chance in (0.0, 0.4, 0.999)] == [1, 1, 1]
+
+
+def test_of_a_prompt_only_the_last_token_s_logits_are_computed(directory: Path) -> None:
+    predictor = Predictor(str(directory))
+    shapes: list[tuple[int, ...]] = []
+    head = predictor.generator._model.get_output_embeddings()
+    head.register_forward_hook(lambda _head, _given, found: shapes.append(tuple(found.shape[:2])))
+    predict_columns(predictor, PROMPTS[:4], asked())
+    assert shapes and all(tokens == 1 for _, tokens in shapes)
+
+
 def test_a_text_that_fails_spares_those_of_its_batch(tmp_path: Path) -> None:
     model: Any = publish_made(tmp_path / "whole", "clm", architecture="llama")
     plain, _ = predict_columns(Predictor(str(tmp_path / "whole")), PROMPTS, asked())

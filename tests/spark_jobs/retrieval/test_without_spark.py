@@ -98,6 +98,17 @@ def test_label_and_answer_are_those_of_stock_transformers_and_withheld_together(
         assert found["answer"][place] == (None if withheld else found["answers"][place][0]["id"])
 
 
+def test_a_text_that_stands_in_the_bank_is_as_near_as_can_be_to_itself(tmp_path: Path) -> None:
+    """Rounding, which hangs on the batch, would leave half of them a bit below 1."""
+    publish_made(tmp_path / "model", "classify")
+    bank = _publish_bank(tmp_path, tmp_path / "model")
+    retrieval = Retrieval(bank=(Input(name="a", path="a", format="text"),), abstain_below=1.0)
+    predictor = Predictor(str(tmp_path / "model"), bank_directory=str(bank))
+    found, _ = predict_columns(predictor, [*BANK, *OTHERS], Answers(mode="answer", retrieval=retrieval))
+    assert found["abstained"] == [False] * len(BANK) + [True] * len(OTHERS)
+    assert found["similarity"][: len(BANK)] == [1.0] * len(BANK)
+
+
 def test_a_bank_of_other_vectors_is_refused(tmp_path: Path) -> None:
     publish_made(tmp_path / "model", "classify")
     bank = _publish_bank(tmp_path, tmp_path / "model")
