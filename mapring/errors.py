@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mapring.passwords import without_users
+
 
 class MapringError(Exception):
     """A failure that is explained to the user in one line, without a stack trace."""
@@ -32,5 +34,5 @@ class StageError(MapringError):
 
 
 def in_one_line(error: Exception) -> str:
-    """What a library says, as part of a sentence: without line breaks, and at most 300 characters of it."""
-    return " ".join(str(error).split())[:300]
+    """What a library says, as part of a sentence: without line breaks and passwords, at most 300 characters of it."""
+    return " ".join(without_users(str(error)).split())[:300]

@@ -5,8 +5,9 @@ Local paths and `file://`, `s3://`, `gs://`, `hdfs://`, `memory://` go through f
 
 The one operation that publishing rests on is `create`: it makes a whole file appear under a name
 that did not exist, or tells that the name was taken. Object stores offer it as a conditional put;
-on a local disk it is a hard link to a finished temporary file, so that neither a kill nor a
-second writer can leave a torn file under a published name.
+HDFS moves a finished file, which a taken name refuses; on a local disk it is a hard link to a
+finished temporary file, so that neither a kill nor a second writer can leave a torn file under a
+published name.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from typing import IO, Any, NamedTuple
 
 import fsspec
 import pyarrow as pa
+from fsspec.spec import AbstractFileSystem
 from fsspec.utils import glob_translate
 
 from mapring.errors import InputError, MapringError, SettingsError, in_one_line
 from mapring.full_disk import told_when_full
 
 _BLOCK_BYTES = 1 << 20
+_STORES = frozenset({"botocore", "aiobotocore", "s3fs", "gcsfs", "adlfs", "azure", "google", "aiohttp"})
 _COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 
@@ -59,7 +62,8 @@ def _filesystem(uri: str) -> tuple[Any, str]:
         SettingsError: nothing that is installed here opens such an address.
     """
     try:
-        filesystem, path = fsspec.core.url_to_fs(resolve(uri))
+        # Listings are not kept: what other processes have written since would not be there.
+        filesystem, path = fsspec.core.url_to_fs(resolve(uri), use_listings_cache=False)
     except (ImportError, ValueError) as error:  # no package for the protocol, no such protocol
         raise SettingsError(
             f"{uri}: found an address that cannot be opened here ({in_one_line(error)}), expected a path or the "
@@ -187,6 +191,8 @@ def create(uri: str, content: bytes) -> bool:
 def _create(uri: str, content: bytes) -> bool:
     filesystem, path = _filesystem(uri)
     if not _is_local(filesystem):
+        if type(filesystem).pipe_file is AbstractFileSystem.pipe_file:
+            return _create_by_move(filesystem, path, content)
         try:
             filesystem.pipe_file(path, content, mode="create")
         except FileExistsError:
@@ -206,6 +212,24 @@ def _create(uri: str, content: bytes) -> bool:
     finally:
         temporary.unlink(missing_ok=True)
     return True
+
+
+def _create_by_move(filesystem: Any, path: str, content: bytes) -> bool:
+    """Where a store knows no conditional put, as HDFS: a finished file is moved, which a taken name refuses there."""
+    temporary = f"{path.rpartition('/')[0]}/.{path.rpartition('/')[2]}.{uuid.uuid4().hex}.tmp"
+    filesystem.makedirs(path.rpartition("/")[0], exist_ok=True)
+    filesystem.pipe_file(temporary, content)
+    try:
+        if not filesystem.exists(path):
+            filesystem.mv(temporary, path)
+            return True
+    except OSError:
+        if not filesystem.exists(path):
+            raise
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            filesystem.rm_file(temporary)
+    return False
 
 
 def create_identical(uri: str, content: bytes) -> None:
@@ -261,8 +285,9 @@ def list_names(uri: str) -> list[str]:
     filesystem, path = _filesystem(uri)
     if not filesystem.exists(path):
         return []
-    filesystem.invalidate_cache(path)
-    return sorted(Path(entry).name for entry in filesystem.ls(path, detail=False))
+    return sorted(
+        Path(entry).name for entry in filesystem.ls(path, detail=False) if entry.strip("/") != path.strip("/")
+    )
 
 
 def list_files(pattern: str) -> Iterator[FileInfo]:
@@ -272,11 +297,10 @@ def list_files(pattern: str) -> Iterator[FileInfo]:
     directories are followed, which fsspec does not do, but none that leads back to where it stands.
     """
     filesystem, path = _filesystem(pattern)
-    filesystem.invalidate_cache()  # a store's client may remember how a directory looked before
     if filesystem.isfile(path):
         root, found = str(Path(path).parent), [path]
     elif filesystem.isdir(path):
-        root, found = path, list(_walk(path) if _is_local(filesystem) else filesystem.find(path))
+        root, found = path, list(_walk(path) if _is_local(filesystem) else _found_below(filesystem, path))
     else:
         fixed = re.split(r"[*?\[]", path, maxsplit=1)[0]
         root = fixed.rpartition("/")[0]
@@ -293,6 +317,11 @@ def list_files(pattern: str) -> Iterator[FileInfo]:
             continue
         uri = entry if _is_local(filesystem) else filesystem.unstrip_protocol(entry)
         yield FileInfo(uri, relative, int(filesystem.size(entry)))
+
+
+def _found_below(filesystem: Any, path: str) -> list[str]:
+    """Files below a directory of a store, without the empty objects by which consoles mark folders."""
+    return [entry for entry in filesystem.find(path) if not entry.endswith("/")]
 
 
 def _walk(directory: str, above: tuple[str, ...] = ()) -> Iterator[str]:
@@ -313,11 +342,10 @@ def list_stored(uri: str) -> list[StoredFile]:
     A file that is removed while we look is passed over.
     """
     filesystem, path = _filesystem(uri)
-    filesystem.invalidate_cache()
     if not filesystem.isdir(path):
         return []
     found = []
-    for entry in sorted(filesystem.find(path)):
+    for entry in sorted(_found_below(filesystem, path)):
         relative = entry.removeprefix(path).strip("/")
         place = entry if _is_local(filesystem) else filesystem.unstrip_protocol(entry)
         try:
@@ -332,6 +360,11 @@ def remove_file(uri: str) -> None:
     filesystem, path = _filesystem(uri)
     with contextlib.suppress(FileNotFoundError):
         filesystem.rm_file(path)
+
+
+def is_of_store(error: BaseException) -> bool:
+    """Whether an error comes from a store's client: it does not answer, or refuses us; many are no OSError."""
+    return any(kind.__module__.partition(".")[0] in _STORES for kind in type(error).__mro__)
 
 
 def check_writable(uri: str) -> None:

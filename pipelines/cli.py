@@ -8,7 +8,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from mapring.errors import MapringError
+from mapring import storage
+from mapring.errors import MapringError, in_one_line
 from mapring.full_disk import is_full
 
 app = typer.Typer(
@@ -313,6 +314,14 @@ def main() -> None:
         if not is_full(error):
             raise
         sys.stderr.write(f"error: {error.filename or 'a file'}: its disk is full ({error.strerror}); make room there\n")
+        sys.exit(MapringError.exit_code)
+    except Exception as error:
+        if not storage.is_of_store(error):
+            raise
+        sys.stderr.write(
+            f"error: a store does not answer, or refuses ({type(error).__name__}: {in_one_line(error)}); check "
+            "addresses, network and credentials\n"
+        )
         sys.exit(MapringError.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("error: stopped\n")

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-NOT_SHOWN = "(not shown)"
+from mapring.passwords import NOT_SHOWN, without_users
+
 # Whoever knows the URL of a webhook can post to it.
 _SECRET = re.compile(
     r"(?i)secret\b(?!_env)|passw|credential|(access|account|api)[._-]?key|\btoken\b|webhooks\.\d+\.url$"
@@ -19,7 +20,6 @@ _SPARK_CONF = "spark.conf."
 _WORDS = "token(?!i[sz])|secret|key|sas|pass(?:w|phrase)|pwd|credential"
 _SECRET_OF_SPARK = re.compile(_WORDS, re.IGNORECASE)
 _SECRET_OPTION = re.compile(rf"(?:{_WORDS})[^\s=]*=", re.IGNORECASE)  # in a value, such as -Dname=value
-_USER = re.compile(r"(?<=://)(?:[^/\s@]*:[^\s,]*|[^/\s@,]+)@")
 # In a store's path `?` may be a wildcard; a query has a name and `=` right behind it.
 _STORE = rf"://(?:{re.escape(NOT_SHOWN)}@)?[^\s?]*\?"
 _QUERY = re.compile(rf"(?P<before>\bhttps?{_STORE}|{_STORE}(?=[\w.%-]+=))[^\s,\]}}'\"]+", re.IGNORECASE)
@@ -71,4 +71,4 @@ def _is_secret(key: str, value: Any) -> bool:
 def _without_secrets(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    return _QUERY.sub(rf"\g<before>{NOT_SHOWN}", _USER.sub(f"{NOT_SHOWN}@", value))
+    return _QUERY.sub(rf"\g<before>{NOT_SHOWN}", without_users(value))

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
-from mapring.errors import MapringError, SettingsError, StageError, in_one_line
+from mapring.errors import SettingsError, StageError, in_one_line
 from mapring.plan import make_plan
 from mapring.progress import say, seconds_text
 from mapring.run_directory import RunDirectory
@@ -71,9 +71,10 @@ class Scheduler:
                     say("schedule", f"next run at {told_time(coming)}")
                 told = coming
                 seconds = min((coming - now).total_seconds(), _LONGEST_SLEEP)
-            except (MapringError, OSError) as error:  # the run directory does not answer; nothing is lost by waiting
+            except Exception as error:  # the run directory does not answer, in whatever words its store has for it
                 seconds = min(self.schedule.retry_seconds, _LONGEST_SLEEP)
-                say("schedule", f"{in_one_line(error)}; trying again in {seconds_text(seconds)}")
+                told_error = in_one_line(error) or type(error).__name__
+                say("schedule", f"{told_error}; trying again in {seconds_text(seconds)}")
         say("schedule", "stopped as asked")
 
     def once(self) -> None:

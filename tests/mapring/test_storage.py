@@ -5,16 +5,64 @@ from __future__ import annotations
 import threading
 import uuid
 from pathlib import Path
+from typing import Any
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.spec import AbstractFileSystem
 
 from mapring import storage
-from mapring.errors import InputError, MapringError, SettingsError
+from mapring.errors import InputError, MapringError, SettingsError, in_one_line
 
 
 @pytest.fixture(params=["local", "memory"])
 def base(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(tmp_path) if request.param == "local" else f"memory://{uuid.uuid4().hex}"
+
+
+class PlainStore(MemoryFileSystem):
+    """A store without a conditional put, which refuses to move onto a name that is taken, as HDFS does."""
+
+    protocol = "plainstore"
+    pipe_file = AbstractFileSystem.pipe_file
+
+    def mv(self, path1: str, path2: str, **_options: Any) -> None:
+        if self.exists(path2):
+            raise OSError(f"{path2} is there")
+        self.pipe_file(path2, self.cat_file(path1))
+        self.rm_file(path1)
+
+
+fsspec.register_implementation("plainstore", PlainStore, clobber=True)
+
+
+def test_a_store_without_a_conditional_put_moves_finished_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = f"plainstore://{uuid.uuid4().hex}"
+    uri = storage.join(folder, "record")
+    assert storage.create(uri, b"one") is True and storage.create(uri, b"two") is False
+    assert storage.read_bytes(uri) == b"one" and storage.list_names(folder) == ["record"], "nothing is left beside it"
+    monkeypatch.setattr(PlainStore, "exists", lambda _self, path: path.endswith("other") and next(looks))
+    looks = iter([False, True, True])  # another writer came in between
+    monkeypatch.setattr(PlainStore, "mv", lambda *_arguments: (_ for _ in ()).throw(OSError("is there")))
+    assert storage.create(storage.join(folder, "other"), b"three") is False
+
+
+def test_markers_of_folders_are_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Consoles of object stores make empty objects `folder/`."""
+    folder = f"memory://{uuid.uuid4().hex}"
+    storage.replace(storage.join(folder, "a.csv"), b"text\n")
+    real = MemoryFileSystem.find
+    monkeypatch.setattr(
+        MemoryFileSystem, "find", lambda self, path, **options: [f"{path}/", *real(self, path, **options)]
+    )
+    assert [info.relative for info in storage.list_files(folder)] == ["a.csv"]
+    assert [file.relative for file in storage.list_stored(folder)] == ["a.csv"]
+
+
+def test_errors_of_libraries_show_no_passwords() -> None:
+    told = in_one_line(OSError("cannot reach http://ann:s3cret@host:9/x\nor https://tok3n@hub/y, at 12:30@home"))
+    assert told == "cannot reach http://(not shown)@host:9/x or https://(not shown)@hub/y, at 12:30@home"
 
 
 def test_create_tells_whether_the_name_was_free(base: str) -> None:

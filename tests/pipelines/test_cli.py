@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from mapring import storage
 from mapring.contract import publish
 from mapring.contract.retired import note_retired
 from pipelines.cli import app, main
@@ -58,6 +60,22 @@ def test_a_wrong_setting_is_one_line_and_exit_code_two(
     assert code == 2
     assert message.startswith(f"error: {config}: ") and message.count("\n") == 1
     assert part in message
+
+
+def test_a_store_that_refuses_is_one_line_and_an_error_of_ours_a_stack_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, _ = write_world(tmp_path)
+    refused = type("NoCredentialsError", (Exception,), {"__module__": "botocore.exceptions"})
+    for error in (refused("Unable to locate credentials"), ZeroDivisionError()):
+        monkeypatch.setattr(storage, "list_files", mock.Mock(side_effect=error))
+        if isinstance(error, ZeroDivisionError):
+            with pytest.raises(ZeroDivisionError):
+                fail(monkeypatch, capsys, "run", config)
+        else:
+            code, message = fail(monkeypatch, capsys, "run", config)
+            assert code == 1 and message.count("\n") == 1
+            assert "refuses (NoCredentialsError: Unable to locate credentials); check addresses" in message
 
 
 def test_a_missing_config_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mapring.errors import StageError, in_one_line
+from mapring.passwords import without_users
 from training.tracking.interface import Curve, Values
 
 _TAG = "mapring.run"
@@ -76,7 +77,7 @@ class MlflowRun:
                 metrics = {}
         except Exception as error:  # of MLflow, SQLAlchemy or the connection
             raise StageError(
-                f"train.tracking.mlflow: cannot start a run at {uri} ({in_one_line(error)}); check "
+                f"train.tracking.mlflow: cannot start a run at {without_users(uri)} ({in_one_line(error)}); check "
                 "train.tracking.mlflow_uri, or set train.tracking.mlflow=false"
             ) from None
         curves: tuple[Curve, ...] = ("train", "validation")

@@ -118,8 +118,15 @@ def test_an_error_that_nobody_thought_of_is_recorded_with_its_kind(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_run_directory_that_does_not_answer_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, broken = records.publish, [OSError("no route to the store")] * 2
+class EndpointConnectionError(Exception):
+    """As botocore has it: no OSError."""
+
+
+@pytest.mark.parametrize("kind", [OSError, EndpointConnectionError])
+def test_a_run_directory_that_does_not_answer_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    real, broken = records.publish, [kind("no route to the store")] * 2
 
     def publish(root: str, record: records.Record) -> bool:
         if broken:
