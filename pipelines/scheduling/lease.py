@@ -22,6 +22,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -47,7 +48,10 @@ def note_uri(root: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """Who is at work, on which time and since when; `stage` is the process group of its stage, if one runs."""
+    """Who is at work, on which time and since when; `stage` is the process group of its stage, if one runs.
+
+    `namespace` is where its process ids count, which differs between containers of one host; 0 where it is not known.
+    """
 
     holder: str
     host: str
@@ -56,6 +60,7 @@ class Note:
     since: str
     stage: int | None = None
     beat: int = 0
+    namespace: int = 0
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}"
@@ -81,7 +86,12 @@ class Lease:
         """Try to become the one who works; `unknown` is a note that may be dead, which further looks will tell."""
         since = self._clock.now().isoformat(timespec="seconds")
         note = Note(
-            holder=self._holder, host=socket.gethostname(), process=os.getpid(), time=time.isoformat(), since=since
+            holder=self._holder,
+            host=socket.gethostname(),
+            process=os.getpid(),
+            time=time.isoformat(),
+            since=since,
+            namespace=process_namespace(),
         )
         standing = read_note(self._uri)  # first, for to look is cheaper than to try to create
         if standing is None:
@@ -108,7 +118,7 @@ class Lease:
     def _take_over(
         self, note: Note, standing: Note, claims: list[str], mine: str
     ) -> Literal["taken", "busy", "unknown"]:
-        stage = standing.stage if standing.host == note.host else None
+        stage = standing.stage if _is_here(standing) else None
         if stage is not None and self._grace is None and stage_runs(stage, self._config):
             return "busy"
         if not storage.create(mine, _bytes(note)):  # a third one was faster
@@ -208,7 +218,20 @@ def read_note(uri: str) -> Note | None:
 
 def is_gone(note: Note) -> bool:
     """Whether the process of a note was on this host, and is there no more; of other hosts it is not known."""
-    return note.host == socket.gethostname() and not psutil.pid_exists(note.process)
+    return _is_here(note) and not psutil.pid_exists(note.process)
+
+
+def process_namespace() -> int:
+    """The number of the namespace of process ids, one for each container; 0 where the system tells none."""
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return 0
+
+
+def _is_here(note: Note) -> bool:
+    """Whether process ids of a note mean the same here; containers may share the name of their host."""
+    return note.host == socket.gethostname() and note.namespace in (0, process_namespace())
 
 
 def stage_runs(group: int, config: str) -> bool:

@@ -6,12 +6,14 @@ import json
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from pipelines.scheduling import lease
+from pipelines.scheduling.lease import Note, is_gone, process_namespace
 from tests.pipelines.scheduling.world import START, FakeClock, Life, at
 
 
@@ -94,6 +96,16 @@ def test_a_stage_that_a_killed_scheduler_left_is_ended_and_nothing_else(tmp_path
         for process in (ours, other):
             process.kill()
             process.wait()
+
+
+def test_a_process_of_another_container_is_not_known_to_be_gone() -> None:
+    """Containers may share a host's name, and each has process ids of its own."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    note = Note(holder="a", host=socket.gethostname(), process=ended.pid, time="", since="2026")
+    here = replace(note, namespace=process_namespace())
+    assert here.namespace and is_gone(note) and is_gone(here)
+    assert not is_gone(replace(note, namespace=here.namespace + 1))
 
 
 @pytest.mark.parametrize("is_once", [True, False])
