@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from mapring.passwords import without_users
 
+_READ = 3000  # characters of a library's message; they are looked through for passwords
+
 
 class MapringError(Exception):
     """A failure that is explained to the user in one line, without a stack trace."""
@@ -35,4 +37,4 @@ class StageError(MapringError):
 
 def in_one_line(error: Exception) -> str:
     """What a library says, as part of a sentence: without line breaks and passwords, at most 300 characters of it."""
-    return " ".join(without_users(str(error)).split())[:300]
+    return " ".join(without_users(str(error)[:_READ]).split())[:300]

@@ -32,6 +32,7 @@ from fsspec.utils import glob_translate
 
 from mapring.errors import InputError, MapringError, SettingsError, in_one_line
 from mapring.full_disk import told_when_full
+from mapring.passwords import without_users
 
 _BLOCK_BYTES = 1 << 20
 _STORES = frozenset({"botocore", "aiobotocore", "s3fs", "gcsfs", "adlfs", "azure", "google", "aiohttp"})
@@ -62,13 +63,19 @@ def _filesystem(uri: str) -> tuple[Any, str]:
         SettingsError: nothing that is installed here opens such an address.
     """
     try:
-        # Listings are not kept: what other processes have written since would not be there.
-        filesystem, path = fsspec.core.url_to_fs(resolve(uri), use_listings_cache=False)
+        filesystem, path = fsspec.core.url_to_fs(resolve(uri))
     except (ImportError, ValueError) as error:  # no package for the protocol, no such protocol
         raise SettingsError(
-            f"{uri}: found an address that cannot be opened here ({in_one_line(error)}), expected a path or the "
-            "address of a store that is known; install what is missing on every host, or check the address"
+            f"{without_users(uri)}: found an address that cannot be opened here ({in_one_line(error)}), expected a "
+            "path or the address of a store that is known; install what is missing on every host, or check the address"
         ) from None
+    return filesystem, path
+
+
+def _fresh(uri: str) -> tuple[Any, str]:
+    """The same, asked anew: a store's client may remember a listing without what other processes wrote since."""
+    filesystem, path = _filesystem(uri)
+    filesystem.invalidate_cache(path)
     return filesystem, path
 
 
@@ -105,19 +112,22 @@ def local_path(uri: str) -> Path | None:
 
 def exists(uri: str) -> bool:
     """Whether a file or directory stands at this URI."""
-    filesystem, path = _filesystem(uri)
+    filesystem, path = _fresh(uri)
     return bool(filesystem.exists(path))
 
 
 def size(uri: str) -> int:
     """Size of a file in bytes. Raises FileNotFoundError where there is none."""
-    filesystem, path = _filesystem(uri)
+    filesystem, path = _fresh(uri)
     return int(filesystem.size(path))
 
 
 def modified(uri: str) -> datetime.datetime:
     """When a file was last modified, by the clock of its store; UTC."""
-    filesystem, path = _filesystem(uri)
+    return _modified(*_fresh(uri))
+
+
+def _modified(filesystem: Any, path: str) -> datetime.datetime:
     found: datetime.datetime = filesystem.modified(path)
     return found if found.tzinfo is not None else found.replace(tzinfo=datetime.UTC)
 
@@ -191,7 +201,8 @@ def create(uri: str, content: bytes) -> bool:
 def _create(uri: str, content: bytes) -> bool:
     filesystem, path = _filesystem(uri)
     if not _is_local(filesystem):
-        if type(filesystem).pipe_file is AbstractFileSystem.pipe_file:
+        # Bound, since clients that are asynchronous within have their own `pipe_file` in the instance only.
+        if getattr(filesystem.pipe_file, "__func__", None) is AbstractFileSystem.pipe_file:
             return _create_by_move(filesystem, path, content)
         try:
             filesystem.pipe_file(path, content, mode="create")
@@ -222,14 +233,14 @@ def _create_by_move(filesystem: Any, path: str, content: bytes) -> bool:
     try:
         if not filesystem.exists(path):
             filesystem.mv(temporary, path)
-            return True
     except OSError:
         if not filesystem.exists(path):
             raise
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        is_left = filesystem.exists(temporary)  # the name was taken; some clients say so by no error
+        if is_left:
             filesystem.rm_file(temporary)
-    return False
+    return not is_left
 
 
 def create_identical(uri: str, content: bytes) -> None:
@@ -282,7 +293,7 @@ def remove_tree(uri: str) -> None:
 
 def list_names(uri: str) -> list[str]:
     """Names of the entries directly below a directory, sorted; empty where there is none."""
-    filesystem, path = _filesystem(uri)
+    filesystem, path = _fresh(uri)
     if not filesystem.exists(path):
         return []
     return sorted(
@@ -297,6 +308,7 @@ def list_files(pattern: str) -> Iterator[FileInfo]:
     directories are followed, which fsspec does not do, but none that leads back to where it stands.
     """
     filesystem, path = _filesystem(pattern)
+    filesystem.invalidate_cache()
     if filesystem.isfile(path):
         root, found = str(Path(path).parent), [path]
     elif filesystem.isdir(path):
@@ -342,6 +354,7 @@ def list_stored(uri: str) -> list[StoredFile]:
     A file that is removed while we look is passed over.
     """
     filesystem, path = _filesystem(uri)
+    filesystem.invalidate_cache()
     if not filesystem.isdir(path):
         return []
     found = []
@@ -349,7 +362,7 @@ def list_stored(uri: str) -> list[StoredFile]:
         relative = entry.removeprefix(path).strip("/")
         place = entry if _is_local(filesystem) else filesystem.unstrip_protocol(entry)
         try:
-            found.append(StoredFile(place, relative, int(filesystem.size(entry)), modified(place)))
+            found.append(StoredFile(place, relative, int(filesystem.size(entry)), _modified(filesystem, entry)))
         except FileNotFoundError:
             continue
     return found

@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from rich.console import Console
 from rich.text import Text
 
-from mapring.errors import StageError
+from mapring.errors import SettingsError, StageError
 from mapring.plan import make_plan
 from mapring.settings.learnable import check_learnable
 from pipelines.programs import JAVA_REMEDY, LEAST_JAVA, java_program
@@ -47,27 +47,28 @@ def examine(config: str | None, overrides: Sequence[str]) -> None:
         StageError: something is missing without which a stage cannot run.
         SettingsError: the given pipeline has a wrong setting.
     """
-    console = Console(soft_wrap=True)
     problems = 0
     for check in _CHECKS:
         for finding in check():
             problems += finding.level == "problem"
-            line = Text(f"{finding.level:8}", style=_COLORS[finding.level])
-            console.print(
-                line, f"{finding.what}{': ' if finding.remedy else ''}{finding.remedy}", highlight=False, markup=False
-            )
+            _print(finding)
     if problems:
         raise StageError(
             f"doctor: {problems} problem{'s' if problems > 1 else ''}; what to do stands in the lines above"
         )
     if config is not None:
-        check_learnable(config, make_plan(config, overrides).settings)
-        console.print(
-            Text("ok      ", style="green"),
-            f"{config}: settings, inputs, model and run directory",
-            highlight=False,
-            markup=False,
-        )
+        settings = make_plan(config, overrides).settings
+        _print(Finding("ok", f"{config}: settings, inputs, model and run directory"))
+        try:
+            check_learnable(config, settings)
+        except SettingsError as error:  # a pipeline may be there to be preprocessed only
+            _print(Finding("warning", f"`mapring run` will refuse it, `mapring preprocess` not: {error}"))
+
+
+def _print(finding: Finding) -> None:
+    line = Text(f"{finding.level:8}", style=_COLORS[finding.level])
+    told = f"{finding.what}{': ' if finding.remedy else ''}{finding.remedy}"
+    Console(soft_wrap=True).print(line, told, highlight=False, markup=False)
 
 
 def _python() -> Iterator[Finding]:

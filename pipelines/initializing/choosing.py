@@ -140,7 +140,7 @@ def _asked_elsewhere(asked: Asked) -> tuple[str | None, ...]:
 
 
 def _refuse_what_is_no_time(column: Column, prefix: str) -> None:
-    if column.time_share < LEAST_TIMES:
+    if column.texts and column.time_share < LEAST_TIMES:
         other = next((text for text in column.texts if Column("", [text]).time_share == 0), "")
         raise SettingsError(
             f"{prefix}: --time {column.name}: found {other[:40]!r}, expected ISO 8601 or seconds since 1970; write "
@@ -181,10 +181,11 @@ def _label(columns: Mapping[str, Column], text: str, asked: Asked, asker: Asker)
         return Guess(None, ""), purpose
     if asked.label is not None:
         return Guess(asked.label, _AS_ASKED), purpose
-    guess = guess_label({name: one for name, one in columns.items() if name != asked.second_text}, text)
+    is_pair = asked.second_text is not None and purpose is None
+    others = {name: one for name, one in columns.items() if name != asked.second_text}
+    guess = guess_label(others, text, is_sure=not is_pair)
     if guess.name is not None:
         return guess, purpose
-    is_pair = asked.second_text is not None and purpose is None
     ways = "embed" if is_pair else f"{', '.join(_WITHOUT_LABEL[:-1])} or {_WITHOUT_LABEL[-1]}"
     if guess.candidates:
         choices = {name: _values(columns[name]) for name in guess.candidates} | {_NONE: "there is no label"}

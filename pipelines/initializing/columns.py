@@ -31,7 +31,9 @@ _MOST_SHARE_OF_CLASSES = 0.1  # of the rows; beyond both it is no column of clas
 _SURELY_CLASSES = 20  # different values up to which the only such column is taken unasked
 _MUCH_LONGER = 3.0
 LEAST_TIMES = 0.98  # share that can be read of a column of times; beyond 5 % unread ones a scoring fails
-_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T,].*)?")  # also as people write them, such as 24.12.2026
+_DATE = re.compile(  # also as people write them, such as 24.12.2026 or 12/24/26; 1.10.0 is a version
+    r"(?:\d{4}([./-])\d\d?\1\d\d?|\d\d?([./-])\d\d?\2(?:\d{4}|\d\d))(?:[ T,].*)?"
+)
 _SECONDS = (1e8, 1e10)  # since 1970: from 1973 to 2286
 
 
@@ -137,8 +139,11 @@ def guess_text(columns: Mapping[str, Column]) -> Guess:
     return Guess(None, f"several columns hold prose: {first}", tuple(one.name for one in longest))
 
 
-def guess_label(columns: Mapping[str, Column], text: str) -> Guess:
-    """The column to learn: one named so; else the only one with few different values."""
+def guess_label(columns: Mapping[str, Column], text: str, *, is_sure: bool = True) -> Guess:
+    """The column to learn: one named so; else the only one with few different values, if it is sure that there is one.
+
+    Pairs of texts are not: those without a label belong together.
+    """
     others = [one for one in columns.values() if one.name != text and one.filled]
     for names in _LABEL_NAMES:
         named = [one for one in others if one.name.strip().lower() in names and not one.names_rows]
@@ -149,7 +154,7 @@ def guess_label(columns: Mapping[str, Column], text: str) -> Guess:
     some = [
         one for one in others if (one.has_few_values or one.has_lists) and not _is_id(one) and not _is_time_like(one)
     ]
-    if len(some) == 1 and some[0].distinct <= _SURELY_CLASSES:
+    if is_sure and len(some) == 1 and some[0].distinct <= _SURELY_CLASSES:
         return Guess(some[0].name, f"the only column with few different values ({some[0].distinct})")
     if some:
         what = "several columns have" if len(some) > 1 else "one column has"

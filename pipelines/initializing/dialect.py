@@ -38,6 +38,9 @@ _FREQUENT_CHINESE = frozenset(
 _LEAST_FREQUENT = 0.1
 
 
+_NULS_OF_UTF_16 = 8  # in the first 4 KiB, one for each letter that ASCII has; a stray one or two are none of these
+
+
 @dataclass(frozen=True)
 class Dialect:
     """A csv with this separator, or a tsv, whose quotes are characters like others."""
@@ -68,10 +71,11 @@ def guess_encoding(parts: Sequence[bytes]) -> tuple[Encoding, float] | None:
 
 
 def is_utf16(start: bytes) -> bool:
-    """Whether a file begins as UTF-16 does: by its mark, or with a NUL in a third of the even or the odd places."""
+    """Whether a file begins as UTF-16 does: by its mark, or with NULs of which nearly all are at even or odd places."""
     if any(start.startswith(mark) for mark in _UTF_16):
         return True
-    return any(3 * part.count(0) > len(part) for part in (start[::2], start[1::2]))
+    nuls = start.count(0)
+    return nuls >= _NULS_OF_UTF_16 and max(start[::2].count(0), start[1::2].count(0)) > 0.9 * nuls
 
 
 def _is_chinese(text: str) -> bool:

@@ -290,7 +290,7 @@ def _look_at_jsonl(path: Path, sample: Sample, texts: Sequence[str], encoding: E
 
 
 def _look_at_text(path: Path, sample: Sample, texts: Sequence[str], encoding: Encoding, wanted: Format | None) -> Look:
-    dialect = None if wanted == "text" else guess_dialect(texts[0])
+    dialect = None if wanted == "text" or texts[0].startswith("\t") else guess_dialect(texts[0])
     if dialect is not None and dialect.separator == "\t":
         raise SettingsError(
             f"{path}: found lines of several fields parted by tabs, expected one text a line; pass --format tsv, or "

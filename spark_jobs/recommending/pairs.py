@@ -14,6 +14,7 @@ from spark_jobs.recommending.events import Events, Ints
 from spark_jobs.recommending.features import LAST
 from spark_jobs.recommending.negatives import sample_negatives
 
+_MOST_ROWS = 20_000  # of users that are looked at together
 LIKED, PASSED = "liked", "passed"
 
 
@@ -100,7 +101,11 @@ def over_users(
     batches: Iterable[pa.RecordBatch], *, scene: Callable[[], PairScene], on_rows: Callable[[int], None]
 ) -> Iterator[pa.RecordBatch]:
     """Pairs of the users of a slice, whose places come in the first column; runs inside tasks."""
+    known = scene()
+    together = max(1, _MOST_ROWS // (known.per_user * (1 + known.negatives)))  # 2 kB a row while they are made
     for batch in batches:
-        found = pairs_of_users(scene(), batch.column(0).to_pylist())
-        on_rows(found.num_rows)
-        yield found
+        users = batch.column(0).to_pylist()
+        for start in range(0, len(users), together):
+            found = pairs_of_users(known, users[start : start + together])
+            on_rows(found.num_rows)
+            yield found

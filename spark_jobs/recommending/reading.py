@@ -86,7 +86,7 @@ def read_all(spark: SparkSession, plan: Plan, settings: Recommend, stage: str) -
     if not events.liked.any():
         raise InputError(
             f"{plan.config}: {KEY}.liked_from: found {settings.liked_from:g}, but no rating above "
-            f"{pc.max(rows.column('rating')).as_py():g}, so nothing is a like; lower it"
+            f"{events.rating.max():g}, so nothing is a like; lower it"
         )
     repeated = len(rows) - len(events.time)
     left_out.update({"repeated": repeated} if repeated else {})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from unittest import mock
 
 import fsspec
 import pytest
+from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractFileSystem
 
@@ -42,10 +44,44 @@ def test_a_store_without_a_conditional_put_moves_finished_files(monkeypatch: pyt
     uri = storage.join(folder, "record")
     assert storage.create(uri, b"one") is True and storage.create(uri, b"two") is False
     assert storage.read_bytes(uri) == b"one" and storage.list_names(folder) == ["record"], "nothing is left beside it"
-    monkeypatch.setattr(PlainStore, "exists", lambda _self, path: path.endswith("other") and next(looks))
-    looks = iter([False, True, True])  # another writer came in between
-    monkeypatch.setattr(PlainStore, "mv", lambda *_arguments: (_ for _ in ()).throw(OSError("is there")))
-    assert storage.create(storage.join(folder, "other"), b"three") is False
+    real = MemoryFileSystem.exists
+    monkeypatch.setattr(
+        PlainStore, "exists", lambda self, path: next(looks) if path.endswith("other") else real(self, path)
+    )
+    for refusal in (OSError("is there"), None):  # some clients say nothing of it
+        looks = iter([False, True])  # another writer came in between
+        monkeypatch.setattr(PlainStore, "mv", mock.Mock(side_effect=refusal))
+        assert storage.create(storage.join(folder, "other"), b"three") is False
+
+
+class AsynchronousStore(AsyncFileSystem):
+    """A store with a conditional put, whose client is asynchronous within, as s3fs and gcsfs are."""
+
+    protocol = "asyncstore"
+    given: ClassVar[list[Any]] = []
+
+    async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_options: Any) -> None:
+        self.given.append((path, value, mode))
+        if len(self.given) > 1:
+            raise FileExistsError(path)
+
+
+def test_a_store_with_a_conditional_put_is_asked_for_it() -> None:
+    fsspec.register_implementation("asyncstore", AsynchronousStore, clobber=True)
+    assert storage.create("asyncstore://a/b", b"one") is True
+    assert storage.create("asyncstore://a/b", b"two") is False
+    assert [mode for _, _, mode in AsynchronousStore.given] == ["create", "create"]
+
+
+def test_what_others_wrote_since_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, asked = f"memory://{uuid.uuid4().hex}", []
+    storage.replace(storage.join(folder, "a"), b"x")
+    monkeypatch.setattr(MemoryFileSystem, "invalidate_cache", lambda _self, path=None: asked.append(path))
+    looks = (storage.exists, storage.size, storage.modified)
+    for look in looks:
+        look(storage.join(folder, "a"))
+    storage.list_names(folder)
+    assert len(asked) == len(looks) + 1 and None not in asked
 
 
 def test_markers_of_folders_are_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +98,7 @@ def test_markers_of_folders_are_no_files(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_errors_of_libraries_show_no_passwords() -> None:
     told = in_one_line(OSError("cannot reach http://ann:s3cret@host:9/x\nor https://tok3n@hub/y, at 12:30@home"))
+    assert len(in_one_line(OSError("x://" + "a:" * 20_000))) == 300  # which took 15 s
     assert told == "cannot reach http://(not shown)@host:9/x or https://(not shown)@hub/y, at 12:30@home"
 
 

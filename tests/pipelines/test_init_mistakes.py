@@ -140,6 +140,12 @@ def test_labelled_pairs_are_classified_and_never_drawn_together() -> None:
     write_csv("nli.csv", [{"premise": row["body"], "hypothesis": f"so {row['body']}", **row} for row in table])
     told = started("nli.csv", text="premise", second_text="hypothesis")
     assert told.train.task == "classify" and told.preprocess.inputs[0].label_column == "label"
+    write_csv(
+        "faq.csv", [{"q": row["body"], "a": f"so {row['body']}", "lang": "xy"[place % 2]} for place, row in rows_of(40)]
+    )
+    told_pair = refusal("faq.csv", text="q", second_text="a")
+    assert "one column has few different values" in told_pair and told_pair.endswith("lang, or --task embed")
+    assert started("faq.csv", text="q", second_text="a", task="embed").train.task == "embed"
     assert "is the text itself, expected the other text" in refusal("pairs.csv", text="answer", second_text="answer")
 
 
@@ -166,6 +172,12 @@ def test_dates_as_people_write_them_are_no_labels_and_numbers_with_units_no_clas
     assert started(write_csv("c.csv", [{"text": row["body"], "score": share} for row, share in with_(few)])).train.task
 
 
+@pytest.mark.parametrize("values", [("1.2.3", "1.10.0", "2.0.1"), ("1-2-3", "4-5-6"), ("4/5", "1/5")])
+def test_versions_and_grades_are_no_dates(values: tuple[str, ...]) -> None:
+    table = [{"text": row["body"], "kind": values[place % len(values)]} for place, row in enumerate(rows())]
+    assert started(write_csv("a.csv", table)).preprocess.inputs[0].label_column == "kind"
+
+
 def with_(values: list[str]) -> list[tuple[dict[str, str], str]]:
     return list(zip(rows(), values, strict=True))
 
@@ -178,8 +190,10 @@ def test_excel_files_and_nul_characters_are_told_for_what_they_are() -> None:
     told = refusal("b.csv")
     assert "found NUL characters, expected text" in told
     assert run_what_is_said(told, "text-b.csv").text_column == "body"
-    file.write_bytes(file.read_text().replace("\x00", "").encode("utf-16-le"))
-    assert "found an encoding that is UTF-16" in refusal("b.csv")
+    chinese = "text,label\n" + "".join(f"这家酒店的房间很干净{place}，服务也不错,{place % 2}\n" for place in range(200))
+    for content in (file.read_text().replace("\x00", ""), chinese):
+        file.write_bytes(content.encode("utf-16-le"))
+        assert "found an encoding that is UTF-16" in refusal("b.csv")
 
 
 def test_tables_without_a_name_for_it_and_objects_are_told() -> None:
