@@ -23,6 +23,7 @@ from mapring.base_model import teacher_directory, transformers_directory
 from mapring.contract import is_published, read_manifest
 from mapring.contract.manifest import canonical_json
 from mapring.errors import SettingsError
+from mapring.passwords import without_users
 from mapring.settings.base import output_settings
 from mapring.settings.combinations import ModeName
 from mapring.settings.inputs import Input
@@ -40,7 +41,7 @@ ALGORITHM_VERSION: Mapping[str, int] = {
     "pairs": 2,
 }
 
-_TEXT_VECTORS = 2  # of a classifier: 1 had only what its output layer reads
+_TEXT_VECTORS = 3  # of a classifier: 1 had only what its output layer reads, 2 beside it the third of six blocks
 
 _LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "preprocess": (
@@ -94,7 +95,9 @@ def list_sources(
             raise SettingsError(f"{config}: {key}.{position}.path: {error}") from None
         if not files:
             remedy = _path_remedy(config, source.path)
-            raise SettingsError(f"{config}: {key}.{position}.path: found no file at {source.path!r}; {remedy}")
+            raise SettingsError(
+                f"{config}: {key}.{position}.path: found no file at {without_users(source.path)!r}; {remedy}"
+            )
         picked = [info for info in files if only(info.uri)]
         _check_names(f"{config}: {key}.{position}.path", picked)
         found.extend((source.name, info) for info in picked)

@@ -15,7 +15,12 @@ from benchmarks.applications.first_use import first_use_figures
 from benchmarks.applications.opinion_surges import opinion_figures
 from benchmarks.applications.recommendation import recommendation_figures, reranker_figures, towers_figures
 from benchmarks.applications.report import report_figures
-from benchmarks.applications.service import answer_figures, few_label_figures, out_of_scope_figures
+from benchmarks.applications.service import (
+    answer_figures,
+    few_label_figures,
+    larger_out_of_scope_figures,
+    out_of_scope_figures,
+)
 from benchmarks.parts import measure
 from benchmarks.results import Figure
 
@@ -26,6 +31,7 @@ PARTS: dict[str, Callable[[], list[Figure]]] = {
     "few_labels": few_label_figures,
     "answers": answer_figures,
     "out_of_scope": out_of_scope_figures,
+    "out_of_scope_larger": larger_out_of_scope_figures,
     "recommendation": recommendation_figures,
     "recommendation_towers": towers_figures,
     "recommendation_reranker": reranker_figures,

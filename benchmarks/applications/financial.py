@@ -48,7 +48,7 @@ def larger_phrasebank_figures() -> list[Figure]:
     Raises:
         FileNotFoundError: the data or the encoder are not there.
     """
-    encoder = given_folder("LARGER_ENCODER", _ENCODER_FILES, "an encoder for transformers, such as all-mpnet-base-v2")
+    encoder = larger_encoder()
     found = []
     for subset in _FILES:
         name = f"phrasebank-{subset}-larger"
@@ -58,6 +58,15 @@ def larger_phrasebank_figures() -> list[Figure]:
         one = trained(name, write_config(name, values))
         found += _figures(subset, one, f"phrasebank_{subset}", f"with {encoder.name}")
     return found
+
+
+def larger_encoder() -> Path:
+    """The folder of an encoder that the user gives.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    return given_folder("LARGER_ENCODER", _ENCODER_FILES, "an encoder for transformers, such as all-mpnet-base-v2")
 
 
 def _figures(subset: str, one: Trained, called: str, encoder: str) -> list[Figure]:

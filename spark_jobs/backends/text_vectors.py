@@ -1,11 +1,14 @@
 """Vectors of texts beside a classifier's logits, from the same pass.
 
 Two parts of length 1, which are known at different depths: what the output layer reads, in which texts of one label are
-near to each other, and the mean of the middle block, which knows what else a text says. So the inner product of two
-vectors is a mean of two cosines. The middle counts twice: of Banking77's training questions, 12 of 62 intents left out,
-a threshold that kept 95 % of those in scope withheld of the others, on average of two trainings with other intents left
-out, 57 % by the first part alone, 45 % by the second, 61 % by both alike, and 63 % with the second counting twice
-(November 2026).
+near to each other, and the mean behind three quarters of the blocks, which knows what else a text says. The inner
+product of two vectors is the mean of both cosines. A threshold that kept 95 % of Banking77's test questions in scope
+withheld of the others (November 2026; 16 of 77 intents left out that no other choice here was made by)
+
+                                                    12 blocks, 2 epochs   6 blocks, 12 epochs
+    what the output layer reads alone                       71 %                 60 %
+    and the mean behind half of the blocks, twice           65 %                 65 %
+    and the mean behind three quarters, alike               74 %                 63 %
 """
 
 from __future__ import annotations
@@ -17,23 +20,22 @@ import numpy as np
 import numpy.typing as npt
 
 from mapring.errors import PublishedError
-from spark_jobs.backends.middle_block import MIDDLE, with_middle_output
+from spark_jobs.backends.inner_block import INNER, with_inner_output
 from spark_jobs.backends.output_layer import READ, with_read_output
 
-OUTPUTS = (READ, MIDDLE)  # of graphs; the second one only of models with several blocks
-_MIDDLE_SHARE = 2 / 3  # of the squared length of a vector
+OUTPUTS = (READ, INNER)  # of graphs; the second one only of models with several blocks
 _LEAST_LENGTH = 1e-12
 
 Floats = npt.NDArray[np.float32]
 
 
-def beside(logits: Floats, read: Floats, middle: Floats | None = None) -> Floats:
-    """Logits (B, C) and behind them the vectors at length 1, (B, C + H), or (B, C + 2 H) with the middle.
+def beside(logits: Floats, read: Floats, inner: Floats | None = None) -> Floats:
+    """Logits (B, C) and behind them the vectors at length 1, (B, C + H), or (B, C + 2 H) with the inner ones.
 
     Args:
         logits: (B, C).
         read: what the output layer reads, (B, H).
-        middle: the mean of the middle block, (B, H); None of a model that has none.
+        inner: the mean of the inner block, (B, H); None of a model that has none.
 
     Raises:
         PublishedError: the output layer reads more than one vector of each text.
@@ -43,9 +45,9 @@ def beside(logits: Floats, read: Floats, middle: Floats | None = None) -> Floats
             f"found an output layer that reads {read.shape}, as decoders have, expected one vector of each text; "
             "set score.mode=classify"
         )
-    if middle is None:
+    if inner is None:
         return np.concatenate([logits, _of_length(read)], axis=1)
-    parts = (_of_length(read, 1 - _MIDDLE_SHARE), _of_length(middle, _MIDDLE_SHARE))
+    parts = (_of_length(read, 0.5), _of_length(inner, 0.5))
     return np.concatenate([logits, *parts], axis=1)
 
 
@@ -64,5 +66,5 @@ def graph_with_vectors(path: Path) -> bytes:
     """
     import onnx
 
-    found: bytes = with_middle_output(with_read_output(onnx.load(path))).SerializeToString()
+    found: bytes = with_inner_output(with_read_output(onnx.load(path))).SerializeToString()
     return found

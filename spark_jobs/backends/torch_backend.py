@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from spark_jobs.backends.inner_block import InnerMeans
 from spark_jobs.backends.interface import Ids
-from spark_jobs.backends.middle_block import MiddleMeans
 from spark_jobs.backends.output_layer import output_layer
 from spark_jobs.backends.text_vectors import beside
 
@@ -39,7 +39,7 @@ class TorchBackend:
         self._device = device
         self.padding_id = int(self._model.config.pad_token_id or 0)
         self._read: list[Any] = []
-        self._middle = MiddleMeans(self._model) if vectors else None
+        self._inner = InnerMeans(self._model) if vectors else None
         if vectors:
             output_layer(self._model).register_forward_pre_hook(lambda _layer, given: self._read.append(given[0]))
 
@@ -53,11 +53,11 @@ class TorchBackend:
         with torch.inference_mode():
             tensors = {name: torch.from_numpy(values).to(self._device) for name, values in given.items()}
             found: npt.NDArray[np.float32] = self._model(**tensors).logits.float().cpu().numpy()
-            if self._middle is None:
+            if self._inner is None:
                 return found
-            read, middle = self._read.pop(), self._middle.means(tensors["attention_mask"])
+            read, inner = self._read.pop(), self._inner.means(tensors["attention_mask"])
         self._read.clear()  # of a pass that failed
-        return beside(found, _array(read), None if middle is None else _array(middle))
+        return beside(found, _array(read), None if inner is None else _array(inner))
 
 
 def _array(values: Any) -> npt.NDArray[np.float32]:

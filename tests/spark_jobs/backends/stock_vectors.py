@@ -12,17 +12,17 @@ from torch.nn import functional
 
 
 def stock_vectors(model: Any, given: Sequence[Mapping[str, torch.Tensor]]) -> np.ndarray:
-    """Of BERT's classifier, (N, 2 H): a third of a product of two is of pooled vectors, the rest of middle means.
+    """Of BERT's classifier, (N, 2 H): half of a product of two is of pooled vectors, half of the means within.
 
     Args:
-        model: a BertForSequenceClassification of N blocks; the middle is behind half of them, rounded down.
+        model: a BertForSequenceClassification of two or more blocks; the inner one is behind three quarters of them.
         given: inputs of one row without padding.
     """
     found = []
     with torch.inference_mode():
         for inputs in given:
             output = model.bert(**inputs, output_hidden_states=True)
-            middle = output.hidden_states[model.config.num_hidden_layers // 2].mean(1)
-            parts = (functional.normalize(part.double(), dim=1) for part in (output.pooler_output, middle))
-            found.append(torch.cat([math.sqrt(share / 3) * part for share, part in zip((1, 2), parts, strict=True)], 1))
+            inner = output.hidden_states[model.config.num_hidden_layers * 3 // 4].mean(1)
+            parts = (functional.normalize(part.double(), dim=1) for part in (output.pooler_output, inner))
+            found.append(math.sqrt(0.5) * torch.cat([*parts], 1))
     return torch.cat(found).numpy()

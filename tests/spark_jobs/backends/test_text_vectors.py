@@ -14,6 +14,8 @@ from onnx import TensorProto, helper
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
+    BartConfig,
+    BartForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
     GPT2Config,
@@ -28,9 +30,9 @@ from mapring.settings.backends import BackendName
 from spark_jobs.backends import torch_backend
 from spark_jobs.backends.first_token import first_token_only
 from spark_jobs.backends.graphs import without_nan_guards
+from spark_jobs.backends.inner_block import INNER, inner_block, with_inner_output
 from spark_jobs.backends.interface import Ids
 from spark_jobs.backends.loading import load_named, own_graph
-from spark_jobs.backends.middle_block import MIDDLE, middle_block, with_middle_output
 from spark_jobs.backends.output_layer import READ, output_layer, with_read_output
 from spark_jobs.backends.text_vectors import beside
 from spark_jobs.backends.torch_backend import TorchBackend
@@ -142,7 +144,7 @@ IDS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 
 
 @pytest.mark.slow  # an export takes 5 s
 @pytest.mark.parametrize("architecture", ["bert", "roberta", "distilbert", "electra", "modernbert", "deberta-v2"])
-def test_graphs_have_the_middle_block_of_torch(tmp_path: Path, architecture: str) -> None:
+def test_graphs_have_the_inner_block_of_torch(tmp_path: Path, architecture: str) -> None:
     torch.manual_seed(11)
     config = AutoConfig.for_model(architecture, **SIZES, **IDS, num_hidden_layers=4, initializer_range=0.3)
     model = AutoModelForSequenceClassification.from_config(config).eval()
@@ -164,11 +166,11 @@ def exported(model: torch.nn.Module) -> bytes:
     return _exported(cast(Task, task), model, ["input_ids", "attention_mask"])
 
 
-@pytest.mark.parametrize(("blocks", "middle"), [(1, None), (2, 0), (3, 0), (6, 2), (7, 2)])
-def test_the_middle_is_the_last_block_of_the_lower_half(blocks: int, middle: int | None) -> None:
+@pytest.mark.parametrize(("blocks", "place"), [(1, None), (2, 0), (3, 1), (4, 2), (6, 3), (7, 4), (12, 8)])
+def test_the_inner_block_is_behind_three_quarters(blocks: int, place: int | None) -> None:
     model = BertForSequenceClassification(BertConfig(**SIZES, num_hidden_layers=blocks))
-    expected = None if middle is None else model.bert.encoder.layer[middle]
-    assert middle_block(model) is expected
+    expected = None if place is None else model.bert.encoder.layer[place]
+    assert inner_block(model) is expected
 
 
 def test_a_model_of_one_block_has_only_what_the_output_layer_reads(tmp_path: Path) -> None:
@@ -200,9 +202,9 @@ def graph_of(axes: list[str | int], *, second: bool = False, noted: bool = True)
     return helper.make_model(helper.make_graph(nodes, "g", given, made), opset_imports=opsets)
 
 
-def test_a_graph_gives_what_its_middle_block_hands_on() -> None:
-    found = with_middle_output(graph_of(["B", "T", 4]))
-    assert [entry.name for entry in found.graph.output] == ["logits", MIDDLE]
+def test_a_graph_gives_what_its_inner_block_hands_on() -> None:
+    found = with_inner_output(graph_of(["B", "T", 4]))
+    assert [entry.name for entry in found.graph.output] == ["logits", INNER]
 
 
 @pytest.mark.parametrize(
@@ -210,27 +212,36 @@ def test_a_graph_gives_what_its_middle_block_hands_on() -> None:
     [graph_of(["B", "T", 4], noted=False), graph_of(["B", "T", 4], second=True), graph_of(["T", "B", 4])],
     ids=["no blocks noted", "two tensors", "tokens first"],
 )
-def test_a_graph_without_a_known_middle_stays_as_it_is(graph: onnx.ModelProto) -> None:
+def test_a_graph_without_a_known_inner_block_stays_as_it_is(graph: onnx.ModelProto) -> None:
     before = graph.SerializeToString()
-    assert with_middle_output(graph).SerializeToString() == before
+    assert with_inner_output(graph).SerializeToString() == before
 
 
-def test_hidden_states_with_tokens_first_are_no_middle(tmp_path: Path) -> None:
+def test_hidden_states_with_tokens_first_are_of_no_inner_block(tmp_path: Path) -> None:
     config = XLNetConfig(vocab_size=50, d_model=16, n_layer=2, n_head=2, d_inner=32, num_labels=3, pad_token_id=0)
     XLNetForSequenceClassification(config).save_pretrained(tmp_path)
     found = TorchBackend(tmp_path, 1, vectors=True).logits(*padded([[7, 8, 9], [12, 13], [5]]))
     assert found.shape == (3, 3 + 16)
 
 
-def test_the_middle_counts_twice() -> None:
-    logits, read, middle = np.zeros((2, 1)), np.array([[3.0, 0], [0, 2]]), np.array([[5.0, 0], [4, 0]])
-    vectors = beside(*(part.astype(np.float32) for part in (logits, read, middle)))[:, 1:]
-    np.testing.assert_allclose(vectors @ vectors.T, [[1, 2 / 3], [2 / 3, 1]], atol=1e-6)
+def test_a_model_that_cannot_be_tried_has_only_what_its_output_layer_reads(tmp_path: Path) -> None:
+    """BART reads its classes at the last end of a text, which the rows that are tried have not."""
+    config = BartConfig(vocab_size=50, d_model=16, encoder_layers=2, decoder_layers=2, num_labels=3, eos_token_id=2,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32)  # fmt: skip
+    BartForSequenceClassification(config).save_pretrained(tmp_path)
+    found = TorchBackend(tmp_path, 1, vectors=True).logits(*padded([[7, 8, 2], [12, 2], [2]]))
+    assert found.shape == (3, 3 + 16) and np.isfinite(found).all()
+
+
+def test_both_parts_count_alike() -> None:
+    logits, read, inner = np.zeros((2, 1)), np.array([[3.0, 0], [0, 2]]), np.array([[5.0, 0], [4, 0]])
+    vectors = beside(*(part.astype(np.float32) for part in (logits, read, inner)))[:, 1:]
+    np.testing.assert_allclose(vectors @ vectors.T, [[1, 1 / 2], [1 / 2, 1]], atol=1e-6)
 
 
 def test_a_decoder_says_that_it_gives_no_vectors(made_run: TinyRun, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its output layer reads every token."""
     real = torch_backend.beside
-    monkeypatch.setattr(torch_backend, "beside", lambda logits, read, middle: real(logits, read[:, None], middle))
+    monkeypatch.setattr(torch_backend, "beside", lambda logits, read, inner: real(logits, read[:, None], inner))
     with pytest.raises(PublishedError, match=rf"^{made_run.model}: found an output layer .* set score\.mode=classify$"):
         Predictor(made_run.model, vectors=True)

@@ -1,8 +1,8 @@
-"""The mean of a text's hidden states in the middle of an encoder, from a pass that is made for something else.
+"""The mean of a text's hidden states within an encoder, from a pass that is made for something else.
 
-The upper blocks of a classifier come to tell apart what its labels tell apart, and forget the rest; the middle ones
-still know what the text is about. The mean is taken behind the last block of the lower half, in torch by a hook, in
-graphs by nodes that are added. A model whose blocks are not found, or that has only one, has none.
+The last blocks of a classifier come to tell apart what its labels tell apart, and forget the rest; those before still
+know what the text is about. The mean is taken behind three quarters of the blocks, in torch by a hook, in graphs by
+nodes that are added. A model whose blocks are not found, or that has only one, has none.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto, NodeProto, ValueInfoProto
 
-MIDDLE = "middle_block_mean"  # the output that `with_middle_output` adds
+INNER = "inner_block_mean"  # the output that `with_inner_output` adds
 _SCOPES = "pkg.torch.onnx.name_scopes"  # where torch's exporter notes the modules that a node comes from
 _PLACE = re.compile(r"(.+)\.(\d+)")
 
 
-def middle_block(model: Any) -> Any | None:
-    """The last block of the lower half of a model of torch: the third of six, or of seven; None where there is none.
+def inner_block(model: Any) -> Any | None:
+    """The block behind which three quarters of a model of torch are done: the fourth of six, the ninth of twelve.
 
-    The blocks are the longest list of modules.
+    The blocks are the longest list of modules; None where there is no list of several.
     """
     from torch import nn
 
@@ -33,14 +33,25 @@ def middle_block(model: Any) -> Any | None:
     if not lists:
         return None
     blocks = max(lists, key=len)
-    return blocks[len(blocks) // 2 - 1]
+    return blocks[inner_place(len(blocks))]
 
 
-class MiddleMeans:
-    """Watches the middle block of a model of torch.
+def inner_place(blocks: int) -> int:
+    """Which of so many blocks it is, from 0; never the last one.
+
+    Raises:
+        ValueError: there are fewer than two.
+    """
+    if blocks < 2:
+        raise ValueError(f"found {blocks} blocks, expected two or more")
+    return min(blocks - 2, max(0, blocks * 3 // 4 - 1))
+
+
+class InnerMeans:
+    """Watches the inner block of a model of torch.
 
     Where the block is not called, or gives other than hidden states (B, T, H), the model counts as one without: that
-    is tried on two rows of three tokens.
+    is tried on two rows of three tokens. So does one that cannot compute these, as BART, which looks for an end.
 
     Args:
         model: of transformers, that reads `input_ids` and `attention_mask`.
@@ -50,13 +61,16 @@ class MiddleMeans:
         import torch
 
         self._hidden: Any = None
-        block = middle_block(model)
+        block = inner_block(model)
         if block is None:
             return
         handle = block.register_forward_hook(self._keep)
         ids = torch.full((2, 3), int(model.config.pad_token_id or 0), device=model.device)
-        with torch.inference_mode():
-            model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        try:
+            with torch.inference_mode():
+                model(input_ids=ids, attention_mask=torch.ones_like(ids))
+        except (IndexError, RuntimeError, ValueError):
+            self._hidden = None
         hidden = self._take()
         if hidden is None or hidden.ndim != 3 or hidden.shape[:2] != ids.shape:
             handle.remove()
@@ -69,7 +83,7 @@ class MiddleMeans:
         return hidden
 
     def means(self, attention_mask: Any) -> Any | None:
-        """Of the rows of the last pass, (B, H), by its mask, (B, T); None of a model without a middle block."""
+        """Of the rows of the last pass, (B, H), by its mask, (B, T); None of a model without an inner block."""
         hidden = self._take()
         if hidden is None:
             return None
@@ -77,10 +91,10 @@ class MiddleMeans:
         return (hidden * mask).sum(1) / mask.sum(1)
 
 
-def with_middle_output(model: ModelProto) -> ModelProto:
-    """Let a graph also give the mean behind its middle block, as `MIDDLE`; one without blocks stays as it is.
+def with_inner_output(model: ModelProto) -> ModelProto:
+    """Let a graph also give the mean behind its inner block, as `INNER`; one without blocks stays as it is.
 
-    So does one whose middle block does not hand on one tensor (B, T, H).
+    So does one whose inner block does not hand on one tensor (B, T, H).
 
     Args:
         model: with an input `attention_mask`, (B, T); is changed in place.
@@ -91,25 +105,25 @@ def with_middle_output(model: ModelProto) -> ModelProto:
     hidden = _hidden_of_graph(model)
     if hidden is None:
         return model
-    model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), f"{MIDDLE}_tokens"))
-    model.graph.initializer.append(numpy_helper.from_array(np.array([2], np.int64), f"{MIDDLE}_units"))
-    mask, summed, counted = f"{MIDDLE}_mask", f"{MIDDLE}_sum", f"{MIDDLE}_count"
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), f"{INNER}_tokens"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2], np.int64), f"{INNER}_units"))
+    mask, summed, counted = f"{INNER}_mask", f"{INNER}_sum", f"{INNER}_count"
     model.graph.node.extend(
         [
             helper.make_node("Cast", ["attention_mask"], [f"{mask}_float"], to=TensorProto.FLOAT),
-            helper.make_node("Unsqueeze", [f"{mask}_float", f"{MIDDLE}_units"], [mask]),  # (B, T, 1)
-            helper.make_node("Mul", [hidden, mask], [f"{MIDDLE}_masked"]),
-            helper.make_node("ReduceSum", [f"{MIDDLE}_masked", f"{MIDDLE}_tokens"], [summed], keepdims=0),
-            helper.make_node("ReduceSum", [mask, f"{MIDDLE}_tokens"], [counted], keepdims=0),
-            helper.make_node("Div", [summed, counted], [MIDDLE]),
+            helper.make_node("Unsqueeze", [f"{mask}_float", f"{INNER}_units"], [mask]),  # (B, T, 1)
+            helper.make_node("Mul", [hidden, mask], [f"{INNER}_masked"]),
+            helper.make_node("ReduceSum", [f"{INNER}_masked", f"{INNER}_tokens"], [summed], keepdims=0),
+            helper.make_node("ReduceSum", [mask, f"{INNER}_tokens"], [counted], keepdims=0),
+            helper.make_node("Div", [summed, counted], [INNER]),
         ]
     )
-    model.graph.output.append(helper.make_tensor_value_info(MIDDLE, TensorProto.FLOAT, None))
+    model.graph.output.append(helper.make_tensor_value_info(INNER, TensorProto.FLOAT, None))
     return model
 
 
 def _hidden_of_graph(model: ModelProto) -> str | None:
-    """What the middle block of a graph hands to the next one; None where it is not known."""
+    """What the inner block of a graph hands to the next one; None where it is not known."""
     places: dict[str, dict[int, list[NodeProto]]] = defaultdict(lambda: defaultdict(list))
     for node in model.graph.node:
         for prefix, index in _places(node):
@@ -119,9 +133,9 @@ def _hidden_of_graph(model: ModelProto) -> str | None:
         return None
     blocks = max(lists, key=len)
     order = sorted(blocks)
-    middle = len(order) // 2 - 1
-    given = [name for node in blocks[order[middle]] for name in node.output]
-    read = {name for node in blocks[order[middle + 1]] for name in node.input}
+    inner = inner_place(len(order))
+    given = [name for node in blocks[order[inner]] for name in node.output]
+    read = {name for node in blocks[order[inner + 1]] for name in node.input}
     possible = _possible_hidden_states(model)  # shapes are handed on, too
     passed: set[str] = {name for name in given if name in read} & possible
     return passed.pop() if len(passed) == 1 else None
