@@ -38,12 +38,15 @@ def choose_head(model: nn.Module, inputs: Mapping[str, torch.Tensor], where: tor
     body = getattr(plain, "base_model", plain)
     if body is plain or hasattr(plain, _CHOSEN):
         return
+    tried = where.flatten().clone()
+    tried[tried.nonzero()[1::3, 0]] = False  # some are left out, so that a head that looks at other cells is found out
+    tried = tried.view_as(where)
     with as_evaluated(model):
-        whole = logits_at(model, inputs, where)
+        whole = logits_at(model, inputs, tried)
         handle = body.register_forward_hook(_of_cells)
         setattr(plain, _CHOSEN, True)
         try:
-            same = torch.allclose(logits_at(model, inputs, where), whole, atol=1e-5, rtol=1e-5)
+            same = torch.allclose(logits_at(model, inputs, tried), whole, atol=1e-5, rtol=1e-5)
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):  # the head needs something else
             same = False
     if not same:

@@ -94,5 +94,7 @@ def test_a_head_that_looks_at_other_tokens_stays_whole() -> None:
     model = made("bert", **SIZES).eval()
     model.cls = AcrossTokens(model.cls)  # type: ignore[arg-type]
     whole = logits_at(model, INPUTS, WHERE)
+    one_row = {name: tensor[:1] for name, tensor in INPUTS.items()}
+    choose_head(model, one_row, torch.ones(1, 4, dtype=torch.bool))  # all cells are wanted, and there are no others
     choose_head(model, INPUTS, WHERE)
     assert torch.equal(logits_at(model, INPUTS, WHERE), whole)

@@ -169,7 +169,6 @@ def test_models_of_pairs_and_udfs_are_refused(tmp_path: Path) -> None:
     publish_made(tmp_path / "pairs", "classify", is_pair=True)
     publish_made(tmp_path / "single", "classify")
     asked: dict[str, Any] = {"mode": "answer", "retrieval": {"bank": [{"name": "a", "path": "a", "format": "text"}]}}
-    with pytest.raises(SettingsError, match="reads pairs of texts"):
-        mapring.predict_udf(str(tmp_path / "pairs"), **asked)
-    with pytest.raises(SettingsError, match=r"found answer, whose bank `mapring score` publishes; .* ask for classify"):
-        mapring.predict_udf(str(tmp_path / "single"), **asked)
+    for name in ("pairs", "single"):
+        with pytest.raises(SettingsError, match=r"found answer, whose bank `mapring score` publishes; .* for classify"):
+            mapring.predict_udf(str(tmp_path / name), **asked)
