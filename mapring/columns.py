@@ -10,7 +10,7 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mapring import storage
+from mapring import compressed, storage
 from mapring.errors import SettingsError
 from mapring.settings.inputs import COLUMN_SETTINGS, Input
 
@@ -35,7 +35,7 @@ def column_names(uri: str, file_format: str, encoding: str, separator: str = ","
         with storage.open_read(uri) as handle:
             names: list[str] = pq.read_schema(handle).names
         return names
-    with storage.open_text_bytes(uri) as handle:
+    with compressed.open_text_bytes(uri) as handle:
         lines = (line.rstrip(b"\r\n") for line in chain([handle.readline().removeprefix(b"\xef\xbb\xbf")], handle))
         line = next(filter(None, lines), b"")  # the readers pass over blank lines, too
     return split_record(line.decode(encoding), file_format, separator) if line else []
@@ -92,7 +92,7 @@ def _remedy(key: str, source: Input, wanted: str, names: list[str]) -> str:
 
 
 def _encoding_remedy(key: str, uri: str) -> str:
-    with storage.open_text_bytes(uri) as handle:
+    with compressed.open_text_bytes(uri) as handle:
         is_utf16 = handle.read(2) in (b"\xff\xfe", b"\xfe\xff")
     if is_utf16:
         return "it is UTF-16: convert it with iconv -f UTF-16 -t UTF-8"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from mapring import machine, storage
+from mapring import compressed, machine
 from mapring.lineage import SourceFile
 from mapring.settings import Input, Settings
 from mapring.settings.ranker import Ranker
@@ -87,7 +87,7 @@ def assumed_text_bytes(inputs: Iterable[Input], files: Iterable[SourceFile]) -> 
 def _expansion(file_format: str, uri: str) -> int:
     if file_format == "warc":
         return 1
-    return _PARQUET_EXPANSION if file_format == "parquet" else _EXPANSION[storage.compression(uri)]
+    return _PARQUET_EXPANSION if file_format == "parquet" else _EXPANSION[compressed.compression(uri)]
 
 
 def jvm_size(size: int) -> str:

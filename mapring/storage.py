@@ -16,10 +16,8 @@ import contextlib
 import datetime
 import hashlib
 import importlib.util
-import io
 import os
 import re
-import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -30,13 +28,12 @@ import pyarrow as pa
 from fsspec.spec import AbstractFileSystem
 from fsspec.utils import glob_translate
 
-from mapring.errors import InputError, MapringError, SettingsError, in_one_line
+from mapring.errors import MapringError, SettingsError, in_one_line
 from mapring.full_disk import told_when_full
 from mapring.passwords import without_users
 
 _BLOCK_BYTES = 1 << 20
 _STORES = frozenset({"botocore", "aiobotocore", "s3fs", "gcsfs", "adlfs", "azure", "google", "aiohttp"})
-_COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 
 
 class FileInfo(NamedTuple):
@@ -143,30 +140,6 @@ def open_arrow(uri: str) -> pa.NativeFile:
     """Open a file for Arrow: a local one so that Arrow reads it without Python, and its threads without waiting."""
     path = local_path(uri)
     return pa.PythonFile(open_read(uri), mode="r") if path is None else pa.OSFile(str(path))
-
-
-def compression(uri: str) -> str | None:
-    """The compression that the end of a name stands for: gzip (.gz), bz2 (.bz2), zstd (.zst), or none."""
-    return _COMPRESSIONS.get(Path(uri).suffix)
-
-
-def open_text_bytes(uri: str) -> IO[bytes]:
-    """Open a file for reading bytes, decompressed as the end of its name says.
-
-    All members of a file that was made of several are read. Reading raises OSError where the file is
-    truncated or damaged, or goes on with something else; of bz2 also at an empty member between two others,
-    which Arrow 26 takes for damage.
-    """
-    return decompressing(open_read(uri), uri)
-
-
-def decompressing(handle: IO[bytes], uri: str, buffer_bytes: int = _BLOCK_BYTES) -> IO[bytes]:
-    """The content of an open file, decompressed as the end of its name says, `buffer_bytes` at a time."""
-    name = compression(uri)
-    if name is None:
-        return handle
-    stream = pa.CompressedInputStream(pa.PythonFile(handle, mode="r"), name)
-    return io.BufferedReader(stream, buffer_bytes)
 
 
 def read_bytes(uri: str) -> bytes:
@@ -368,6 +341,12 @@ def list_stored(uri: str) -> list[StoredFile]:
     return found
 
 
+def download(uri: str, target: Path) -> None:
+    """Copy all that is below a directory of a remote store to a local one that is not there yet."""
+    filesystem, path = _filesystem(uri)
+    filesystem.get(path, str(target), recursive=True)
+
+
 def remove_file(uri: str) -> None:
     """Remove one file; nothing happens where there is none."""
     filesystem, path = _filesystem(uri)
@@ -387,46 +366,6 @@ def check_writable(uri: str) -> None:
     filesystem.makedirs(path, exist_ok=True)
     filesystem.pipe_file(probe, b"")
     filesystem.rm_file(probe)
-
-
-def localize(uri: str, cache: Path, version: str = "") -> Path:
-    """A local directory with the files below `uri`: itself when local, else a copy under `cache`.
-
-    Args:
-        uri: of a directory.
-        cache: where copies are kept.
-        version: tells what stands at the URI now from what stood there before; each has a copy of its own.
-
-    Raises:
-        InputError: nothing stands there.
-    """
-    local = local_path(uri)
-    if local is not None:
-        if not local.exists():
-            raise InputError(f"{uri}: found nothing there, expected a directory; check the path")
-        return local
-    filesystem, path = _filesystem(uri)
-    key = f"{uri}\0{version}" if version else uri
-    target = cache / hashlib.sha256(key.encode()).hexdigest()[:16]
-    if not target.exists():
-        partial = cache / f"{target.name}.{uuid.uuid4().hex}"
-        try:
-            filesystem.get(path, str(partial), recursive=True)
-            partial.replace(target)
-        except OSError:  # another process of this host was faster; its copy is complete
-            if not target.exists():
-                raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return target
-
-
-def drop_copy(local: Path) -> None:
-    """Remove a copy that `localize` made, all at once, so that nobody takes what is left of it for whole."""
-    dropped = local.with_name(f"{local.name}.{uuid.uuid4().hex}")
-    with contextlib.suppress(FileNotFoundError):  # another process has dropped it
-        local.rename(dropped)
-    shutil.rmtree(dropped, ignore_errors=True)
 
 
 def store_identity(uri: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mapring import storage
+from mapring import local_copies
 from mapring.contract import is_published
 from mapring.errors import StageError, in_one_line
 from mapring.lineage import decoder_fingerprint
@@ -70,7 +70,7 @@ class Decoder:
 
 
 def _plain_generator(directory: str, fingerprint: str, threads: int, batch_tokens: int) -> Generator:
-    local = storage.localize(directory, _CACHE, fingerprint)
+    local = local_copies.localize(directory, _CACHE, fingerprint)
     try:
         backend = TorchCausal(local, threads)
     except (OSError, ValueError, KeyError, ImportError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from mapring import storage
+from mapring import local_copies, storage
 from mapring.contract import Manifest
 from mapring.errors import PublishedError
 
@@ -24,11 +24,11 @@ def local_copy(directory: str, manifest: Manifest, remedy: str) -> Path:
         PublishedError: a file is missing, or has another size than published.
     """
     cache, version = Path.home() / ".cache" / "mapring", hashlib.sha256(manifest.to_json()).hexdigest()
-    local = storage.localize(directory, cache, version)
+    local = local_copies.localize(directory, cache, version)
     problem = _problem(directory, local, manifest)
     if problem is not None and storage.local_path(directory) is None:
-        storage.drop_copy(local)
-        local = storage.localize(directory, cache, version)
+        local_copies.drop_copy(local)
+        local = local_copies.localize(directory, cache, version)
         problem = _problem(directory, local, manifest)
     if problem is not None:
         raise PublishedError(f"{problem}; {remedy}")

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mapring import storage
+from mapring import compressed, storage
 from mapring.errors import MapringError
 from mapring.lineage import SourceFile
 from mapring.settings import Input
@@ -149,15 +149,15 @@ def _measure_footer(source: Input, file: SourceFile) -> _Part:
 
 def _measure(source: Input, file: SourceFile, most: int) -> _Part:
     """The first decompressed bytes of a file, about `most`, read as its records."""
-    if storage.compression(file.uri) == "bz2":
+    if compressed.compression(file.uri) == "bz2":
         most = max(1, most // _BZ2_BLOCK) * _BZ2_BLOCK
-    with storage.open_read(file.uri) as handle, storage.decompressing(handle, file.uri, _BUFFER) as stream:
+    with storage.open_read(file.uri) as handle, compressed.decompressing(handle, file.uri, _BUFFER) as stream:
         content = stream.read(most)
         read = handle.tell()
     if len(content) < most:
         stored = file.bytes
     else:
-        stored = most if storage.compression(file.uri) is None else max(1, read - _READ_AHEAD // 2)
+        stored = most if compressed.compression(file.uri) is None else max(1, read - _READ_AHEAD // 2)
     if source.format == "text_file":
         return _Part(stored, len(content), len(content), 1, len(content))
     records = content if len(content) < most else _without_torn_record(content, source.format)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow.parquet as pq
 
-from mapring import storage
+from mapring import compressed, storage
 from mapring.errors import InputError
 from mapring.lineage import SourceFile
 from mapring.progress import say
@@ -52,7 +52,7 @@ def plan_segments(inputs: Iterable[Input], files: Iterable[SourceFile], split_by
 
 
 def _split(segment: Segment, size: int, split_bytes: int) -> list[Segment]:
-    packed = storage.compression(segment.uri) if segment.source.format != "parquet" else None
+    packed = compressed.compression(segment.uri) if segment.source.format != "parquet" else None
     if size == 0 and packed is not None:  # not even an empty file is that short when it is compressed
         raise InputError(
             f"{segment.uri}: found 0 bytes, expected a file compressed by {packed}: it was not written to its end, as "
@@ -68,7 +68,7 @@ def _split(segment: Segment, size: int, split_bytes: int) -> list[Segment]:
 
 
 def _is_splittable(file_format: str, uri: str) -> bool:
-    return file_format in ("text", "jsonl") and storage.compression(uri) is None
+    return file_format in ("text", "jsonl") and compressed.compression(uri) is None
 
 
 def unsplittable(inputs: Iterable[Input], files: Iterable[SourceFile], split_bytes: int) -> list[SourceFile]:

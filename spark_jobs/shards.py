@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from mapring import storage
+from mapring import local_copies, storage
 from mapring.contract.schemas import LABEL_FIELDS, shard_schema
 from mapring.histogram import lower_bounds
 from mapring.settings import Settings
@@ -222,7 +222,7 @@ def count_documents(files: list[WrittenFile]) -> int:
 @cache
 def encoder_at(tokenizer: str, max_length: int | None) -> Encoder:
     """One encoder for each Python worker."""
-    return Encoder(storage.localize(tokenizer, Path.home() / ".cache" / "mapring"), max_length)
+    return Encoder(local_copies.localize(tokenizer, Path.home() / ".cache" / "mapring"), max_length)
 
 
 def lane_files(files: list[WrittenFile], lanes: int) -> dict[str, list[list[dict[str, Any]]]]:

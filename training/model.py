@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import nn
 
-from mapring import storage
+from mapring import local_copies, storage
 from mapring.base_model import transformers_directory
 from mapring.errors import SettingsError, in_one_line
 from mapring.settings.combinations import OWN_ARCHITECTURES
@@ -120,7 +120,7 @@ def load_pretrained(
     Raises:
         SettingsError: the directory holds no such model, or has no dropout that could be set.
     """
-    auto, local = _auto_class(auto_class), storage.localize(transformers_directory(directory), cache)
+    auto, local = _auto_class(auto_class), local_copies.localize(transformers_directory(directory), cache)
     try:
         config = _stored_config(local)
         before, labels = named_labels(config), list(settings.get("id2label", {}).values())

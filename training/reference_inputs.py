@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mapring import storage
+from mapring import local_copies, storage
 from mapring.contract import Manifest
 from mapring.text import Encoder
 from mapring.watch.bins import counted, length_bins, unknown_bins
@@ -61,7 +61,7 @@ def reference_inputs(task: str, ring: Ring, shards_directory: str, split: str) -
 
 def _encoder(shards_directory: str, manifest: Manifest) -> Encoder:
     tokenizer = storage.join(shards_directory, manifest.details["tokenizer"]["path"])
-    return Encoder(storage.localize(tokenizer, Path.home() / ".cache" / "mapring"), None)
+    return Encoder(local_copies.localize(tokenizer, Path.home() / ".cache" / "mapring"), None)
 
 
 def _languages(shards_directory: str, manifest: Manifest, ids: list[str]) -> Iterator[pa.ChunkedArray]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mapring import storage
+from mapring import local_copies, storage
 from mapring.perturbation import KINDS, perturb
 from mapring.text import Encoder
 from training.device import device_of
@@ -38,7 +38,7 @@ def robustness(
     model.eval()
     found = {}
     with tempfile.TemporaryDirectory() as cache, torch.inference_mode():
-        folder = storage.localize(storage.join(shards_directory, details["tokenizer"]["path"]), Path(cache))
+        folder = local_copies.localize(storage.join(shards_directory, details["tokenizer"]["path"]), Path(cache))
         encoder = Encoder(folder, int(details["max_length"]))
         for kind in KINDS:
             confusion = _confusion(task, model, ring, reader, encoder, kind, seed)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mapring import storage
+from mapring import compressed
 from mapring.columns import SEPARATORS
 from mapring.errors import SettingsError
 from mapring.settings.inputs import Encoding, Format
@@ -125,7 +125,7 @@ def _refuse_what_is_no_file(path: Path) -> None:
 
 
 def _format_of(path: Path, start: bytes) -> Format:
-    name = path.name[: -len(path.suffix)] if storage.compression(str(path)) else path.name
+    name = path.name[: -len(path.suffix)] if compressed.compression(str(path)) else path.name
     if start.startswith(b"PAR1"):
         return "parquet"
     if Path(name).suffix.lower() in (".yaml", ".yml"):
@@ -140,7 +140,7 @@ def _format_of(path: Path, start: bytes) -> Format:
 
 
 def _refuse_wrong_compression(path: Path, start: bytes) -> None:
-    named = path.suffix if storage.compression(str(path)) else ""
+    named = path.suffix if compressed.compression(str(path)) else ""
     for magic, suffix in _COMPRESSED.items():
         if start.startswith(magic) and named != suffix:
             raise SettingsError(
@@ -335,6 +335,6 @@ def _rows(sample: Sample, seen: int) -> int:
 def name_of(path: Path) -> str:
     """A pipeline's name from a file's: letters, digits, dots, dashes and underscores."""
     name = path.name
-    while (suffix := Path(name).suffix.lower()) and (suffix in FORMATS or storage.compression(name)):
+    while (suffix := Path(name).suffix.lower()) and (suffix in FORMATS or compressed.compression(name)):
         name = name[: -len(suffix)]
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.") or "pipeline"

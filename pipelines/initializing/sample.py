@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mapring import storage
+from mapring import compressed
 from mapring.errors import SettingsError
 
 _WHOLE_BYTES = 8 << 20
@@ -48,7 +48,7 @@ def read_sample(path: Path) -> Sample:
         SettingsError: it cannot be read.
     """
     try:
-        if storage.compression(str(path)) is None:
+        if compressed.compression(str(path)) is None:
             return _plain_sample(path)
         return _compressed_sample(path)
     except (OSError, pa.ArrowException) as error:
@@ -79,7 +79,7 @@ def _plain_sample(path: Path) -> Sample:
 def _compressed_sample(path: Path) -> Sample:
     """All of a small content; else its beginning, its end and a piece between, found while it is read once."""
     with path.open("rb") as raw:
-        handle = storage.decompressing(raw, str(path))
+        handle = compressed.decompressing(raw, str(path))
         content = handle.read(_WHOLE_BYTES).removeprefix(_BYTE_ORDER_MARK)
         if len(content) < _WHOLE_BYTES - len(_BYTE_ORDER_MARK):
             return Sample((content,), len(content), True, "all of it")

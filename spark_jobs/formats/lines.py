@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mapring import storage
+from mapring import compressed
 from spark_jobs.formats.raw import RawRecord, RecordError, decode
 from spark_jobs.segments import Segment
 
@@ -23,7 +23,7 @@ def read_text(segment: Segment) -> Iterator[RawRecord]:
 
 def read_text_file(segment: Segment) -> Iterator[RawRecord]:
     """The whole file as record 1."""
-    with storage.open_text_bytes(segment.uri) as handle:
+    with compressed.open_text_bytes(segment.uri) as handle:
         content = handle.read()
     try:
         yield RawRecord(1, text=decode(content.removeprefix(_BYTE_ORDER_MARK), segment.source.encoding))
@@ -33,7 +33,7 @@ def read_text_file(segment: Segment) -> Iterator[RawRecord]:
 
 def numbered_lines(segment: Segment) -> Iterator[tuple[int, bytes]]:
     """Lines that begin in the segment, with their numbers, without their line ends; the last may have none."""
-    with storage.open_text_bytes(segment.uri) as handle:
+    with compressed.open_text_bytes(segment.uri) as handle:
         position = segment.start
         if segment.start > 0:
             handle.seek(segment.start - 1)

@@ -14,7 +14,7 @@ from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
-from mapring import storage
+from mapring import compressed
 from mapring.settings.inputs import Input
 from spark_jobs.formats.raw import HTTP_STATUS, MALFORMED, NOT_HTML, RawRecord, RecordError
 from spark_jobs.segments import Segment
@@ -44,7 +44,7 @@ class _Counted:
 
 def read_warc(segment: Segment) -> Iterator[RawRecord]:
     """A record for each page of the archive. Raises OSError where the archive is damaged or cut off."""
-    with storage.open_text_bytes(segment.uri) as handle:
+    with compressed.open_text_bytes(segment.uri) as handle:
         records = ArchiveIterator(_Counted(handle), parse_http=False, stream_detect=False)  # type: ignore[arg-type]
         for number, record in enumerate(records, 1):
             block = _block(record, number)

@@ -15,7 +15,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from fsspec.spec import AbstractFileSystem
 
 from mapring import storage
-from mapring.errors import InputError, MapringError, SettingsError, in_one_line
+from mapring.errors import MapringError, SettingsError, in_one_line
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -175,54 +175,6 @@ def test_list_files_gives_paths_below_what_was_asked_for(base: str) -> None:
     assert [info.relative for info in storage.list_files(storage.join(base, "in/*/*.csv"))] == ["b/2.csv"]
     found = next(storage.list_files(storage.join(base, "in/b")))
     assert found.bytes == 1 and storage.read_bytes(found.uri) == b"1"
-
-
-def test_localize_copies_what_is_remote_and_points_at_what_is_local(base: str, tmp_path: Path) -> None:
-    storage.create(storage.join(base, "model/config.json"), b"{}")
-    local = storage.localize(storage.join(base, "model"), tmp_path / "cache")
-    assert (local / "config.json").read_bytes() == b"{}"
-
-
-def test_copies_of_versions_are_apart_and_one_can_be_dropped(tmp_path: Path) -> None:
-    uri, cache = f"memory://{tmp_path.name}/model", tmp_path / "cache"
-    storage.create(f"{uri}/a", b"1")
-    first = storage.localize(uri, cache, "1")
-    storage.replace(f"{uri}/a", b"2")
-    assert (storage.localize(uri, cache, "1") / "a").read_bytes() == b"1"
-    assert (storage.localize(uri, cache, "2") / "a").read_bytes() == b"2"
-    storage.drop_copy(first)
-    storage.drop_copy(first)
-    assert len(list(cache.iterdir())) == 1
-    assert (storage.localize(uri, cache, "1") / "a").read_bytes() == b"2"
-
-
-@pytest.mark.parametrize("is_faster", [True, False])
-def test_a_lost_race_and_a_failed_download_leave_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_faster: bool
-) -> None:
-    from fsspec.implementations.memory import MemoryFileSystem
-
-    uri, cache, get = f"memory://{tmp_path.name}/model", tmp_path / "cache", MemoryFileSystem.get
-    storage.create(f"{uri}/a", b"1")
-
-    def slow(filesystem: MemoryFileSystem, remote: str, local: str, **options: object) -> None:
-        get(filesystem, remote, local, **options)
-        if not is_faster:
-            raise OSError("no room")
-        get(filesystem, remote, local.rpartition(".")[0], **options)  # another process of this host
-
-    monkeypatch.setattr(MemoryFileSystem, "get", slow)
-    if is_faster:
-        assert (storage.localize(uri, cache) / "a").read_bytes() == b"1"
-    else:
-        with pytest.raises(OSError, match="no room"):
-            storage.localize(uri, cache)
-    assert len(list(cache.iterdir())) == is_faster
-
-
-def test_localize_refuses_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found nothing there"):
-        storage.localize(str(tmp_path / "none"), tmp_path)
 
 
 def test_package_uris_resolve_to_installed_directories() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mapring import storage
+from mapring import local_copies
 from mapring.contract import read_manifest
 from mapring.settings.backends import BACKENDS, BackendName
 from spark_jobs.backends.candidates import Candidates
@@ -30,7 +30,7 @@ Load = Callable[[BackendName], Forward]
 def load(made_run: TinyRun, tmp_path: Path) -> Load:
     candidates = Candidates(
         model=read_manifest(made_run.model),
-        local=storage.localize(made_run.model, tmp_path),
+        local=local_copies.localize(made_run.model, tmp_path),
         folder=tmp_path,
         calibration=read_rows(made_run.shards, read_manifest(made_run.shards), "train", 100).input_ids,
         threads=1,
