@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+_ENCODER_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+
 
 def given_folder(variable: str, files: Sequence[str], what: str) -> Path:
     """The folder that an environment variable names.
@@ -26,3 +28,12 @@ def given_folder(variable: str, files: Sequence[str], what: str) -> Path:
             f" (missing: {', '.join(missing)}); set it to one"
         )
     return Path(folder)
+
+
+def larger_encoder() -> Path:
+    """The folder of an encoder that the user gives.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    return given_folder("LARGER_ENCODER", _ENCODER_FILES, "an encoder for transformers, such as all-mpnet-base-v2")

@@ -281,7 +281,7 @@ def list_files(pattern: str) -> Iterator[FileInfo]:
     directories are followed, which fsspec does not do, but none that leads back to where it stands.
     """
     filesystem, path = _filesystem(pattern)
-    filesystem.invalidate_cache()
+    filesystem.invalidate_cache()  # also of folders below, whose listings answer for sizes then
     if filesystem.isfile(path):
         root, found = str(Path(path).parent), [path]
     elif filesystem.isdir(path):
@@ -327,7 +327,7 @@ def list_stored(uri: str) -> list[StoredFile]:
     A file that is removed while we look is passed over.
     """
     filesystem, path = _filesystem(uri)
-    filesystem.invalidate_cache()
+    filesystem.invalidate_cache()  # also of folders below, whose listings answer for sizes then
     if not filesystem.isdir(path):
         return []
     found = []

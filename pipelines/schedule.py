@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
-from mapring.errors import SettingsError, StageError, in_one_line
+from mapring import storage
+from mapring.errors import MapringError, SettingsError, StageError, in_one_line
 from mapring.plan import make_plan
 from mapring.progress import say, seconds_text
 from mapring.run_directory import RunDirectory
@@ -71,7 +72,10 @@ class Scheduler:
                     say("schedule", f"next run at {told_time(coming)}")
                 told = coming
                 seconds = min((coming - now).total_seconds(), _LONGEST_SLEEP)
-            except Exception as error:  # the run directory does not answer, in whatever words its store has for it
+            except Exception as error:
+                if not isinstance(error, MapringError | OSError) and not storage.is_of_store(error):
+                    raise
+                # The run directory does not answer; nothing is lost by waiting.
                 seconds = min(self.schedule.retry_seconds, _LONGEST_SLEEP)
                 told_error = in_one_line(error) or type(error).__name__
                 say("schedule", f"{told_error}; trying again in {seconds_text(seconds)}")

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.given_data import given_folder
+from benchmarks.given_data import given_folder, larger_encoder
 from benchmarks.models.trained import Trained, trained, write_config
 from benchmarks.results import Figure, figure
 from benchmarks.sentences import ROOT
@@ -25,7 +25,6 @@ VARIABLE = "FINANCIAL_PHRASEBANK"
 _FILES = {"50agree": "fpb_50agree.csv", "allagree": "fpb_Allagree.csv"}
 _GOALS = {"50agree": 0.86, "allagree": 0.95}
 _PEERS = {"50agree": "FinBERT, published, all data: 0.86", "allagree": "the goal alone"}
-_ENCODER_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 def phrasebank_figures() -> list[Figure]:
@@ -58,15 +57,6 @@ def larger_phrasebank_figures() -> list[Figure]:
         one = trained(name, write_config(name, values))
         found += _figures(subset, one, f"phrasebank_{subset}", f"with {encoder.name}")
     return found
-
-
-def larger_encoder() -> Path:
-    """The folder of an encoder that the user gives.
-
-    Raises:
-        FileNotFoundError: it is not there.
-    """
-    return given_folder("LARGER_ENCODER", _ENCODER_FILES, "an encoder for transformers, such as all-mpnet-base-v2")
 
 
 def _figures(subset: str, one: Trained, called: str, encoder: str) -> list[Figure]:

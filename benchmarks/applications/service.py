@@ -1,13 +1,14 @@
 """Customer service on Banking77 (Casanueva et al. 2020): few labels, answers from a bank, and what is out of scope.
 
 The data (CC BY 4.0) are not fetched: `BANKING77` names the folder with their `train.csv` and `test.csv`. All figures
-are of the official test split. Three parts, each with trainings of its own:
+are of the official test split. Four parts, each with trainings of its own:
 
 - `few_labels`: accuracy of a classifier that was given 5, 10 or 20 training questions of each intent.
 - `answers`: trained on all of them; each test question is answered from a bank of the training questions. MRR is the
   mean of 1 over the rank of the first one with the question's intent, 0 where it is not among the first 100.
 - `out_of_scope`: every fifth intent of the alphabet, 15 of 77, is in no training, validation or bank. A similarity
   below which test questions are withheld keeps 95 % of those in scope; recall is the share of the others it withholds.
+- `out_of_scope_larger`: the same with the encoder in the folder that `LARGER_ENCODER` names.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from deltalake import DeltaTable
 
-from benchmarks.applications.financial import larger_encoder
 from benchmarks.corpus import FOLDER
-from benchmarks.given_data import given_folder
+from benchmarks.given_data import given_folder, larger_encoder
 from benchmarks.models.banking import VARIABLE
 from benchmarks.models.trained import RING, Trained, trained, write_config
 from benchmarks.processes import run

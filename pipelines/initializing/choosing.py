@@ -119,7 +119,8 @@ def _text(columns: Mapping[str, Column], asked: Asked, asker: Asker) -> Guess:
         return Guess(asked.text, _AS_ASKED)
     if len(columns) == 1:
         return Guess(next(iter(columns)), "the only column")
-    left = {name: one for name, one in columns.items() if name not in _asked_elsewhere(asked)}
+    used = (asked.label, asked.id, asked.time, asked.second_text)
+    left = {name: one for name, one in columns.items() if name not in used}
     guess = guess_text(left)
     if guess.name is not None:
         return guess
@@ -133,10 +134,6 @@ def _text(columns: Mapping[str, Column], asked: Asked, asker: Asker) -> Guess:
     if len(guess.candidates) > 1 and asked.second_text is None:
         instead += ", and --second-text COLUMN if two of them are read together"
     return Guess(asker.choose(guess.why, "Which column is the text?", choices, instead=instead), _AS_ANSWERED)
-
-
-def _asked_elsewhere(asked: Asked) -> tuple[str | None, ...]:
-    return asked.label, asked.id, asked.time, asked.second_text
 
 
 def _refuse_what_is_no_time(column: Column, prefix: str) -> None:

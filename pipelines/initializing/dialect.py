@@ -36,8 +36,6 @@ _FREQUENT_CHINESE = frozenset(
     "多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本前开但因只从想实"
 )
 _LEAST_FREQUENT = 0.1
-
-
 _NULS_OF_UTF_16 = 8  # in the first 4 KiB, one for each letter that ASCII has; a stray one or two are none of these
 
 

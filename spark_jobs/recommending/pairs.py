@@ -33,7 +33,7 @@ class PairScene:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Like:
+class _Like:
     """A like, the interaction at `place`, of a user who had liked `before`, items in the order of time."""
 
     user: int
@@ -66,7 +66,7 @@ def pairs_of_users(scene: PairScene, users: Sequence[int]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, schema=PAIR)
 
 
-def _likes(scene: PairScene, user: int) -> Iterator[Like]:
+def _likes(scene: PairScene, user: int) -> Iterator[_Like]:
     events = scene.events
     places = events.before(user, scene.until)
     liked = places[events.liked[places]]
@@ -75,10 +75,10 @@ def _likes(scene: PairScene, user: int) -> Iterator[Like]:
         moment = float(events.time[place])
         before = liked[: int(np.searchsorted(moments, moment, "left"))]
         if len(before):
-            yield Like(user=user, place=place, moment=moment, before=events.item[before])
+            yield _Like(user=user, place=place, moment=moment, before=events.item[before])
 
 
-def _passed_over(scene: PairScene, likes: Sequence[Like]) -> list[list[int]]:
+def _passed_over(scene: PairScene, likes: Sequence[_Like]) -> list[list[int]]:
     """The negatives of each like; popularity is counted once, along the time line of all of them."""
     found: list[list[int]] = [[] for _ in likes]
     if not scene.negatives:

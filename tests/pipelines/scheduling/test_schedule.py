@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -118,11 +119,10 @@ def test_an_error_that_nobody_thought_of_is_recorded_with_its_kind(
     assert "Traceback" in capsys.readouterr().err
 
 
-class EndpointConnectionError(Exception):
-    """As botocore has it: no OSError."""
+NO_OS_ERROR = type("EndpointConnectionError", (Exception,), {"__module__": "botocore.exceptions"})
 
 
-@pytest.mark.parametrize("kind", [OSError, EndpointConnectionError])
+@pytest.mark.parametrize("kind", [OSError, NO_OS_ERROR])
 def test_a_run_directory_that_does_not_answer_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
@@ -136,6 +136,12 @@ def test_a_run_directory_that_does_not_answer_is_waited_for(
     monkeypatch.setattr(records, "publish", publish)
     life = Life(tmp_path, FakeClock()).until(at(10, 30))
     assert life.finished() == [(at(10), "done", 0)] and len(life.runs) == 3
+
+
+def test_an_error_of_ours_ends_the_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "publish", mock.Mock(side_effect=ZeroDivisionError))
+    with pytest.raises(ZeroDivisionError):
+        Life(tmp_path, FakeClock()).until(at(10, 30))
 
 
 def test_a_stop_while_waiting_to_try_again_leaves_the_time_for_the_next_start(tmp_path: Path) -> None:
