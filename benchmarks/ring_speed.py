@@ -1,28 +1,25 @@
 """The ring's speed: our trainer on two ranks beside DistributedDataParallel, and beside two ranks without a ring.
 
-All take the same batches with the same model, arithmetic and optimizer, one thread a rank, in turn. Ours is the command
-that users run, reader, curves and all; the peer finds its batches in memory.
+All take the same batches with the same model, arithmetic and optimizer, one thread a rank, in turns of seconds. Ours is
+the command that users run, reader, curves and all; the peer finds its batches in memory.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from benchmarks.corpus import FOLDER
 from benchmarks.intervals import Ratio, Seconds, speed_ratio
-from benchmarks.processes import run
 from benchmarks.results import Figure, figure
 from benchmarks.sentences import (
     LOGS,
@@ -36,45 +33,38 @@ from benchmarks.sentences import (
     reader_of,
     sentences,
 )
+from benchmarks.turns import Contender, seconds_within, take_turns
 from mapring.contract import read_manifest
 from mapring.plan import Plan, make_plan
 from pipelines.stages import stage_command
 
-_ROUNDS = 4
+_ROUNDS = 5  # each with new processes: where their memory lies makes up to a tenth of their speed
 _WARM_UP = 4  # steps: the memory of the allocators and DDP's buckets take their final form
 _PEER = f"torch {torch.__version__.partition('+')[0]} DistributedDataParallel, gloo"
 _OUTPUT = FOLDER / "training"
 
 
-class _Run(NamedTuple):
-    """Seconds of each timed step, and the share of each that waited for a batch (ours only)."""
-
-    seconds: Seconds
-    reader_shares: list[float]
-
-
 def ring_figures() -> list[Figure]:
-    """Interleaved rounds of four: Horovod's Gloo, DistributedDataParallel, Horovod's MPI, two ranks without a ring."""
-    # 64 rows a rank are 1,700 tokens: no large batch; reviews and tweets would only make more steps of the same kind.
-    plan = sentences("ring-speed", ["tweets"], test=0.02, global_batch=64 * RANKS, precision=native_precision())
-    batches = _OUTPUT / "ring-speed-batches"
-    padded_batches(plan, pad_token_id=0, target=batches)
-    ways: dict[str, Callable[[], _Run]] = {
-        "gloo": lambda: _ours(plan, "horovodrun"),
-        "ddp": lambda: _ddp(plan, batches),
-        "mpi": lambda: _ours(plan, "mpirun"),
-        "alone": lambda: _alone(plan),
+    """Horovod over Gloo, DistributedDataParallel, Horovod over MPI, and two ranks without a ring, in turn."""
+    # 64 rows a rank are 1,700 tokens: no large batch; reviews and movies would only make more steps of the same kind.
+    plans = {
+        launcher: sentences(
+            f"ring-speed-{launcher}", ["tweets"], test=0.02, global_batch=64 * RANKS, precision=native_precision()
+        )
+        for launcher in ("horovodrun", "mpirun")
     }
-    rounds = [{name: way() for name, way in ways.items()} for _ in range(_ROUNDS)]
-    seconds = {name: [found[name].seconds for found in rounds] for name in ways}
-    by_ddp = {name: speed_ratio(seconds[name], seconds["ddp"]) for name in ("gloo", "mpi")}
-    by_ceiling = {name: speed_ratio(seconds[name], seconds["alone"]) for name in ("gloo", "mpi")}
+    batches = _OUTPUT / "ring-speed-batches"
+    padded_batches(plans["mpirun"], pad_token_id=0, target=batches)
+    order = reader_of(plans["mpirun"], 0, RANKS).order
+    rows = np.array([order.global_rows(step) for step in range(_WARM_UP, order.steps)])
+    rounds = [_round(plans, batches, order.steps) for _ in range(_ROUNDS)]
+    by_ddp = {name: _ratio(rounds, name, "ddp") for name in ("gloo", "mpi")}
+    by_ceiling = {name: _ratio(rounds, name, "alone") for name in ("gloo", "mpi")}
     best = max(by_ddp, key=lambda name: by_ddp[name].median)
-    rows = _timed_rows(plan)
-    shares = [share for found in rounds for share in found[best].reader_shares]
+    shares = _reader_shares(plans["horovodrun" if best == "gloo" else "mpirun"])
 
     def rate(name: str) -> float:
-        return statistics.median(rows / float(run.sum()) for run in seconds[name])
+        return statistics.median(_rate(rows, found[name]) for found in rounds)
 
     return [
         *_with_bound("ring_vs_ddp", by_ddp[best], 1.0, _PEER),
@@ -87,6 +77,28 @@ def ring_figures() -> list[Figure]:
     ]
 
 
+def _round(plans: Mapping[str, Plan], batches: Path, steps: int) -> dict[str, Seconds]:
+    """Seconds of each timed step of each way, not a number where it lay across two turns."""
+    output, places = _OUTPUT / "ddp.json", [_OUTPUT / f"alone-{rank}" for rank in range(RANKS)]
+    contenders = {
+        "gloo": _ours(plans["horovodrun"], "horovodrun", steps),
+        "ddp": _ddp(plans["mpirun"], batches, output, steps),
+        "mpi": _ours(plans["mpirun"], "mpirun", steps),
+        "alone": _alone(plans["mpirun"], places, steps),
+    }
+    take_turns(list(contenders.values()), ROOT)
+
+    def seconds(name: str, ends: Seconds) -> Seconds:
+        return seconds_within(contenders[name].turns, ends)[_WARM_UP - 1 :]
+
+    return {
+        "gloo": seconds("gloo", _ends(Path(plans["horovodrun"].training_directory))),
+        "ddp": seconds("ddp", np.array(json.loads(output.read_text())["ends"])),
+        "mpi": seconds("mpi", _ends(Path(plans["mpirun"].training_directory))),
+        "alone": _side_by_side([seconds("alone", _ends(next(place.glob("training/*")))) for place in places]),
+    }
+
+
 def _with_bound(name: str, ratio: Ratio, goal: float, peer: str) -> list[Figure]:
     return [
         figure(name, ratio.median, goal, "ratio", peer=peer),
@@ -94,61 +106,73 @@ def _with_bound(name: str, ratio: Ratio, goal: float, peer: str) -> list[Figure]
     ]
 
 
-def _timed_rows(plan: Plan) -> int:
-    """Rows over all ranks in the steps that are timed."""
-    order = reader_of(plan, 0, RANKS).order
-    return sum(order.global_rows(step) for step in range(_WARM_UP, order.steps))
+def _ratio(rounds: Sequence[Mapping[str, Seconds]], ours: str, theirs: str) -> Ratio:
+    """By the steps that both took within a turn."""
+    both = [np.isfinite(found[ours]) & np.isfinite(found[theirs]) for found in rounds]
+    return speed_ratio(
+        [found[ours][steps] for found, steps in zip(rounds, both, strict=True)],
+        [found[theirs][steps] for found, steps in zip(rounds, both, strict=True)],
+    )
 
 
-def _ours(plan: Plan, launcher: str) -> _Run:
+def _rate(rows: npt.NDArray[np.int64], seconds: Seconds) -> float:
+    timed = np.isfinite(seconds)
+    return float(rows[timed].sum() / seconds[timed].sum())
+
+
+def _side_by_side(ranks: list[Seconds]) -> Seconds:
+    """What a step takes on average of ranks that each go their own way.
+
+    The sum of their speeds is compared with a speed over all rows, so the harmonic mean of the times is right.
+    """
+    speeds: Seconds = np.sum([1 / seconds for seconds in ranks], axis=0)
+    return len(ranks) / speeds
+
+
+def _ours(plan: Plan, launcher: str, steps: int) -> Contender:
     """The trainer as `mapring train` starts it."""
     chosen = make_plan(plan.config, [f"ring.launcher={launcher}", f"ring.ranks={RANKS}"])
     forget_training(chosen)
     command = stage_command("train", chosen, Path("unused"))
     environment = {**command.environment, **our_environment()}
-    run(command.words, log=LOGS / f"ring-{launcher}.log", cwd=ROOT, environment=environment)
-    return _curves(chosen.training_directory)
+    curves = Path(chosen.training_directory, "metrics.jsonl")
+    log = LOGS / f"ring-{launcher}.log"
+    return Contender([(command.words, log)], environment, lambda: _lines(curves), _WARM_UP, steps)
 
 
-def _curves(training_directory: str) -> _Run:
-    """From the end of one step to the end of the next, by the clock of the curves: all that the loop does is in it."""
-    events = EventAccumulator(str(Path(training_directory, "tensorboard"))).Reload()
-    ends = np.array([event.wall_time for event in events.Scalars("train/seconds")])
-    lines = Path(training_directory, "metrics.jsonl").read_text().splitlines()
-    shares = [float(json.loads(line)["reader_share"]) for line in lines]
-    return _Run(np.diff(ends)[_WARM_UP - 1 :], shares[_WARM_UP:])
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def _ddp(plan: Plan, batches: Path) -> _Run:
-    train, output = plan.settings.train, _OUTPUT / "ddp.json"
+def _ends(training_directory: Path) -> Seconds:
+    """When each step ended, by the clock of the curves: all that the loop does lies between two ends."""
+    events = EventAccumulator(str(training_directory / "tensorboard")).Reload()
+    return np.array([event.wall_time for event in events.Scalars("train/seconds")])
+
+
+def _reader_shares(plan: Plan) -> list[float]:
+    lines = Path(plan.training_directory, "metrics.jsonl").read_text().splitlines()
+    return [float(json.loads(line)["reader_share"]) for line in lines[_WARM_UP:]]
+
+
+def _ddp(plan: Plan, batches: Path, output: Path, steps: int) -> Contender:
+    train, log = plan.settings.train, LOGS / "ring-ddp.log"
     classes = str(len(read_manifest(plan.shards_directory).details["labels"]))
     script = str(ROOT / "benchmarks/peers/ddp_training.py")
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(RANKS), script]
     words += [base_model(plan), str(batches), classes, train.model_dump_json(), str(output)]
-    run(words, log=LOGS / "ring-ddp.log", cwd=ROOT, environment=our_environment())
-    return _Run(np.array(json.loads(output.read_text())["seconds"])[_WARM_UP:], [])
+    return Contender([(words, log)], our_environment(), lambda: log.read_text().count("step "), _WARM_UP, steps)
 
 
-def _alone(plan: Plan) -> _Run:
-    """Two ranks side by side, each for itself; a step takes what it takes on average of both.
-
-    The sum of two speeds is compared with a speed over all rows, so the harmonic mean of the two times is right.
-    """
-    places = [_OUTPUT / f"alone-{rank}" for rank in range(RANKS)]
-    started = []
+def _alone(plan: Plan, places: Sequence[Path], steps: int) -> Contender:
+    """Two ranks side by side, each for itself."""
+    commands = []
     for rank, place in enumerate(places):
         shutil.rmtree(place, ignore_errors=True)
         words = [sys.executable, "-m", "benchmarks.lone_rank", plan.config, str(rank), str(place)]
-        started.append((words, _start(words, LOGS / f"ring-alone-{rank}.log")))
-    for words, process in started:
-        if process.wait():
-            raise RuntimeError(f"{' '.join(words)}: exit code {process.returncode}; see {LOGS}")
-    found = [_curves(str(next(place.glob("training/*")))).seconds for place in places]
-    return _Run(RANKS / np.sum([1 / seconds for seconds in found], axis=0), [])
+        commands.append((words, LOGS / f"ring-alone-{rank}.log"))
 
+    def steps_done() -> int:
+        return min(sum(map(_lines, place.glob("training/*/metrics.jsonl"))) for place in places)
 
-def _start(words: list[str], log: Path) -> subprocess.Popen[bytes]:
-    with log.open("w") as sink:
-        return subprocess.Popen(
-            words, stdout=sink, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **our_environment()}
-        )
+    return Contender(commands, our_environment(), steps_done, _WARM_UP, steps)
