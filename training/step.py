@@ -16,6 +16,7 @@ from training.augmentation import Augmenter
 from training.compiled import compiled
 from training.device import device_of, wait_for
 from training.dropout_masks import dropout_of
+from training.embedding_gradients import adding_by_rows, row_wise_embeddings
 from training.gradients import FlatGradients
 from training.methods import after_step, penalty
 from training.model import trainable_parameters
@@ -90,7 +91,9 @@ class Stepper:
         self._device = device_of(model)
         self._computing = compiled(model) if settings.compile else model
         self._dropout = dropout_of(settings, self._device)
-        self._gradients = FlatGradients(trainable_parameters(model), _EXTRA)
+        embeddings = row_wise_embeddings(model)
+        self._added_by_rows = [] if settings.compile else embeddings  # the compiler knows no sparse gradients
+        self._gradients = FlatGradients(trainable_parameters(model), _EXTRA, embeddings)
 
     def step(self, number: int, batch: Batch, *, stop: bool = False) -> StepResult:
         """Take step `number` (from 0) on this rank's part of a global batch, which may be empty.
@@ -151,7 +154,7 @@ class Stepper:
             batch = self._augmenter(batch, epoch)
         for piece in self._task.pieces(batch, self._model, epoch, MICRO_BATCH_TOKENS):
             piece = piece.on(self._device)
-            with self._dropout(), autocast(self._precision, self._device):
+            with self._dropout(), adding_by_rows(self._added_by_rows), autocast(self._precision, self._device):
                 loss, weight = self._task.loss(self._computing, piece)
                 added = penalty(self._model)
             # A penalty counts once in the mean, so in each piece as often as what the piece is a sum over.
