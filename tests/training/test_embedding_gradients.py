@@ -13,7 +13,7 @@ from torch import nn
 
 from tests.training.conftest import PlanMaker
 from tests.training.running import fit, metrics, weights
-from tests.training.thread_ring import ThreadRing, run_ranks
+from tests.training.thread_ring import ThreadRing, note_sent, run_ranks
 from training import embedding_gradients
 from training.embedding_gradients import adding_by_rows, row_wise_embeddings
 from training.gradients import FlatGradients, Wire
@@ -56,18 +56,11 @@ def test_any_rows_of_any_ranks_are_summed_as_all_would_be(touched: list[set[int]
 
 
 @pytest.mark.parametrize("wire", ["fp32", "fp16"])
-@pytest.mark.parametrize(("touched", "largest"), [(5, 5 * COLUMNS), (19, 19 * COLUMNS), (20, ROWS * COLUMNS)])
+@pytest.mark.parametrize(("touched", "sent_rows"), [(5, 6), (19, 20), (20, ROWS)])
 def test_what_is_sent_grows_with_the_rows_until_all_are_sent(
-    wire: Wire, touched: int, largest: int, monkeypatch: pytest.MonkeyPatch
+    wire: Wire, touched: int, sent_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent: list[int] = []
-    plain = ThreadRing.allreduce_sum
-
-    def noting(ring: ThreadRing, tensors: Sequence[torch.Tensor]) -> None:
-        sent.extend(tensor.numel() for tensor in tensors)
-        plain(ring, tensors)
-
-    monkeypatch.setattr(ThreadRing, "allreduce_sum", noting)
+    sent = note_sent(monkeypatch)
 
     def work(ring: ThreadRing) -> torch.Tensor:
         embedding = nn.Embedding(ROWS, COLUMNS)
@@ -80,8 +73,7 @@ def test_what_is_sent_grows_with_the_rows_until_all_are_sent(
     first, second = run_ranks(2, work)
     assert torch.equal(first, second)
     assert (first[:touched] == 4).all() and (first[touched] == 2).all() and (first[touched + 1 :] == 0).all()
-    expected = largest if touched == 20 else (touched + 1) * COLUMNS
-    assert max(sent) == max(expected, ROWS)  # ROWS: which rows are touched
+    assert max(sent) == max(sent_rows * COLUMNS, ROWS)  # a number for each of ROWS: which are touched
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), -float("inf"), 1e-44, -1e-44])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 import torch
 from hypothesis import given
@@ -12,7 +10,7 @@ from torch import nn
 
 from tests.training.conftest import PlanMaker
 from tests.training.running import fit, metrics
-from tests.training.thread_ring import ThreadRing, run_ranks
+from tests.training.thread_ring import ThreadRing, note_sent, run_ranks
 from training import gradients
 from training.gradients import BUCKET_ELEMENTS, FlatGradients, Wire
 
@@ -64,14 +62,7 @@ def test_buckets_cover_all_parameters_in_order() -> None:
 @pytest.mark.parametrize("wire", ["fp32", "fp16"])
 def test_a_large_gradient_travels_in_parts_and_arrives_whole(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gradients, "_PART_ELEMENTS", 8)
-    sent: list[int] = []
-    plain = ThreadRing.allreduce_sum
-
-    def noting(ring: ThreadRing, tensors: Sequence[torch.Tensor]) -> None:
-        sent.extend(tensor.numel() for tensor in tensors)
-        plain(ring, tensors)
-
-    monkeypatch.setattr(ThreadRing, "allreduce_sum", noting)
+    sent = note_sent(monkeypatch)
     values = torch.arange(100.0)
     assert torch.equal(summed(values, wire)[0][0], values * 3)
     assert max(sent) == 2 * 8 * (2 if wire == "fp16" else 1)  # as many bytes for each of two ranks

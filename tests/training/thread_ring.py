@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
 import torch
 
 TIMEOUT_SECONDS = 60
@@ -56,6 +57,19 @@ class ThreadRing:
 
     def shutdown(self) -> None:
         self._shared.barrier.wait(TIMEOUT_SECONDS)
+
+
+def note_sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """From now on the list holds how many numbers each tensor had that any rank sent to be summed."""
+    sent: list[int] = []
+    plain = ThreadRing.allreduce_sum
+
+    def noting(ring: ThreadRing, tensors: Sequence[torch.Tensor]) -> None:
+        sent.extend(tensor.numel() for tensor in tensors)
+        plain(ring, tensors)
+
+    monkeypatch.setattr(ThreadRing, "allreduce_sum", noting)
+    return sent
 
 
 def run_ranks(size: int, work: Callable[[ThreadRing], Any]) -> list[Any]:
