@@ -6,6 +6,11 @@ side by side are as fast as a ring would be that costs nothing.
 
 from __future__ import annotations
 
+from training.huge_pages import begin_with_huge_pages
+
+if __name__ == "__main__":
+    begin_with_huge_pages()
+
 import os
 import sys
 from dataclasses import replace

@@ -6,6 +6,11 @@ Run it under `horovodrun -np N` (Gloo), `mpirun -np N` (MPI), `torchrun --nproc-
 
 from __future__ import annotations
 
+from training.huge_pages import begin_with_huge_pages
+
+if __name__ == "__main__":
+    begin_with_huge_pages()
+
 import argparse
 import os
 import sys
