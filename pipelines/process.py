@@ -25,7 +25,7 @@ _LAUNCHER_PREFIX = re.compile(r"^\[[\d,]+\](?:<std(?:out|err)>)?:? ?")
 _LAST_LINES = 15
 STOP_SECONDS = 20.0  # from the polite signal to the other one
 _SHELL_SIGNAL = 128
-# What horovodrun gives ranks between the two signals; its own 5 s are too few for a checkpoint (build_horovod.sh).
+# What horovodrun gives ranks between the two signals; its own 5 s are too few for a checkpoint (patch_horovod.py).
 _STOP_VARIABLE = "HOROVOD_GRACEFUL_TERMINATION_TIME_S"
 
 

@@ -4,7 +4,7 @@
 #   scripts/build_horovod.sh VENV
 #
 # pip's own wheel cache does not know which torch a wheel was compiled against, so the wheel is
-# kept under a key that does: (horovod, torch, python, machine, Open MPI). A build takes about
+# kept under a key that does: (horovod, our changes, torch, python, machine, Open MPI). A build takes about
 # 3 minutes on 2 cores and needs g++; cmake, Open MPI and the build requirements come as wheels
 # that are already in VENV.
 #
@@ -22,12 +22,15 @@ case "$gpu" in
     *) echo "build_horovod: HOROVOD_GPU_OPERATIONS: found $gpu, expected NCCL, or nothing for sums on the host" >&2; exit 2 ;;
 esac
 
-key=$("$python" - "$horovod_version" "$gpu" <<'PY'
-import importlib.metadata as metadata, platform, sys
+scripts=$(cd "$(dirname "$0")" && pwd)
+key=$(PYTHONPATH="$scripts" "$python" - "$horovod_version" "$gpu" <<'PY'
+import hashlib, importlib.metadata as metadata, platform, sys
+from patch_horovod import CHANGES
 torch, openmpi = metadata.version("torch"), metadata.version("openmpi")
 python = "cp%d%d" % sys.version_info[:2]
 libc = "-".join(platform.libc_ver()).replace(".", "_") or "libc"
-print(f"horovod-{sys.argv[1]}-p2_torch-{torch}_{python}_{platform.machine()}_{libc}_openmpi-{openmpi}" + ("_nccl" if sys.argv[2] else ""))
+changes = hashlib.sha256(repr(CHANGES).encode()).hexdigest()[:8]
+print(f"horovod-{sys.argv[1]}-p2-{changes}_torch-{torch}_{python}_{platform.machine()}_{libc}_openmpi-{openmpi}" + ("_nccl" if sys.argv[2] else ""))
 PY
 )
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/mapring/$key"
@@ -68,24 +71,7 @@ WRAPPER
     "$python" -m pip download --quiet --no-cache-dir --no-build-isolation --no-deps --no-binary :all: \
         --dest "$work" "horovod==$horovod_version"
     tar -xzf "$work/horovod-$horovod_version.tar.gz" -C "$work"
-    # Its launcher: Gloo unless MPI is asked for (Horovod prefers MPI where both are built), options
-    # that Open MPI 5 understands (`--bind-to`, not `-bind-to`), and as long for ranks that are told to
-    # stop as whoever starts the launcher gives them: a checkpoint takes more than Horovod's 5 s.
-    "$python" - "$work/horovod-$horovod_version/horovod/runner" <<'PY'
-import pathlib, sys
-for name, old, new in (
-    ("launch.py", "        if mpi_built(verbose=verbose):\n            if lsf", "        if gloo_built(verbose=verbose) and not lsf.LSFUtils.using_lsf():\n            gloo_run()\n        elif mpi_built(verbose=verbose):\n            if lsf"),
-    ("launch.py", "(not use_mpi and not use_jsrun and not mpi_built())", "(not use_mpi and not use_jsrun and gloo_built())"),
-    ("mpi_run.py", "['-mca pml ob1', '-mca btl ^openib']", "['--mca pml ob1', '--mca btl ^openib']"),
-    ("mpi_run.py", "['-bind-to none', '-map-by slot']", "['--bind-to none', '--map-by slot']"),
-    ("common/util/safe_shell_exec.py", "GRACEFUL_TERMINATION_TIME_S = 5\n", "GRACEFUL_TERMINATION_TIME_S = float(os.environ.get('HOROVOD_GRACEFUL_TERMINATION_TIME_S', 5))\n"),
-):
-    file = pathlib.Path(sys.argv[1], name)
-    text = file.read_text()
-    if text.count(old) != 1:
-        raise SystemExit(f"build_horovod: {name}: expected {old!r} once, found it {text.count(old)} times")
-    file.write_text(text.replace(old, new))
-PY
+    "$python" "$scripts/patch_horovod.py" "$work/horovod-$horovod_version"
     echo "build_horovod: compiling $key (about 3 minutes on 2 cores)"
     # CMake 4 refuses the minimum version that Gloo's files state, unless told otherwise.
     if ! PATH="$venv/bin:$PATH" CXX="$work/g++" MAKEFLAGS="-j$(nproc)" CMAKE_POLICY_VERSION_MINIMUM=3.5 \

@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 stamp=.venv/mapring-setup
-wanted=$(cat setup.cfg pyproject.toml constraints.txt scripts/setup.sh scripts/build_horovod.sh pipelines/class_archive.py | sha256sum | cut -d' ' -f1)
+wanted=$(cat setup.cfg pyproject.toml constraints.txt scripts/setup.sh scripts/build_horovod.sh scripts/patch_horovod.py pipelines/class_archive.py | sha256sum | cut -d' ' -f1)
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then exit 0; fi
 
 started=$SECONDS

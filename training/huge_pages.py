@@ -22,12 +22,17 @@ _TUNABLES = {
 }
 
 
+_TOLD = ":".join(f"{name}={value}" for name, value in _TUNABLES.items())
+
+
 def begin_with_huge_pages() -> None:
     """Start this process anew, with the same arguments, once; to be called before anything large is imported.
 
-    Where the user has set GLIBC_TUNABLES it stays as it is, and other C libraries than glibc know none.
+    Where the user has set GLIBC_TUNABLES it stays as it is, and other C libraries than glibc know none. Processes that
+    this one starts are not told.
     """
-    if _NAME in os.environ or platform.libc_ver()[0] != "glibc":
-        return
-    os.environ[_NAME] = ":".join(f"{name}={value}" for name, value in _TUNABLES.items())
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    if os.environ.get(_NAME) == _TOLD:
+        del os.environ[_NAME]
+    elif _NAME not in os.environ and platform.libc_ver()[0] == "glibc":
+        os.environ[_NAME] = _TOLD
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -28,8 +28,9 @@ class Ring(Section):
     )
     cycle_time_ms: float | None = execution(
         None,
-        description="Pause of Horovod's background thread in ms; short ones cost CPU time. null is 3 with mpirun and "
-        "10 with horovodrun, whose rounds cost more.",
+        description="Pause of Horovod's background thread in ms between two looks for tensors to send; that of "
+        "`make setup` sleeps until there is one, and takes it for tensors that wait for other ranks. null is 3 with "
+        "mpirun and 10 with horovodrun, whose rounds cost more.",
         gt=0,
     )
     stall_shutdown_seconds: int = execution(

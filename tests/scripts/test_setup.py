@@ -17,6 +17,7 @@ INPUTS = (
     "constraints.txt",
     "scripts/setup.sh",
     "scripts/build_horovod.sh",
+    "scripts/patch_horovod.py",
     "pipelines/class_archive.py",
 )
 TOOLS = ("bash", "dirname", "cat", "sha256sum", "cut", "sed", "head", "id", "mkdir")
